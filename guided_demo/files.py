@@ -1,0 +1,220 @@
+"""Images of every kind as upright RGB, content digests, files that are whole or absent, safe names, zips."""
+
+import hashlib
+import io
+import os
+import re
+import uuid
+import warnings
+import zipfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from guided_demo.errors import InputError
+
+ImageSource = str | os.PathLike | bytes | BinaryIO | Image.Image | np.ndarray
+
+MAX_PIXELS = 120_000_000
+SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm", ".pbm", ".avif", ".jp2")
+)
+Image.init()
+# Formats whose decoder runs another program (EPS, WMF), or takes any bytes for an image (TGA), are left out on purpose.
+_FORMATS = tuple({"JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "JPEG2000", "ICO"} & Image.OPEN.keys())
+_RESERVED = {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt") for n in range(10)}
+
+
+def read_image(source: ImageSource, name: str | None = None) -> Image.Image:
+    """Read any still image as upright RGB.
+
+    source: a path, the bytes of a file, an open binary file, a PIL image, or an array: HxW, HxWx1, HxWx3 (RGB) or
+        HxWx4 (RGBA) of uint8, bool, uint16 or float in [0, 1].
+    name: what an error calls the image; by default the path, or "the image".
+
+    Returns a PIL image of mode "RGB" and the size it has when held upright as its EXIF orientation says. Transparency
+    is laid over white, of an animation the first frame is taken, more than 8 bits are scaled to 8.
+    Raises InputError, with a sentence that names the image, if it cannot be read or has over 120 megapixels.
+    """
+    if name is None:
+        name = os.fspath(source) if isinstance(source, str | os.PathLike) else "the image"
+    try:
+        return _to_rgb(_open(source, name), name)
+    except Image.DecompressionBombError:
+        raise InputError(_too_large(name)) from None
+    except (OSError, SyntaxError, ValueError, EOFError) as error:  # all of what Pillow raises for damaged files
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{name} is cut short or damaged ({error}); save it again as PNG or JPEG.") from error
+
+
+def image_key(image: Image.Image) -> str:
+    """The digest that stands for an image: 32 hexadecimal digits of SHA-256 over its size and RGB bytes."""
+    digest = hashlib.sha256(f"{image.width}x{image.height}:".encode())
+    digest.update(image.tobytes())
+    return digest.hexdigest()[:32]
+
+
+def list_images(paths: Iterable[str | os.PathLike]) -> Iterator[tuple[str, Path]]:
+    """Yield (name, path) of every image: a file as itself, a folder as the image files in and below it, sorted.
+
+    A name is a file's path relative to the folder it was found in. Files of a folder that do not look like images, and
+    hidden ones, are passed over; a file named outright is always yielded, so that a wrong one is noticed.
+    """
+    for path in map(Path, paths):
+        if not path.is_dir():
+            yield path.name, path
+            continue
+        for found in sorted(path.rglob("*")):
+            inside = found.relative_to(path)
+            hidden = any(part.startswith(".") for part in inside.parts)
+            if found.suffix.lower() in SUFFIXES and not hidden and found.is_file():
+                yield inside.as_posix(), found
+
+
+def safe_name(name: str) -> str:
+    """A relative path with forward slashes that is safe in a zip and on every file system, close to `name`."""
+    parts = [_safe_part(part) for part in re.split(r"[\\/]+", name) if part.strip(" .")]
+    return "/".join(parts) or "image"
+
+
+def unique_names(names: Iterable[str], suffix: str) -> list[str]:
+    """Safe names with their extension replaced by `suffix`; what would collide, case aside, gets -2, -3 … appended."""
+    taken: set[str] = set()
+    result = []
+    for name in names:
+        stem = re.sub(r"\.[A-Za-z0-9]{1,5}$", "", safe_name(name)) or "image"
+        candidate, number = stem + suffix, 2
+        while candidate.lower() in taken:
+            candidate, number = f"{stem}-{number}{suffix}", number + 1
+        taken.add(candidate.lower())
+        result.append(candidate)
+    return result
+
+
+def write_atomic(path: str | os.PathLike, data: bytes) -> None:
+    """Write a file such that at every moment, a crash included, it holds either its old bytes or all the new ones."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name[:80]}.{uuid.uuid4().hex}.part")
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def zip_bytes(entries: Iterable[tuple[str, bytes]]) -> bytes:
+    """A zip of (name, bytes); equal entries give equal bytes. Names are used as they are: make them safe first."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, data in entries:
+            info = zipfile.ZipInfo(name)  # dated 1980, so that the archive depends on its content only
+            info.compress_type = zipfile.ZIP_STORED if name.endswith((".png", ".jpg", ".zip")) else zipfile.ZIP_DEFLATED
+            info.external_attr = 0o644 << 16
+            archive.writestr(info, data)
+    return buffer.getvalue()
+
+
+def read_zip(data: bytes, name: str, limit: int = 2_000_000_000) -> dict[str, bytes]:
+    """The files of a zip by name. Raises InputError if it is damaged, or would unpack to more than `limit` bytes."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            files = [info for info in archive.infolist() if not info.is_dir()]
+            if sum(info.file_size for info in files) > limit:
+                raise InputError(f"{name} unpacks to more than {limit // 1_000_000} MB; split it into smaller ones.")
+            return {info.filename: archive.read(info) for info in files}
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OSError) as error:
+        raise InputError(f"{name} is not a complete zip file ({error}).") from error
+
+
+def _open(source: ImageSource, name: str) -> Image.Image:
+    if isinstance(source, Image.Image):
+        return source
+    if isinstance(source, np.ndarray):
+        return _from_array(source, name)
+    if isinstance(source, bytes):
+        if not source:
+            raise InputError(f"{name} is empty (0 bytes).")
+        source = io.BytesIO(source)
+    elif isinstance(source, str | os.PathLike):
+        path = Path(source)
+        if not path.exists():
+            raise InputError(f"{name} does not exist.")
+        if path.is_dir():
+            raise InputError(f"{name} is a folder, not an image.")
+        if not path.stat().st_size:
+            raise InputError(f"{name} is empty (0 bytes).")
+        return _open(_read_bytes(path, name), name)
+    elif not hasattr(source, "read"):
+        raise InputError(f"{name} is a {type(source).__name__}; give a path, bytes, a PIL image or an array.")
+    try:
+        # Pillow warns from 89 megapixels on; the limit that counts here is checked before decoding.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(source, formats=_FORMATS)
+    except UnidentifiedImageError:
+        raise InputError(f"{name} is not an image that can be read here; use JPEG, PNG, WebP or TIFF.") from None
+    return image
+
+
+def _read_bytes(path: Path, name: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{name} cannot be read: {error.strerror}.") from error
+
+
+def _from_array(array: np.ndarray, name: str) -> Image.Image:
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    if not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))) or 0 in array.shape:
+        raise InputError(f"{name} has shape {array.shape}; give HxW, HxWx3 or HxWx4.")
+    return Image.fromarray(array if array.dtype == np.uint8 else _to_8_bit(array, name))
+
+
+def _to_rgb(image: Image.Image, name: str) -> Image.Image:
+    if image.width * image.height == 0:
+        raise InputError(f"{name} has no pixels.")
+    if image.width * image.height > MAX_PIXELS:
+        raise InputError(_too_large(name, image.size))
+    image = ImageOps.exif_transpose(image)  # decodes the file too
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        return Image.fromarray(_to_8_bit(np.asarray(image), name)).convert("RGB")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    result = image.convert("RGB")
+    result.info = {}  # nothing of the file's metadata goes further
+    return result
+
+
+def _to_8_bit(array: np.ndarray, name: str) -> np.ndarray:
+    """Scale deeper pixels to uint8. Integers by the fewest bits that hold the brightest: 12-bit cameras fill 16."""
+    if array.dtype == bool:
+        return array.astype(np.uint8) * 255
+    if array.dtype.kind not in "iuf":
+        raise InputError(f"{name} has pixels of type {array.dtype}; give uint8, uint16 or float.")
+    values = np.nan_to_num(array.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+    top = float(values.max())
+    full = 1.0 if array.dtype.kind == "f" else 255.0
+    while full < top:
+        full = 2 * full + 1
+    return np.clip(values * (255 / full) + 0.5, 0, 255).astype(np.uint8)
+
+
+def _too_large(name: str, size: tuple[int, int] | None = None) -> str:
+    measured = f"has {size[0]}x{size[1]} pixels" if size else "has too many pixels"
+    return f"{name} {measured}; at most {MAX_PIXELS // 1_000_000} megapixels can be read, so make it smaller first."
+
+
+def _safe_part(part: str) -> str:
+    part = re.sub(r'[\x00-\x1f\x7f<>:"|?*]', "_", part).strip(" ").lstrip(".").rstrip(". ")[:120] or "_"
+    return f"_{part}" if part.split(".")[0].lower() in _RESERVED else part

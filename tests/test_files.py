@@ -1,0 +1,220 @@
+"""Images of every kind become upright RGB; damaged ones a sentence; files on disk are whole or absent."""
+
+import contextlib
+import io
+import re
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from guided_demo import files
+from guided_demo.errors import InputError
+from guided_demo.files import (
+    image_key,
+    list_images,
+    read_image,
+    read_zip,
+    safe_name,
+    unique_names,
+    write_atomic,
+    zip_bytes,
+)
+
+
+def picture(width=40, height=30, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def encoded(image, kind="PNG", **options):
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def test_all_sources_of_one_picture_are_equal(tmp_path):
+    array = picture()
+    data = encoded(Image.fromarray(array))
+    (tmp_path / "a.png").write_bytes(data)
+    sources = [array, data, io.BytesIO(data), Image.fromarray(array), tmp_path / "a.png", str(tmp_path / "a.png")]
+    images = [read_image(source) for source in sources]
+    assert all(image.mode == "RGB" and np.array_equal(image, array) for image in images)
+    assert len({image_key(image) for image in images}) == 1
+    assert re.fullmatch("[0-9a-f]{32}", image_key(images[0]))
+
+
+def test_key_tells_pixels_and_shape_apart():
+    flat = np.zeros((6, 4, 3), np.uint8)
+    other = flat.copy()
+    other[5, 3, 2] = 1
+    assert len({image_key(read_image(a)) for a in (flat, flat.reshape(4, 6, 3), other)}) == 3
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_undone(orientation):
+    upright = picture()
+    undo = {
+        1: upright, 2: upright[:, ::-1], 3: upright[::-1, ::-1], 4: upright[::-1], 5: upright.transpose(1, 0, 2),
+        6: np.rot90(upright), 7: np.rot90(upright, 2).transpose(1, 0, 2), 8: np.rot90(upright, -1),
+    }  # fmt: skip
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(Image.fromarray(np.ascontiguousarray(undo[orientation])), exif=exif)
+    once = read_image(data)
+    assert np.array_equal(once, upright)
+    assert np.array_equal(read_image(once), upright)  # and is not undone twice
+
+
+def test_gray_palette_and_cmyk():
+    rgb = Image.fromarray(picture())
+    for image in (rgb.convert("L"), rgb.convert("1"), rgb.quantize(16)):
+        assert np.array_equal(read_image(encoded(image)), image.convert("RGB"))
+    smooth = Image.fromarray(picture(8, 8)).resize((64, 64))
+    printed = read_image(encoded(smooth.convert("CMYK"), "JPEG", quality=98))
+    assert np.abs(np.asarray(printed, float) - np.asarray(smooth, float)).mean() < 6
+
+
+def test_transparency_is_laid_over_white():
+    rgba = np.zeros((2, 3, 4), np.uint8)
+    rgba[..., 3] = [[0, 255, 51], [0, 255, 51]]
+    expected = np.array([[255, 0, 204]] * 2)
+    for source in (rgba, encoded(Image.fromarray(rgba)), encoded(Image.fromarray(rgba), "WEBP", lossless=True)):
+        assert np.array_equal(np.asarray(read_image(source))[..., 1], expected)
+    gif = Image.new("P", (2, 1))
+    gif.putpalette([0, 0, 0, 9, 9, 9])
+    gif.putpixel((1, 0), 1)
+    assert np.asarray(read_image(encoded(gif, "GIF", transparency=0)))[0].tolist() == [[255] * 3, [9] * 3]
+
+
+def test_animation_gives_its_first_frame():
+    frames = [Image.new("RGB", (5, 4), color) for color in ("red", "blue")]
+    for kind in ("GIF", "WEBP", "PNG", "TIFF"):
+        options = {"lossless": True} if kind == "WEBP" else {}
+        data = encoded(frames[0], kind, save_all=True, append_images=frames[1:], **options)
+        assert read_image(data).getpixel((2, 2)) == (255, 0, 0), kind
+
+
+@pytest.mark.parametrize("top, bits", [(65535, 16), (4095, 12), (255, 8)])
+def test_deep_pixels_are_scaled_by_the_bits_they_use(top, bits):
+    deep = np.linspace(0, top, 256).round().astype(np.uint16).reshape(16, 16)
+    expected = np.round(deep.astype(float) * 255 / (2**bits - 1))
+    for source in (deep, encoded(Image.fromarray(deep)), encoded(Image.fromarray(deep), "TIFF")):
+        assert np.abs(np.asarray(read_image(source), float)[..., 0] - expected).max() <= 1
+
+
+def test_float_and_bool_arrays():
+    array = np.array([[0.0, 0.5], [1.0, np.nan]])
+    assert np.asarray(read_image(array))[..., 0].tolist() == [[0, 128], [255, 0]]
+    assert np.asarray(read_image(array > 0.4))[..., 2].tolist() == [[0, 255], [255, 0]]
+
+
+def test_one_pixel():
+    assert read_image(encoded(Image.new("RGB", (1, 1), "red"))).getpixel((0, 0)) == (255, 0, 0)
+
+
+def png_header(width, height):
+    def chunk(kind, body):
+        return len(body).to_bytes(4, "big") + kind + body + zlib.crc32(kind + body).to_bytes(4, "big")
+
+    size = width.to_bytes(4, "big") + height.to_bytes(4, "big")
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", size + b"\x08\x00\0\0\0") + chunk(b"IDAT", b"")
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_hundred_megapixels_work_and_more_is_refused_before_decoding():
+    assert read_image(encoded(Image.new("1", (10_000, 10_000)))).size == (10_000, 10_000)
+    for side in (11_000, 60_000):
+        with pytest.raises(InputError, match=r"big\.png has .* 120 megapixels"):
+            read_image(png_header(side, side), "big.png")
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "GIF"])
+def test_damaged_files_give_a_sentence(kind, tmp_path):
+    data = encoded(Image.fromarray(picture(200, 150)), kind)
+    rng = np.random.default_rng(1)
+    for length in rng.integers(1, len(data) * 2 // 3, 20):
+        path = tmp_path / f"cut.{kind}"
+        path.write_bytes(data[:length])
+        with pytest.raises(InputError, match=re.escape(str(path))):
+            read_image(path)
+    for _ in range(100):
+        noisy = bytearray(data)
+        for place in rng.integers(0, min(len(data), 400), 4):
+            noisy[place] = rng.integers(0, 256)
+        with contextlib.suppress(InputError):  # any other exception would fail the test
+            read_image(bytes(noisy))
+
+
+@pytest.mark.parametrize(
+    "source, words",
+    [
+        (b"", "the image is empty"),
+        (b"hello, I am text", "not an image"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image"),
+        ("no/such.jpg", "no/such.jpg does not exist"),
+        (".", "is a folder"),
+        (3, "is a int"),
+        (np.zeros((4, 4, 2), np.uint8), r"shape \(4, 4, 2\)"),
+        (np.zeros((0, 4, 3), np.uint8), "shape"),
+        (np.zeros((4, 4), complex), "type complex"),
+    ],
+)
+def test_what_is_no_image_gives_a_sentence(source, words):
+    with pytest.raises(InputError, match=words):
+        read_image(source)
+
+
+def test_folders_are_listed_sorted_and_files_as_they_are(tmp_path):
+    for name in ("b.jpg", "a.PNG", "notes.txt", ".hidden.jpg", "sub/c.tif", ".git/d.png"):
+        path = tmp_path / "photos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (tmp_path / "x.txt").touch()
+    listed = list(list_images([tmp_path / "photos", tmp_path / "x.txt"]))
+    assert [name for name, _ in listed] == ["a.PNG", "b.jpg", "sub/c.tif", "x.txt"]
+    assert listed[2][1] == tmp_path / "photos/sub/c.tif"
+
+
+@pytest.mark.parametrize(
+    "name, safe",
+    [
+        ("cat.jpg", "cat.jpg"), ("sub/cat.jpg", "sub/cat.jpg"), ("../../etc/passwd", "etc/passwd"), ("/root", "root"),
+        ("C:\\a\\b.png", "C_/a/b.png"), ("a\0b\n.png", "a_b_.png"), ("con.png", "_con.png"), ("...", "image"),
+        (".env", "env"), ("Zürich ☀.jpg", "Zürich ☀.jpg"), ("", "image"),
+    ],
+)  # fmt: skip
+def test_safe_names(name, safe):
+    assert safe_name(name) == safe
+
+
+def test_unique_names_never_collide():
+    names = ["cat.jpg", "cat.png", "CAT.gif", "sub/cat.jpg", "v1.2 final.jpg", "cat-2.png"]
+    expected = ["cat.png", "cat-2.png", "CAT-3.png", "sub/cat.png", "v1.2 final.png", "cat-2-2.png"]
+    assert unique_names(names, ".png") == expected
+
+
+def test_write_atomic_keeps_the_old_file_when_it_fails(tmp_path, monkeypatch):
+    path = tmp_path / "new" / "file.bin"
+    write_atomic(path, b"old")
+
+    def fail(*_):
+        raise OSError("power cut")
+
+    monkeypatch.setattr(files.os, "replace", fail)
+    with pytest.raises(OSError, match="power cut"):
+        write_atomic(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in path.parent.iterdir()] == ["file.bin"]
+
+
+def test_zip_round_trip_and_damage():
+    entries = {"a.png": b"\x89PNG", "sub/ü.json": b"{}" * 1000}
+    data = zip_bytes(entries.items())
+    assert read_zip(data, "x.zip") == entries
+    assert zip_bytes(entries.items()) == data
+    for broken in (b"", data[:-10], b"no zip", data.replace(b"\x89PNG", b"\x88PNG")):
+        with pytest.raises(InputError, match=r"x\.zip is not a complete zip"):
+            read_zip(broken, "x.zip")
+    with pytest.raises(InputError, match="unpacks to more"):
+        read_zip(data, "x.zip", limit=100)
