@@ -43,11 +43,11 @@ def read_image(source: ImageSource, name: str | None = None) -> Image.Image:
         name = os.fspath(source) if isinstance(source, str | os.PathLike) else "the image"
     try:
         return _to_rgb(_open(source, name), name)
+    except InputError:
+        raise
     except Image.DecompressionBombError:
         raise InputError(_too_large(name)) from None
-    except (OSError, SyntaxError, ValueError, EOFError) as error:  # all of what Pillow raises for damaged files
-        if isinstance(error, InputError):
-            raise
+    except Exception as error:  # what a decoder raises on damaged bytes is its own affair, and differs by format
         raise InputError(f"{name} is cut short or damaged ({error}); save it again as PNG or JPEG.") from error
 
 
