@@ -1,0 +1,271 @@
+"""What a person marked on one image: points, strokes and dense masks. Immutable, JSON-safe, the source of truth.
+
+Coordinates are (x, y) in pixels of the original, upright image; the centre of the first pixel is (0.5, 0.5). A mark
+covers pixels; where marks overlap, the later one wins, and an eraser unmarks what lies under it.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from .errors import InputError
+
+BACKGROUND = "background"
+UNMARKED = 255
+MAX_CLASSES = 254
+
+
+@dataclass(frozen=True)
+class Point:
+    """One annotated pixel: the pixel that contains (x, y)."""
+
+    x: float
+    y: float
+    label: str
+
+
+@dataclass(frozen=True)
+class Stroke:
+    """A brush path with a radius in pixels, or a filled polygon (a box is a polygon of four). `label` None erases."""
+
+    path: tuple[tuple[float, float], ...]
+    label: str | None
+    radius: float = 6.0
+    shape: Literal["brush", "polygon"] = "brush"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", tuple((float(x), float(y)) for x, y in self.path))
+
+
+Mark = Point | Stroke
+
+
+@dataclass(frozen=True)
+class DenseMask:
+    """A label map as PNG bytes: pixel value i is `classes[i]`, 255 is unmarked. Size as the image's own."""
+
+    png: bytes = field(repr=False)
+    classes: tuple[str, ...]
+
+    def labels(self) -> np.ndarray:
+        """HxW uint8."""
+        return np.asarray(Image.open(io.BytesIO(self.png)).convert("L"))
+
+
+class Annotation:
+    """The marks on one image, in the order they were made; strokes given to the constructor come before points.
+
+    >>> Annotation(points=[(12.5, 8.0, "cat")], strokes=[([(3, 4), (9, 4)], "background", 2.0)]).classes
+    ('background', 'cat')
+    """
+
+    __slots__ = ("marks", "mask")
+    marks: tuple[Mark, ...]
+    mask: DenseMask | None
+
+    def __init__(
+        self,
+        points: Iterable[Point | Sequence] = (),
+        strokes: Iterable[Stroke | Sequence] = (),
+        mask: DenseMask | None = None,
+        *,
+        marks: Iterable[Mark] = (),
+    ) -> None:
+        made = [s if isinstance(s, Stroke) else Stroke(*s) for s in strokes]
+        clicked = [p if isinstance(p, Point) else Point(*p) for p in points]
+        object.__setattr__(self, "marks", (*made, *clicked, *marks))
+        object.__setattr__(self, "mask", mask)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError("An Annotation is immutable; use add, rename or drop, which return a new one.")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Annotation) and (self.marks, self.mask) == (other.marks, other.mask)
+
+    def __hash__(self) -> int:
+        return hash((self.marks, self.mask))
+
+    def __repr__(self) -> str:
+        dense = f", mask={self.mask.classes}" if self.mask else ""
+        return f"Annotation({len(self.points)} points, {len(self.strokes)} strokes{dense})"
+
+    def __reduce__(self):
+        return (_restore, (self.marks, self.mask))
+
+    @property
+    def points(self) -> tuple[Point, ...]:
+        return tuple(m for m in self.marks if isinstance(m, Point))
+
+    @property
+    def strokes(self) -> tuple[Stroke, ...]:
+        return tuple(m for m in self.marks if isinstance(m, Stroke))
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names that are marked, `background` first where it is among them, then in order of appearance."""
+        named = [*(self.mask.classes if self.mask else ()), *(m.label for m in self.marks if m.label is not None)]
+        return tuple(sorted(dict.fromkeys(named), key=lambda c: c != BACKGROUND))
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.marks and self.mask is None
+
+    @classmethod
+    def from_mask(cls, mask: Any, classes: Sequence[str]) -> Annotation:
+        """Annotation from a dense label map: HxW integers, value i is `classes[i]`, 255 is unmarked."""
+        values = np.asarray(mask)
+        if values.ndim != 2 or values.dtype.kind not in "iub":
+            raise InputError("A mask must be a height x width array of whole numbers, one a pixel.")
+        if len(classes) > MAX_CLASSES:
+            raise InputError(f"A mask can name at most {MAX_CLASSES} classes.")
+        used = np.unique(values)
+        wrong = [int(v) for v in used if v != UNMARKED and not 0 <= v < len(classes)]
+        if wrong:
+            raise InputError(f"The mask has the value {wrong[0]}, but only {len(classes)} classes were named.")
+        present = [int(v) for v in used if v != UNMARKED]
+        compact = np.full(256, UNMARKED, np.uint8)
+        compact[present] = np.arange(len(present))
+        buffer = io.BytesIO()
+        Image.fromarray(compact[values.astype(np.uint8)]).save(buffer, "PNG")
+        return cls(mask=DenseMask(buffer.getvalue(), tuple(classes[v] for v in present)) if present else None)
+
+    def add(self, mark: Mark) -> Annotation:
+        return Annotation(mask=self.mask, marks=(*self.marks, mark))
+
+    def __add__(self, other: Annotation) -> Annotation:
+        """Both annotations; `other` wins where they overlap. A dense mask of `other` replaces one here."""
+        return Annotation(mask=other.mask or self.mask, marks=(*self.marks, *other.marks))
+
+    def rename(self, old: str, new: str) -> Annotation:
+        marks = tuple(replace(m, label=new) if m.label == old else m for m in self.marks)
+        mask = self.mask and replace(self.mask, classes=tuple(new if c == old else c for c in self.mask.classes))
+        return Annotation(mask=mask, marks=marks)
+
+    def drop(self, label: str) -> Annotation:
+        """Without the marks of a class; what they covered is unmarked, as after an eraser."""
+        marks = (replace(m, label=None) if m.label == label else m for m in self.marks)
+        kept = tuple(m for m in marks if isinstance(m, Stroke) or m.label is not None)
+        mask = self.mask
+        if mask is not None and label in mask.classes:
+            labels, gone = mask.labels().copy(), mask.classes.index(label)
+            labels[labels == gone] = UNMARKED
+            mask = Annotation.from_mask(labels, mask.classes).mask
+        nothing_left = mask is None and all(m.label is None for m in kept)
+        return Annotation() if nothing_left else Annotation(mask=mask, marks=kept)
+
+    def validate(self, size: tuple[int, int]) -> None:
+        """Raise InputError unless every mark has a class and lies in an image of `size` (W, H)."""
+        width, height = size
+        for mark in self.marks:
+            if mark.label is not None and not mark.label.strip():
+                raise InputError("A mark has an empty class name; give it a name.")
+            if isinstance(mark, Point):
+                _check_inside(mark.x, mark.y, width, height)
+            else:
+                _check_stroke(mark, width, height)
+        if self.mask is not None:
+            h, w = self.mask.labels().shape
+            if (w, h) != (width, height):
+                raise InputError(f"The mask is {w}x{h} pixels but its image is {width}x{height}; they must agree.")
+        if len(self.classes) > MAX_CLASSES:
+            raise InputError(f"At most {MAX_CLASSES} classes can be annotated.")
+
+    def label_map(self, size: tuple[int, int], classes: Sequence[str]) -> np.ndarray:
+        """HxW uint8 for an image of `size` (W, H): index into `classes`, 255 where unmarked or of no class named."""
+        index = {name: i for i, name in enumerate(classes)}
+        if self.mask is not None:
+            lookup = np.full(256, UNMARKED, np.uint8)
+            lookup[: len(self.mask.classes)] = [index.get(c, UNMARKED) for c in self.mask.classes]
+            canvas = Image.fromarray(lookup[self.mask.labels()])
+        else:
+            canvas = Image.new("L", size, UNMARKED)
+        draw = ImageDraw.Draw(canvas)
+        for mark in self.marks:
+            value = UNMARKED if mark.label is None else index.get(mark.label, UNMARKED)
+            if isinstance(mark, Point):
+                x = min(max(int(mark.x), 0), size[0] - 1)
+                canvas.putpixel((x, min(max(int(mark.y), 0), size[1] - 1)), value)
+            else:
+                _paint(draw, mark, value)
+        return np.array(canvas)
+
+    def to_json(self) -> dict[str, Any]:
+        marks = [
+            {"point": [m.x, m.y], "label": m.label}
+            if isinstance(m, Point)
+            else {"stroke": [list(p) for p in m.path], "label": m.label, "radius": m.radius, "shape": m.shape}
+            for m in self.marks
+        ]
+        out: dict[str, Any] = {"marks": marks}
+        if self.mask is not None:
+            out["mask"] = {"png": base64.b64encode(self.mask.png).decode(), "classes": list(self.mask.classes)}
+        return out
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Annotation:
+        """Inverse of to_json; raises InputError when `data` is not of its form."""
+        try:
+            mask = data.get("mask")
+            dense = mask and DenseMask(base64.b64decode(mask["png"]), tuple(str(c) for c in mask["classes"]))
+            return cls(mask=dense, marks=[_mark_from_json(m) for m in data.get("marks", ())])
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(f"This is not an annotation: {error}.") from error
+
+
+def _restore(marks: tuple[Mark, ...], mask: DenseMask | None) -> Annotation:
+    return Annotation(mask=mask, marks=marks)
+
+
+def _mark_from_json(data: dict[str, Any]) -> Mark:
+    label = data["label"]
+    if "point" in data:
+        x, y = data["point"]
+        return Point(float(x), float(y), str(label))
+    shape = data.get("shape", "brush")
+    if shape not in ("brush", "polygon"):
+        raise InputError(f"A stroke has the shape {shape!r}; it must be brush or polygon.")
+    return Stroke(tuple(data["stroke"]), None if label is None else str(label), float(data.get("radius", 6.0)), shape)
+
+
+def _check_inside(x: float, y: float, width: int, height: int) -> None:
+    if not (math.isfinite(x) and math.isfinite(y)):
+        raise InputError("A point has a coordinate that is not a number; give x and y in pixels of the image.")
+    if not (0 <= x <= width and 0 <= y <= height):
+        raise InputError(f"The point ({x:g}, {y:g}) is outside the image, which is {width}x{height} pixels.")
+
+
+def _check_stroke(stroke: Stroke, width: int, height: int) -> None:
+    # A brush may run over the edge, as a hand does; what counts is that it touches the image at all.
+    if not stroke.path:
+        raise InputError("A stroke has no points; draw at least one.")
+    if not all(math.isfinite(v) for p in stroke.path for v in p) or not math.isfinite(stroke.radius):
+        raise InputError("A stroke has a coordinate that is not a number; give x and y in pixels of the image.")
+    if stroke.radius <= 0:
+        raise InputError("A stroke's radius must be above zero pixels.")
+    xs, ys = zip(*stroke.path, strict=True)
+    if max(xs) < 0 or max(ys) < 0 or min(xs) > width or min(ys) > height:
+        raise InputError(f"A stroke lies outside the image, which is {width}x{height} pixels.")
+
+
+def _paint(draw: ImageDraw.ImageDraw, stroke: Stroke, value: int) -> None:
+    # Pillow's pixel i is drawn for coordinate i, ours has its centre at i + 0.5.
+    path = [(x - 0.5, y - 0.5) for x, y in stroke.path]
+    if stroke.shape == "polygon" and len(path) >= 3:
+        draw.polygon(path, fill=value, outline=value)
+        return
+    radius = stroke.radius - 0.5
+    if len(path) > 1 and radius > 0:
+        draw.line(path, fill=value, width=max(1, round(2 * stroke.radius)))
+    elif len(path) > 1:
+        draw.line(path, fill=value, width=1)
+    for x, y in path:
+        draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=value)
+

@@ -1,0 +1,1 @@
+"""The network: no gradio, no jupyter, no user state."""

@@ -1,0 +1,124 @@
+"""The shared fully convolutional encoder phi: everything about an image that does not depend on guidance.
+
+A backbone, a light feature pyramid, and three kinds of description: `semantic` (what a thing is; stride 8), `detail` (raw and
+blurred colour, contrast, early layers; stride 4), and the head's pre-activations, which are its first layer's share of
+the image and so can be kept with the features.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .backbone import EfficientNetLite
+
+COARSE, FINE = 8, 4
+# The semantic descriptor is three unit vectors side by side: from the pyramid, and from the backbone at strides 16 and 32.
+GROUPS = (96, 48, 48)
+SEMANTIC = sum(GROUPS)
+DETAIL = 32
+COARSE_WIDTH, FINE_WIDTH = 48, 24
+_HAND_MADE = 13
+
+
+@dataclass(frozen=True)
+class Features:
+    """Maps of a batch of images; h8 x w8 is the input at stride 8, h4 x w4 at stride 4.
+
+    semantic (B, SEMANTIC, h8, w8), each group of unit length; detail (B, DETAIL, h4, w4); coarse (B, COARSE_WIDTH, h8,
+    w8) and fine (B, FINE_WIDTH, h4, w4): pre-activations of the head.
+    """
+
+    semantic: Tensor
+    detail: Tensor
+    coarse: Tensor
+    fine: Tensor
+
+    def map(self, function) -> Features:
+        """The same with `function` applied to every tensor."""
+        return Features(**{f.name: function(getattr(self, f.name)) for f in fields(self)})
+
+
+class Separable(nn.Module):
+    """Depthwise 3x3, pointwise, ReLU, added to its input."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.depth = nn.Conv2d(width, width, 3, padding=1, groups=width)
+        self.point = nn.Conv2d(width, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + F.relu(self.point(self.depth(x)))
+
+
+def upsample(x: Tensor, like: Tensor) -> Tensor:
+    return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)
+
+
+def hand_made(image: Tensor) -> Tensor:
+    """What pixel classifiers look at: (B, 3, H, W) in [0, 1] to (B, 13, H/4, W/4), each about of unit spread.
+
+    Colour at three scales, contrast at three scales, gradient.
+    """
+    grey = image.mean(1, keepdim=True)
+    mean4 = F.avg_pool2d(image, 4)
+    mean8 = F.avg_pool2d(mean4, 2)
+    mean16 = F.avg_pool2d(mean8, 2)
+    square4 = F.avg_pool2d(grey * grey, 4)
+    square8 = F.avg_pool2d(square4, 2)
+    square16 = F.avg_pool2d(square8, 2)
+
+    def spread(square: Tensor, mean: Tensor) -> Tensor:
+        return (square - mean.mean(1, keepdim=True) ** 2).clamp_min(1e-5).sqrt()
+
+    dx = F.pad((grey[..., 1:] - grey[..., :-1]).abs(), (0, 1))
+    dy = F.pad((grey[..., 1:, :] - grey[..., :-1, :]).abs(), (0, 0, 0, 1))
+    gradient = F.avg_pool2d(dx + dy, 4)
+    colours = [(m - 0.45) * 4 for m in (mean4, upsample(mean8, mean4), upsample(mean16, mean4))]
+    contrasts = [
+        spread(square4, mean4) * 12,
+        upsample(spread(square8, mean8), mean4) * 12,
+        upsample(spread(square16, mean16), mean4) * 12,
+        gradient * 12,
+    ]
+    return torch.cat(colours + contrasts, 1)
+
+
+class Encoder(nn.Module):
+    """(B, 3, H, W) as RGB in [0, 1], H and W multiples of 32, to Features."""
+
+    def __init__(self, variant: str = "lite2", width: int = 128) -> None:
+        super().__init__()
+        self.backbone = EfficientNetLite(variant)
+        c2, c4, c8, c16, c32 = self.backbone.channels
+        self.lateral32 = nn.Conv2d(c32, width, 1)
+        self.lateral16 = nn.Conv2d(c16, width, 1)
+        self.lateral8 = nn.Conv2d(c8, width, 1)
+        self.mix32 = Separable(width)
+        self.mix16 = nn.Sequential(Separable(width), Separable(width))
+        self.mix8 = nn.Sequential(Separable(width), Separable(width), Separable(width))
+        self.describe = nn.ModuleList([nn.Conv2d(c, d, 1) for c, d in zip((width, c16, c32), GROUPS, strict=True)])
+        self.early2 = nn.Conv2d(c2, (DETAIL - _HAND_MADE) // 2, 1)
+        self.early4 = nn.Conv2d(c4, DETAIL - _HAND_MADE - (DETAIL - _HAND_MADE) // 2, 1)
+        self.coarse = nn.Conv2d(width, COARSE_WIDTH, 1)
+        self.fine4 = nn.Conv2d(c4 + DETAIL, FINE_WIDTH, 1)
+        self.fine8 = nn.Conv2d(width, FINE_WIDTH, 1)
+        self.mix4 = nn.Sequential(Separable(FINE_WIDTH), Separable(FINE_WIDTH))
+
+    def forward(self, image: Tensor) -> Features:
+        f2, f4, f8, f16, f32 = self.backbone(image)
+        top = self.mix32(self.lateral32(f32))
+        mid = self.mix16(self.lateral16(f16) + upsample(top, f16))
+        pyramid = self.mix8(self.lateral8(f8) + upsample(mid, f8))
+        groups = [conv(f) for conv, f in zip(self.describe, (pyramid, f16, f32), strict=True)]
+        # fp32: unit vectors and statistics of colour lose too much in half precision
+        with torch.autocast(image.device.type, enabled=False):
+            semantic = torch.cat([F.normalize(upsample(g.float(), f8), dim=1) for g in groups], 1)
+            colour = hand_made(image.float())
+        early = torch.cat([F.avg_pool2d(self.early2(f2), 2), self.early4(f4)], 1)
+        detail = torch.cat([colour, early.float()], 1)
+        fine = self.mix4(self.fine4(torch.cat([f4, detail.to(f4.dtype)], 1)) + upsample(self.fine8(pyramid), f4))
+        return Features(semantic, detail, self.coarse(pyramid).float(), fine.float())

@@ -1,0 +1,96 @@
+"""From features and annotated pixels to exemplars: what guidance keeps of a support image (late fusion, section 4.2).
+
+Up to COUNT annotated pixels are kept as they are, each the bilinear sample of the maps at its centre. More are averaged
+within the cells of a grid, the finest (8, 16, 32 ... pixels) that leaves at most COUNT cells; so the weighted mean of the
+exemplars always is the paper's masked average, and what the mean would lose is still there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .encoder import COARSE, Features
+
+COUNT = 48
+
+
+@dataclass(frozen=True)
+class Exemplars:
+    """Of M images and K classes: semantic (M, K, COUNT, SEMANTIC), detail (M, K, COUNT, DETAIL), weight (M, K, COUNT).
+
+    Weights sum to 1 over COUNT, or are all 0 where the class has no annotated pixel; pixels (M, K) is their number.
+    """
+
+    semantic: Tensor
+    detail: Tensor
+    weight: Tensor
+    pixels: Tensor
+
+
+def pool(features: Features, annotation: Tensor) -> Exemplars:
+    """`features` of M images, and `annotation` (M, K, H, W) at the input's size: 1 where a pixel is of the class, else 0."""
+    annotation = annotation.float()
+    pixels = annotation.sum((2, 3))
+    sparse = _at_pixels(features, annotation)
+    # Known on the host only where it costs nothing to ask; on a GPU both ways are computed and one is taken.
+    if annotation.device.type == "cpu" and bool((pixels <= COUNT).all()):
+        return Exemplars(*sparse, pixels)
+    dense = _in_cells(features, annotation)
+    few = (pixels <= COUNT)[..., None]
+    semantic, detail = (torch.where(few[..., None], a, b) for a, b in zip(sparse[:2], dense[:2], strict=True))
+    return Exemplars(semantic, detail, torch.where(few, sparse[2], dense[2]), pixels)
+
+
+def sample(maps: Tensor, x: Tensor, y: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bilinear samples of maps (M, D, h, w) at x, y (M, N) in pixels of the input of `size` (H, W): (M, N, D)."""
+    height, width = size
+    grid = torch.stack([2 * x / width - 1, 2 * y / height - 1], -1)
+    found = F.grid_sample(maps, grid[:, None], mode="bilinear", padding_mode="border", align_corners=False)
+    return found[:, :, 0].transpose(1, 2)
+
+
+def _at_pixels(features: Features, annotation: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    m, k, height, width = annotation.shape
+    marked, index = annotation.flatten(2).topk(COUNT, dim=2)
+    x, y = (index % width + 0.5).flatten(1), (index // width + 0.5).flatten(1)
+    semantic, detail = (
+        sample(f, x, y, (height, width)).reshape(m, k, COUNT, -1) for f in (features.semantic, features.detail)
+    )
+    return semantic, detail, marked / marked.sum(-1, keepdim=True).clamp_min(1)
+
+
+def _in_cells(features: Features, annotation: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    fine = F.avg_pool2d(annotation, COARSE // 2)
+    coarse = F.avg_pool2d(fine, 2)
+    cell = _cells(coarse > 0)
+    slots = torch.arange(COUNT, device=cell.device)[:, None]
+    share = (cell.flatten(2)[:, :, None] == slots) * coarse.flatten(2)[:, :, None]
+    fine_cell = cell.repeat_interleave(2, -1).repeat_interleave(2, -2)
+    fine_share = (fine_cell.flatten(2)[:, :, None] == slots) * fine.flatten(2)[:, :, None]
+    weight = share.sum(-1)
+    total = weight[..., None].clamp_min(1e-6)
+    semantic = torch.einsum("mknp,mdp->mknd", share, features.semantic.flatten(2)) / total
+    detail = torch.einsum("mknp,mdp->mknd", fine_share, features.detail.flatten(2)) / (4 * total)
+    return semantic, detail, weight / weight.sum(-1, keepdim=True).clamp_min(1e-6)
+
+
+def _cells(occupied: Tensor) -> Tensor:
+    """(M, K, h, w) bool to the number of the cell that each occupied place belongs to; COUNT where it is not occupied."""
+    h, w = occupied.shape[-2:]
+    chosen = torch.full(occupied.shape, COUNT, dtype=torch.long, device=occupied.device)
+    settled = torch.zeros(*occupied.shape[:2], 1, 1, dtype=torch.bool, device=occupied.device)
+    size = 1
+    while size == 1 or size < 2 * max(h, w):
+        cells = F.max_pool2d(occupied.float(), size, ceil_mode=True)
+        number = (cells.flatten(2).cumsum(-1) - 1).reshape(cells.shape).long()
+        fits = cells.sum((2, 3), keepdim=True) <= COUNT
+        spread = number.repeat_interleave(size, -1).repeat_interleave(size, -2)[..., :h, :w]
+        take = fits & ~settled & occupied
+        chosen = torch.where(take, spread, chosen)
+        settled = settled | fits
+        size *= 2
+    return chosen

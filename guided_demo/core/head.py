@@ -1,0 +1,207 @@
+"""From guidance to masks: a learned distance between the pixels of a query and the exemplars of a class.
+
+For each class the head compares every pixel with the class's own exemplars and with all others (the negatives): by cosine to
+their means, to the nearest, by a soft vote, and by ridge regressions on semantics and on detail. Small convolutions
+turn these scores, the image's pre-activations and the means (the paper's concatenated guidance) into logits. What is
+learned is how far to trust which, given how much was annotated; classes share it all, so any number of them can be told apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .encoder import COARSE, COARSE_WIDTH, DETAIL, FINE, FINE_WIDTH, GROUPS, SEMANTIC, Features, upsample
+
+WORLD = 24  # learned exemplars of "anything else": negatives that are always there, also before a background is marked
+COARSE_SCORES, FINE_SCORES = 5 * len(GROUPS) + 1, 4
+RANGES = (6.0, 24.0, 96.0)  # pixels of the input over which the influence of the image's own marks falls off
+OWN = 2 * len(RANGES)
+STATS = 6
+REACH_STEPS = 32
+
+
+@dataclass(frozen=True)
+class Problem:
+    """B times one class against the rest, from n exemplars.
+
+    semantic (B, n, SEMANTIC), detail (B, n, DETAIL); sign (B, n): +1 of the class, -1 of the others, 0 padding; weight (B, n)
+    sums to 1 over each sign; centre (B, SEMANTIC): mean descriptor of the support images; stats (B, STATS).
+    """
+
+    semantic: Tensor
+    detail: Tensor
+    sign: Tensor
+    weight: Tensor
+    centre: Tensor
+    stats: Tensor
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A Problem made ready for any number of queries (see Head.compile)."""
+
+    semantic: Tensor
+    detail: Tensor
+    sign: Tensor
+    log_weight: Tensor
+    centre: Tensor
+    means: Tensor
+    ridge: Tensor
+    detail_ridge: Tensor
+    bias: Tensor
+
+
+def statistics(positive: Tensor, negative: Tensor, shots: Tensor, own: Tensor, scope: Tensor) -> Tensor:
+    """STATS numbers (B, STATS) from numbers of annotated pixels, support images, and 0/1: own marks, scope "object"."""
+    counts = [torch.log2(1 + n.float()) / 8 for n in (positive, negative)]
+    return torch.stack([*counts, (negative > 0).float(), torch.log2(shots.float()), own.float(), scope.float()], -1)
+
+
+class Head(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.world_semantic = nn.Parameter(torch.randn(WORLD, SEMANTIC) / SEMANTIC**0.5)
+        self.world_detail = nn.Parameter(torch.randn(WORLD, DETAIL))
+        self.trust = nn.Sequential(nn.Linear(STATS, 16), nn.Tanh(), nn.Linear(16, 3))
+        self.sharpness = nn.Parameter(torch.full((len(GROUPS),), 2.3))
+        self.detail_scale = nn.Parameter(torch.zeros(DETAIL))
+        self.guide_in = nn.Linear(2 * SEMANTIC + STATS, COARSE_WIDTH)
+        self.scores_in = nn.Conv2d(COARSE_SCORES + FINE_SCORES + OWN, COARSE_WIDTH, 1)
+        self.context = nn.ModuleList(
+            [nn.Conv2d(COARSE_WIDTH, COARSE_WIDTH, 3, padding=d, dilation=d) for d in (1, 2, 4, 8)]
+        )
+        self.coarse_linear = nn.Conv2d(COARSE_SCORES, 1, 1)
+        self.coarse_out = nn.Conv2d(COARSE_WIDTH, 1, 1)
+        self.coarse_up = nn.Conv2d(COARSE_WIDTH, FINE_WIDTH, 1)
+        self.fine_in = nn.Conv2d(FINE_SCORES + OWN + 2, FINE_WIDTH, 1)
+        self.refine = nn.ModuleList([nn.Conv2d(FINE_WIDTH, FINE_WIDTH, 3, padding=1) for _ in range(2)])
+        self.fine_out = nn.Conv2d(FINE_WIDTH, 1, 1)
+        nn.init.zeros_(self.fine_out.weight)
+        nn.init.constant_(self.coarse_linear.weight, 0.3)
+        for module in self.context:
+            nn.init.kaiming_normal_(module.weight, a=2.0)
+
+    def compile(self, problem: Problem) -> Classifier:
+        """All that depends on guidance alone, in float32: done once for a gallery."""
+        batch = problem.sign.shape[0]
+        ridge_log, detail_log, world_log = self.trust(problem.stats).unbind(-1)
+        # Without annotated background the world counts as one full side; with it, as a hint.
+        world = torch.exp(world_log - 2.0 * problem.stats[:, 2])
+        semantic = torch.cat([problem.semantic, self.world_semantic.expand(batch, -1, -1)], 1)
+        detail = torch.cat([problem.detail, self.world_detail.expand(batch, -1, -1)], 1) * self.detail_scale.exp()
+        sign = torch.cat([problem.sign, problem.sign.new_full((batch, WORLD), -1.0)], 1)
+        weight = torch.cat([problem.weight, (world / WORLD)[:, None].expand(-1, WORLD)], 1)
+        means = torch.stack([_mean(semantic, weight, sign > 0), _mean(semantic, weight, sign < 0)], 1)
+        sides = torch.where(sign > 0, weight, weight / weight.masked_fill(sign > 0, 0).sum(1, keepdim=True).clamp_min(1e-6))
+        return Classifier(
+            semantic=normalize(semantic),
+            detail=detail,
+            sign=sign,
+            log_weight=weight.clamp_min(1e-9).log().masked_fill(sign == 0, -1e4),
+            centre=problem.centre,
+            means=normalize(means),
+            ridge=solve(semantic, sides, sign, torch.exp(ridge_log - 3.0)),
+            detail_ridge=solve(detail, sides, sign, torch.exp(detail_log - 2.0)),
+            bias=self.guide_in(torch.cat([normalize(means).flatten(1), problem.stats], -1)),
+        )
+
+    def forward(self, features: Features, classifier: Classifier, own: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Logits at stride 4 (B, h4, w4) and at stride 8 (B, h8, w8).
+
+        `features` of B queries, or of one for all B classes; `own` (B, OWN, h4, w4): closeness to the query's own marks.
+        """
+        b = classifier.sign.shape[0]
+        h8, w8 = features.semantic.shape[-2:]
+        h4, w4 = features.detail.shape[-2:]
+        with torch.autocast(features.semantic.device.type, enabled=False):
+            scores = self._coarse_scores(features.semantic.flatten(2), classifier).reshape(b, -1, h8, w8)
+            detail = self._fine_scores(features.detail.flatten(2), classifier).reshape(b, -1, h4, w4)
+        if own is None:
+            own = detail.new_zeros(b, OWN, h4, w4)
+        fine_scores = torch.cat([detail, own], 1)
+        x = self.scores_in(torch.cat([scores, F.avg_pool2d(fine_scores, COARSE // FINE)], 1))
+        x = F.relu(x + features.coarse + classifier.bias[:, :, None, None])
+        for conv in self.context:
+            x = x + F.relu(conv(x))
+        coarse = self.coarse_linear(scores) + self.coarse_out(x)
+        reached = reach(coarse, own)
+        both = upsample(torch.cat([coarse, reached, self.coarse_up(x)], 1), detail)
+        y = self.fine_in(torch.cat([fine_scores, both[:, :1] / 4, both[:, 1:2]], 1)) + both[:, 2:] + features.fine
+        y = F.relu(y)
+        for conv in self.refine:
+            y = y + F.relu(conv(y))
+        return (both[:, :1] + self.fine_out(y))[:, 0].float(), coarse[:, 0].float()
+
+    def _coarse_scores(self, query: Tensor, c: Classifier) -> Tensor:
+        """(B, COARSE_SCORES, pixels)."""
+        maps = [ridge_scores(c.ridge, query)]
+        start = 0
+        for group, size in enumerate(GROUPS):
+            part = slice(start, start + size)
+            start += size
+            q, t, mu, means = query[:, part], c.semantic[..., part], c.centre[:, part, None], c.means[..., part]
+            cosine = t @ q
+            maps += [means @ q]
+            positive = cosine.masked_fill(c.sign[..., None] <= 0, -1).amax(1, keepdim=True)
+            negative = cosine.masked_fill(c.sign[..., None] >= 0, -1).amax(1, keepdim=True)
+            # The same cosine after taking away what all pixels of the support share: sharper where all look alike.
+            q_mu, t_mu, mu_mu = mu.transpose(1, 2) @ q, t @ mu, (mu * mu).sum(1, keepdim=True)
+            scale = ((1 - 2 * t_mu + mu_mu) * (1 - 2 * q_mu + mu_mu)).clamp_min(1e-4).rsqrt()
+            centred = (cosine - t_mu - q_mu + mu_mu) * scale
+            share = F.softmax(centred * self.sharpness[group].exp() + c.log_weight[..., None], 1)
+            maps += [positive, negative, c.sign[:, None] @ share]
+        return torch.cat(maps, 1)
+
+    def _fine_scores(self, query: Tensor, c: Classifier) -> Tensor:
+        """(B, FINE_SCORES, pixels)."""
+        q = query * self.detail_scale.exp()[:, None]
+        distance = (c.detail**2).sum(-1, keepdim=True) + (q * q).sum(1, keepdim=True) - 2 * c.detail @ q
+        share = F.softmax(c.log_weight[..., None] - distance, 1)
+        near = [
+            torch.exp(-0.25 * distance.clamp_min(0).masked_fill(side[..., None], 1e4).amin(1, keepdim=True))
+            for side in (c.sign <= 0, c.sign >= 0)
+        ]
+        return torch.cat([ridge_scores(c.detail_ridge, q), c.sign[:, None] @ share, *near], 1)
+
+
+def normalize(x: Tensor) -> Tensor:
+    """Unit length within each group of the last dimension."""
+    return torch.cat([F.normalize(part, dim=-1, eps=1e-6) for part in x.split(GROUPS, -1)], -1)
+
+
+def solve(x: Tensor, weight: Tensor, sign: Tensor, regulariser: Tensor) -> Tensor:
+    """Ridge regression (B, D + 1), the last being the intercept, of `sign` on x (B, n, D), weighted (B, n)."""
+    x = torch.cat([x, torch.ones_like(x[..., :1])], -1)
+    weighted = (x * (weight * (sign != 0))[..., None]).transpose(1, 2)
+    eye = torch.eye(x.shape[-1], device=x.device, dtype=x.dtype)
+    gram = weighted @ x + (regulariser[:, None, None] + 1e-5) * eye
+    return torch.linalg.solve(gram, weighted @ sign[..., None])[..., 0]
+
+
+def ridge_scores(solution: Tensor, query: Tensor) -> Tensor:
+    return solution[:, None, :-1] @ query + solution[:, None, -1:]
+
+
+def _mean(x: Tensor, weight: Tensor, chosen: Tensor) -> Tensor:
+    share = weight * chosen
+    return (share[..., None] * x).sum(1) / share.sum(1, keepdim=True).clamp_min(1e-6)
+
+
+@torch.no_grad()
+def reach(coarse: Tensor, own: Tensor) -> Tensor:
+    """How surely each place can be walked to from the image's own marks of the class without leaving it: (B, 1, h8, w8).
+
+    The best path's weakest step, a step being the probability at stride 8; zeros where the image has no marks.
+    """
+    seed = (F.max_pool2d(own[:, :1].float(), COARSE // FINE) > 0.5).float()
+    if own.device.type == "cpu" and not seed.any():
+        return torch.zeros_like(coarse)
+    passable = torch.maximum(coarse.float().sigmoid(), seed)
+    reached = seed
+    for _ in range(REACH_STEPS):
+        reached = torch.minimum(F.max_pool2d(reached, 3, 1, 1), passable)
+    return reached.to(coarse.dtype)

@@ -1,0 +1,1 @@
+"""Meta-training and evaluation: episodes, simulated annotators, datasets, metrics, baselines."""

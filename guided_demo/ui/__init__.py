@@ -1,0 +1,1 @@
+"""One canvas for Gradio and Jupyter."""
