@@ -1,0 +1,89 @@
+"""The Gradio page: components and wiring only. `python app.py` starts it."""
+
+from __future__ import annotations
+
+import atexit
+from pathlib import Path
+
+import gradio as gr
+from guided_demo.core.features import FeatureCache
+from guided_demo.core.model import GuidedSegmenter
+
+from guided_demo.events import AddClass
+from guided_demo.ui.gradio_canvas import guided_canvas
+from guided_demo.ui.protocol import Desk
+from guided_demo.ui.sessions import Sessions
+from guided_demo.workspace import Workspace
+
+TITLE = "Guided segmentation"
+CAPTION = "Point at a thing in one photo. It is found in all of them."
+MAX_FILE_BYTES = 300_000_000
+
+# Photographs that come with gradio, for the first visit.
+_GRADIO = Path(gr.__file__).parent
+SAMPLES = [
+    _GRADIO / folder / name
+    for folder, name in (
+        ("media_assets/images", "cheetah1.jpg"),
+        ("media_assets/images", "cheetah.jpg"),
+        ("test_data", "cheetah2.jpg"),
+        ("media_assets/images", "lion.jpg"),
+        ("media_assets/images", "tower.jpg"),
+    )
+]
+SAMPLE_CLASS = "cheetah"
+
+FONTS = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}  # none from elsewhere
+THEME = gr.themes.Default(primary_hue="blue", neutral_hue="slate", **FONTS)
+CSS = """
+.gradio-container { padding: 0 !important; --g-accent: #1d5fd1; --g-height: calc(100dvh - 60px); }
+.dark .gradio-container, .gradio-container.dark { --g-accent: #7aa8ff; --g-on-accent: #0b1220; --g-bad: #ff8a7a; }
+.gradio-container > .main { padding: 8px 16px !important; }
+.gradio-container .html-container { padding: 0 !important; }
+.gradio-container .column { gap: 8px; }
+#title { display: flex; gap: 14px; align-items: center; height: 36px; white-space: nowrap; }
+#title h1 { margin: 0; font-size: 20px; }
+#title p { margin: 2px 0 0; overflow: hidden; text-overflow: ellipsis; opacity: .75; }
+@media (max-width: 800px) {
+  .gradio-container { --g-height: calc(100dvh - 44px); }
+  .gradio-container > .main { padding: 4px 8px !important; }
+  .gradio-container .column { gap: 4px; }
+  #title { height: 32px; }
+  #title p { display: none; }
+}
+"""
+
+
+def build(segmenter: GuidedSegmenter) -> gr.Blocks:
+    """The page, for one segmenter that all its visitors share."""
+    cache = FeatureCache(segmenter)
+
+    def desk(folder: Path) -> Desk:
+        workspace = Workspace(segmenter, folder=folder, cache=cache)
+        workspace.add_images((path.name, path) for path in SAMPLES if path.exists())
+        workspace.apply(AddClass(SAMPLE_CLASS))
+        return Desk(workspace, samples=frozenset(item.key for item in workspace.session.images))
+
+    sessions = Sessions(desk)
+    atexit.register(sessions.close)
+    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 3600), fill_width=True) as page:
+        gr.HTML(f"<div id='title'><h1>{TITLE}</h1><p>{CAPTION}</p></div>")
+        guided_canvas(page, sessions, MAX_FILE_BYTES, elem_id="canvas")
+    return page
+
+
+def main() -> None:
+    """Start the page. Port, host and path come from GRADIO_SERVER_PORT, GRADIO_SERVER_NAME and GRADIO_ROOT_PATH."""
+    build(GuidedSegmenter.load()).launch(
+        theme=THEME,
+        css=CSS,
+        footer_links=[],
+        run_history=False,
+        enable_monitoring=False,
+        ssr_mode=False,
+        max_file_size=MAX_FILE_BYTES,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+/** The named classes as coloured chips: choose one by clicking or by its number; rename, recolour, add, remove. */
+
+import { button, el } from "./dom.js";
+import { BACKGROUND } from "./marks.js";
+
+export class Classes {
+  #editing = false;
+  #shown = "";
+
+  /** `actions` has {choose(name), add(name), rename(old, new), recolor(name, color), remove(name)}. */
+  constructor(actions) {
+    this.actions = actions;
+    this.list = el("div", { class: "g-chips", role: "radiogroup", "aria-label": "Class to mark" });
+    this.element = el("div", { class: "g-classes" }, this.list);
+  }
+
+  show(classes, active) {
+    this.classes = classes;
+    this.active = active;
+    const shown = JSON.stringify([classes, active]);
+    if (this.#editing || !classes.length || shown === this.#shown) return;
+    this.#shown = shown;
+    const [background, ...others] = classes;
+    const chips = [...others.map((item, i) => this.#chip(item, i + 1)), this.#chip(background, 0)];
+    const add = button("in", "Add a class: another kind of thing to find", () => this.#edit(null), {
+      text: "Add class",
+      class: "g-add",
+    });
+    const focused = this.list.contains(document.activeElement) ? document.activeElement.dataset.name : undefined;
+    this.list.replaceChildren(...chips, add);
+    if (focused !== undefined)
+      [...this.list.querySelectorAll("[data-name]")].find((n) => n.dataset.name === focused)?.focus();
+  }
+
+  #chip({ name, color }, number) {
+    const isActive = name === this.active;
+    const isBackground = name === BACKGROUND;
+    const tip = isBackground
+      ? "Background: everything that is not wanted (key 0, or the right mouse button)"
+      : `Mark ${name}${number < 10 ? ` (key ${number})` : ""}; double-click to rename`;
+    const choose = el("button", {
+      type: "button",
+      role: "radio",
+      class: "g-choose",
+      "aria-checked": String(isActive),
+      title: tip,
+    });
+    choose.dataset.name = name;
+    const dot = el("span", { class: isBackground ? "g-dot g-ring" : "g-dot", style: `--color: ${color}` });
+    choose.append(
+      dot,
+      el("span", { class: "g-label", text: name }),
+      number < 10 ? el("kbd", { text: String(number) }) : "",
+    );
+    choose.addEventListener("click", () => this.actions.choose(name));
+    if (!isBackground) choose.addEventListener("dblclick", () => this.#edit(name));
+    const edit =
+      isActive &&
+      !isBackground &&
+      button("edit", "Rename, recolour or remove this class", () => this.#edit(name), { class: "g-edit" });
+    return el("span", { class: isActive ? "g-chip g-active" : "g-chip", style: `--color: ${color}` }, choose, edit);
+  }
+
+  /** A small form in place of the chips; `name` null makes a new class. */
+  #edit(name) {
+    this.#editing = true;
+    this.#shown = "";
+    const item = this.classes.find((other) => other.name === name);
+    const field = el("input", {
+      type: "text",
+      maxlength: "80",
+      value: name ?? "",
+      placeholder: "Name, such as leaf",
+      "aria-label": "Name of the class",
+    });
+    const color =
+      item &&
+      el("input", {
+        type: "color",
+        value: item.color,
+        title: "Colour of the class",
+        "aria-label": "Colour of the class",
+      });
+    const remove =
+      item && button("clear", "Remove this class and its marks", () => this.#close(() => this.actions.remove(name)));
+    const form = el(
+      "form",
+      { class: "g-form" },
+      color,
+      field,
+      el("button", { type: "submit", class: "g-primary", text: item ? "Done" : "Add" }),
+      remove,
+    );
+    form.append(button("close", "Leave it as it is", () => this.#close()));
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#close(() => this.#save(item, field.value.trim(), color?.value));
+    });
+    form.addEventListener("keydown", (event) => {
+      event.stopPropagation();
+      if (event.key === "Escape") this.#close();
+    });
+    this.list.replaceChildren(form);
+    field.select();
+    field.focus();
+  }
+
+  #save(item, name, color) {
+    if (!item) {
+      if (name) this.actions.add(name);
+      return;
+    }
+    if (color !== item.color) this.actions.recolor(item.name, color);
+    if (name && name !== item.name) this.actions.rename(item.name, name);
+  }
+
+  #close(action) {
+    this.#editing = false;
+    this.show(this.classes, this.active);
+    action?.();
+  }
+}

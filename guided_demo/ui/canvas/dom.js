@@ -1,0 +1,72 @@
+/** Helpers that build the page. Whatever a person wrote (names of files and classes) enters through textContent. */
+
+export function el(tag, { text, on = {}, ...attributes } = {}, ...children) {
+  const node = document.createElement(tag);
+  if (text !== undefined) node.textContent = text;
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value !== false && value !== undefined) node.setAttribute(name, value === true ? "" : value);
+  }
+  for (const [event, handler] of Object.entries(on)) node.addEventListener(event, handler);
+  node.append(...children.filter(Boolean));
+  return node;
+}
+
+const ICONS = {
+  point: "M12 2v6M12 16v6M2 12h6M16 12h6M12 11.5v1",
+  brush: "M20 3 10.5 13.5M13 16 21 4M4 21c3.5 .5 7-.5 7.5-3.5a3 3 0 0 0-5-2.5C5 16.5 6 19.5 4 21z",
+  eraser: "M8 20 3.5 15.5a1.5 1.5 0 0 1 0-2L13 4l7.5 7.5L12 20zM8.5 8.5 16 16M6 20h15",
+  polygon: "M5 10 12 4l8 6-3 10H8z",
+  box: "M4 5h16v14H4z",
+  undo: "M9 5 4 10l5 5M4 10h10a5.5 5.5 0 0 1 0 11h-4",
+  redo: "M15 5l5 5-5 5M20 10H10a5.5 5.5 0 0 0 0 11h4",
+  clear: "M4 7h16M9 7V4h6v3M6 7l1 14h10l1-14M10 11v6M14 11v6",
+  in: "M12 5v14M5 12h14",
+  out: "M5 12h14",
+  fit: "M4 9V4h5M15 4h5v5M20 15v5h-5M9 20H4v-5",
+  help: "M9 9a3 3 0 1 1 4.5 2.6c-1 .6-1.5 1.2-1.5 2.4M12 18v.1",
+  close: "M6 6l12 12M18 6 6 18",
+  photos: "M4 5h16v14H4zM4 16l5-5 4 4 3-2 4 4M15 9v.1",
+  folder: "M3 6h6l2 3h10v10H3z",
+  save: "M12 4v11M7 11l5 5 5-5M4 20h16",
+  load: "M12 16V5M7 9l5-5 5 5M4 20h16",
+  edit: "M4 20l1-4L16 5l3 3L8 19z",
+  previous: "M15 5l-7 7 7 7",
+  next: "M9 5l7 7-7 7",
+};
+
+export function icon(name) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("viewBox", "0 0 24 24");
+  svg.setAttribute("aria-hidden", "true");
+  const path = document.createElementNS(svg.namespaceURI, "path");
+  path.setAttribute("d", ICONS[name]);
+  svg.append(path);
+  return svg;
+}
+
+/** A button with an icon and a tooltip; `text` shows beside the icon, `label` is what a screen reader says. */
+export function button(name, tip, onclick, { text, label = text ?? tip, ...attributes } = {}) {
+  const node = el("button", {
+    type: "button",
+    title: tip,
+    "aria-label": label,
+    ...attributes,
+    on: { click: () => onclick() },
+  });
+  node.append(icon(name));
+  if (text) node.append(el("span", { text }));
+  return node;
+}
+
+/** A labelled slider. */
+export function slider(text, tip, { min, max, value, oninput }) {
+  const input = el("input", {
+    type: "range",
+    min,
+    max,
+    value,
+    "aria-label": text,
+    on: { input: () => oninput(Number(input.value)) },
+  });
+  return { input, element: el("label", { class: "slider", title: tip }, el("span", { text }), input) };
+}

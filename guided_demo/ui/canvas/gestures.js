@@ -1,0 +1,198 @@
+/**
+ * Pointer events to marks and moves. Left button, pen or one finger makes a mark of the active class, the right button
+ * one of the background; two fingers, the middle button, or a drag with the space bar held move the photo.
+ */
+
+import { BACKGROUND, thin } from "./marks.js";
+
+const CLOSE_ENOUGH = 12;
+
+export class Gestures {
+  /** The mark being made, as it would be if it ended now; null between gestures. */
+  draft = null;
+  spaceHeld = false;
+  #pointers = new Map();
+  #mode = null; // "mark", "move", "pinch" or null
+  #path = [];
+  #label = null;
+
+  /** `settings()` gives {tool, label, radius (in CSS pixels)}; `onMark(mark)` takes what was made. */
+  constructor(surface, view, { settings, onMark, onChange }) {
+    Object.assign(this, { surface, view, settings, onMark, onChange });
+    const on = (event, handler, options) => surface.addEventListener(event, handler, options);
+    on("pointerdown", (event) => this.#down(event));
+    on("pointermove", (event) => this.#move(event));
+    on("pointerup", (event) => this.#up(event));
+    on("pointercancel", (event) => this.#cancelPointer(event));
+    on("contextmenu", (event) => event.preventDefault());
+    on("dblclick", () => this.finishPolygon());
+    on("wheel", (event) => this.#wheel(event), { passive: false });
+  }
+
+  get isDrawingPolygon() {
+    return this.draft?.shape === "polygon" && this.#mode === null;
+  }
+
+  /** Give up the mark being made. */
+  cancel() {
+    this.draft = null;
+    this.#path = [];
+    if (this.#mode === "mark") this.#mode = null;
+    this.onChange();
+  }
+
+  finishPolygon() {
+    if (!this.isDrawingPolygon) return;
+    const corners = this.#path;
+    this.cancel();
+    if (corners.length >= 3) this.#emit(corners, "polygon");
+  }
+
+  #at(event) {
+    const box = this.surface.getBoundingClientRect();
+    return [event.clientX - box.left, event.clientY - box.top];
+  }
+
+  #down(event) {
+    this.surface.focus({ preventScroll: true });
+    if (event.pointerType !== "touch" && this.#pointers.size) return;
+    this.#pointers.set(event.pointerId, this.#at(event));
+    this.surface.setPointerCapture(event.pointerId);
+    if (this.#pointers.size === 2) {
+      // The first finger's mark was the beginning of a pinch, unless it is a polygon with corners already set.
+      if (!this.isDrawingPolygon && this.settings().tool !== "polygon") this.cancel();
+      this.#mode = "pinch";
+    } else if (event.button === 1 || this.spaceHeld) {
+      this.#mode = "move";
+    } else if (event.button === 0 || event.button === 2) {
+      this.#begin(event);
+    }
+  }
+
+  #begin(event) {
+    const { tool, label } = this.settings();
+    const point = this.view.toImage(...this.#at(event));
+    this.#mode = "mark";
+    if (tool === "polygon" && this.#path.length) return;
+    this.#label = tool === "eraser" ? null : event.button === 2 ? BACKGROUND : label;
+    this.#path = tool === "polygon" ? [] : [point];
+    this.#sketch(point);
+  }
+
+  #move(event) {
+    const last = this.#pointers.get(event.pointerId);
+    const now = this.#at(event);
+    if (!last) {
+      if (this.isDrawingPolygon) this.#sketch(this.view.toImage(...now));
+      return;
+    }
+    if (this.#mode === "pinch") this.#pinch(event.pointerId, now);
+    else if (this.#mode === "move") this.view.pan(now[0] - last[0], now[1] - last[1]);
+    else if (this.#mode === "mark") this.#extend(event);
+    this.#pointers.set(event.pointerId, now);
+    this.onChange();
+  }
+
+  #pinch(id, now) {
+    const [[, other] = []] = [...this.#pointers].filter(([key]) => key !== id);
+    if (!other) return;
+    const last = this.#pointers.get(id);
+    const middle = ([ax, ay], [bx, by]) => [(ax + bx) / 2, (ay + by) / 2];
+    const [from, to] = [middle(last, other), middle(now, other)];
+    const spread = ([x, y]) => Math.max(Math.hypot(x - other[0], y - other[1]), 1);
+    this.view.pan(to[0] - from[0], to[1] - from[1]);
+    this.view.zoom(spread(now) / spread(last), ...to);
+  }
+
+  #extend(event) {
+    const { tool } = this.settings();
+    const points = (event.getCoalescedEvents?.() ?? [event]).map((e) => this.view.toImage(...this.#at(e)));
+    const point = points.at(-1) ?? this.view.toImage(...this.#at(event));
+    if (tool === "brush" || tool === "eraser") this.#path.push(...points);
+    this.#sketch(point);
+  }
+
+  #up(event) {
+    if (!this.#pointers.delete(event.pointerId)) return;
+    const mode = this.#mode;
+    if (mode === "mark") {
+      this.#mode = null;
+      this.#finish(this.view.toImage(...this.#at(event)));
+    } else if (this.#pointers.size === 0) {
+      this.#mode = null;
+    }
+    this.onChange();
+  }
+
+  #cancelPointer(event) {
+    this.#pointers.delete(event.pointerId);
+    if (this.#mode === "mark") this.cancel();
+    if (!this.#pointers.size) this.#mode = null;
+  }
+
+  #finish(point) {
+    const { tool } = this.settings();
+    if (tool === "polygon") return this.#corner(point);
+    const path = this.#path;
+    this.cancel();
+    if (tool === "point") this.#emitPoint(path[0]);
+    else if (tool !== "box") this.#emit(path, "brush");
+    else if (this.#isDrag(path[0], point)) this.#emit(boxOf(path[0], point), "polygon");
+  }
+
+  #corner(point) {
+    const [first] = this.#path;
+    const closes = this.#path.length >= 3 && !this.#isDrag(first, point, CLOSE_ENOUGH);
+    if (closes) return this.finishPolygon();
+    const repeated = this.#path.length && !this.#isDrag(this.#path.at(-1), point, 3);
+    if (!repeated) this.#path.push(point);
+    this.#sketch(point);
+  }
+
+  #isDrag(from, to, least = 3) {
+    return Math.hypot(to[0] - from[0], to[1] - from[1]) * this.view.scale >= least;
+  }
+
+  /** What the gesture would mark if it ended at `point`. */
+  #sketch(point) {
+    const { tool, radius } = this.settings();
+    if (tool === "point") this.draft = { point: this.#path[0], label: this.#label };
+    else if (tool === "box") this.draft = { stroke: boxOf(this.#path[0], point), label: this.#label, shape: "polygon" };
+    else if (tool === "polygon") this.draft = { stroke: [...this.#path, point], label: this.#label, shape: "polygon" };
+    else this.draft = { stroke: this.#path, label: this.#label, radius: radius / this.view.scale, shape: "brush" };
+    this.onChange();
+  }
+
+  #emitPoint(point) {
+    if (this.view.contains(point)) this.onMark({ point: thin([point], 0)[0], label: this.#label });
+  }
+
+  #emit(path, shape) {
+    const radius = this.settings().radius / this.view.scale;
+    if (touches(path, this.view.image))
+      this.onMark({ stroke: thin(path, 1 / this.view.scale), label: this.#label, radius, shape });
+  }
+
+  #wheel(event) {
+    event.preventDefault();
+    const lines = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? 16 : 1;
+    this.view.zoom(Math.exp(-event.deltaY * lines * (event.ctrlKey ? 0.01 : 0.002)), ...this.#at(event));
+    this.onChange();
+  }
+}
+
+function boxOf([ax, ay], [bx, by]) {
+  return [
+    [ax, ay],
+    [bx, ay],
+    [bx, by],
+    [ax, by],
+  ];
+}
+
+function touches(path, [width, height]) {
+  const xs = path.map(([x]) => x);
+  const ys = path.map(([, y]) => y);
+  const overlaps = (values, length) => Math.max(...values) >= 0 && Math.min(...values) <= length;
+  return overlaps(xs, width) && overlaps(ys, height);
+}

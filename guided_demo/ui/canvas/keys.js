@@ -1,0 +1,96 @@
+/** The keyboard: every key does what a button does, and points can be placed without a mouse. */
+
+const STEP = 4;
+const LEAP = 32;
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+export const KEYS = [
+  ["Click, drag", "mark the chosen class (right button: background)"],
+  ["1 – 9", "choose a class"],
+  ["0", "choose background: what is not wanted"],
+  ["P  B  E", "point, brush, eraser"],
+  ["L  R", "outline (lasso) and rectangle"],
+  ["[  ]", "smaller and larger brush"],
+  ["Z  Shift+Z", "undo, redo"],
+  ["← →", "previous and next photo"],
+  ["Wheel, + −", "zoom to the pointer"],
+  ["Space + drag", "move the photo; F fits it"],
+  ["Enter", "keyboard cursor: arrows move it (Shift: faster), Enter marks, Esc leaves"],
+  ["H", "show or hide this help"],
+];
+
+/**
+ * Listen on `target`. `stage` is the drawing surface, `actions` has {tool, classNumber, brush, undo, redo, step, help}.
+ * Keys typed into a field, and those of the browser and the notebook (Ctrl, Alt, Meta) except undo, are left alone.
+ */
+export function listen(target, stage, actions) {
+  const simple = {
+    p: () => actions.tool("point"),
+    b: () => actions.tool("brush"),
+    e: () => actions.tool("eraser"),
+    l: () => actions.tool("polygon"),
+    r: () => actions.tool("box"),
+    "[": () => actions.brush(1 / 1.25),
+    "]": () => actions.brush(1.25),
+    "+": () => stage.zoom(1.25),
+    "=": () => stage.zoom(1.25),
+    "-": () => stage.zoom(1 / 1.25),
+    f: () => stage.fit(),
+    h: () => actions.help(),
+    "?": () => actions.help(),
+  };
+  target.addEventListener("keydown", (event) => {
+    if (isTyping(event)) return;
+    const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+    if (handle(event, key)) {
+      event.preventDefault();
+      event.stopPropagation();
+    }
+  });
+  target.addEventListener("keyup", (event) => {
+    if (event.key === " ") stage.gestures.spaceHeld = false;
+  });
+
+  function handle(event, key) {
+    if (event.altKey) return false;
+    if (key === "z") return run(event.shiftKey ? actions.redo : actions.undo);
+    if (event.ctrlKey || event.metaKey) return key === "y" && run(actions.redo);
+    if (key === " " && isPage(event)) return run(() => (stage.gestures.spaceHeld = true));
+    if (key === "Enter" && isPage(event)) return run(() => enter(event));
+    if (key === "Escape") return run(leave);
+    if (key in ARROWS && !isSlider(event)) return arrow(event, ARROWS[key]);
+    if (/^[0-9]$/.test(key)) return run(() => actions.classNumber(Number(key)));
+    return key in simple && run(simple[key]);
+  }
+
+  function enter(event) {
+    if (stage.gestures.isDrawingPolygon) stage.gestures.finishPolygon();
+    else if (!stage.hasKeyboardCursor) stage.toggleKeyboardCursor(true);
+    else actions.markHere(event.shiftKey);
+  }
+
+  function leave() {
+    stage.gestures.cancel();
+    stage.toggleKeyboardCursor(false);
+    actions.help(false);
+  }
+
+  function arrow(event, [dx, dy]) {
+    const step = event.shiftKey ? LEAP : STEP;
+    if (stage.hasKeyboardCursor) return run(() => stage.moveKeyboardCursor(dx * step, dy * step));
+    return dx !== 0 && run(() => actions.step(dx));
+  }
+}
+
+function run(action) {
+  action();
+  return true;
+}
+
+const isSlider = (event) => event.target.type === "range";
+
+const isTyping = (event) =>
+  event.target.isContentEditable || (event.target.matches?.("input, textarea, select") && !isSlider(event));
+
+/** Space and Enter press the button that has the focus; anywhere else they are ours. */
+const isPage = (event) => !event.target.closest?.("button, a, summary, dialog, input");

@@ -1,0 +1,78 @@
+/** What comes and goes above the rest: messages, progress of long work, and the help. */
+
+import { button, el } from "./dom.js";
+import { KEYS } from "./keys.js";
+
+const LONG_ENOUGH = 7000;
+
+/** Messages in a corner. Problems stay until they are closed, everything else leaves by itself. */
+export class Notices {
+  element = el("div", { class: "g-notices", role: "status", "aria-live": "polite" });
+
+  show(text, { problem = false, details = [] } = {}) {
+    if (this.element.lastChild?.firstChild.textContent === text) return this.element.lastChild;
+    const notice = el("div", { class: problem ? "g-notice g-problem" : "g-notice" }, el("p", { text }));
+    if (details.length) notice.append(el("ul", {}, ...details.map((line) => el("li", { text: line }))));
+    notice.append(button("close", "Close this message", () => notice.remove()));
+    this.element.append(notice);
+    if (!problem) setTimeout(() => notice.remove(), LONG_ENOUGH);
+    return notice;
+  }
+}
+
+/** A bar for work that takes its time, with what is left of it and a way to stop. */
+export class Progress {
+  constructor() {
+    this.text = el("span", { class: "g-progress-text" });
+    this.bar = el("progress", { max: "1", value: "0", "aria-label": "Progress" });
+    this.stop = el("button", { type: "button", text: "Stop" });
+    this.element = el("div", { class: "g-progress", role: "status", hidden: true }, this.text, this.bar, this.stop);
+  }
+
+  /** Show the bar while `work(report, isStopped)` runs; report(done, total) moves it. Returns what `work` returns. */
+  async during(doing, work) {
+    const began = performance.now();
+    let stopped = false;
+    const stop = new Promise((resolve) => {
+      this.stop.onclick = () => {
+        stopped = true;
+        resolve(undefined);
+      };
+    });
+    const report = (done, total) => {
+      const left = done ? Math.ceil((((performance.now() - began) / done) * (total - done)) / 1000) : 0;
+      this.bar.value = total ? done / total : 0;
+      this.text.textContent = `${doing}: ${done} of ${total}${left > 1 ? `, about ${left} s left` : ""}`;
+    };
+    this.text.textContent = `${doing} …`;
+    this.bar.value = 0;
+    this.element.hidden = false;
+    try {
+      return await Promise.race([work(report, () => stopped), stop]);
+    } finally {
+      this.element.hidden = true;
+    }
+  }
+}
+
+export class Help {
+  constructor() {
+    const rows = KEYS.map(([keys, text]) => el("div", {}, el("dt", { text: keys }), el("dd", { text })));
+    this.element = el("dialog", { class: "g-help", "aria-label": "Help" });
+    this.element.append(
+      el("h2", { text: "How it works" }),
+      el("p", {
+        text: "Mark a few pixels of a thing in one photo. The same kind of thing is then found in all photos. Where a mask is wrong, mark that place, too: every mark improves every mask.",
+      }),
+      el("p", { text: "On a touch screen one finger marks, two fingers move and zoom." }),
+      el("dl", {}, ...rows),
+      button("close", "Close the help (Esc)", () => this.toggle(false)),
+    );
+    this.element.addEventListener("click", (event) => event.target === this.element && this.toggle(false));
+  }
+
+  toggle(open = !this.element.open) {
+    if (open && !this.element.open) this.element.showModal();
+    if (!open && this.element.open) this.element.close();
+  }
+}

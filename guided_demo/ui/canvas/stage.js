@@ -1,0 +1,206 @@
+/** The drawing surface: photo, mask and marks on one canvas, the cursor and the mark being made on another above it. */
+
+import { el } from "./dom.js";
+import { Gestures } from "./gestures.js";
+import { BACKGROUND, paintMarks, trace } from "./marks.js";
+import { View } from "./view.js";
+
+const CROSSHAIR = 11;
+const PIXELS_SHOW_AT = 4;
+
+export class Stage {
+  view = new View();
+  photo = null;
+  mask = null;
+  marks = [];
+  #layer = document.createElement("canvas");
+  #pointer = null;
+  #keyboardCursor = null;
+  #frame = 0;
+
+  /** `settings()` gives {tool, label, radius, colors, opacity}; `onMark(mark)` takes every mark made. */
+  constructor({ settings, onMark }) {
+    this.settings = settings;
+    this.onMark = onMark;
+    this.base = el("canvas", { class: "g-base" });
+    this.ink = el("canvas", { class: "g-ink", tabindex: "0", role: "application", "aria-label": "Photo to mark" });
+    this.element = el("div", { class: "g-stage" }, this.base, this.ink);
+    this.gestures = new Gestures(this.ink, this.view, { settings, onMark, onChange: () => this.draw() });
+    this.ink.addEventListener("pointermove", (event) => this.#track(event));
+    this.ink.addEventListener("pointerleave", () => this.#track(null));
+    new ResizeObserver(() => this.#resize()).observe(this.element);
+  }
+
+  /** Show a photo of `size` (W, H) pixels; its pixels and mask follow when they are there. */
+  show(size, label) {
+    Object.assign(this, { photo: null, mask: null, marks: [] });
+    this.gestures.cancel();
+    this.#keyboardCursor = null;
+    this.view.image = size;
+    this.view.fit();
+    this.ink.setAttribute("aria-label", label);
+    this.draw();
+  }
+
+  set(changes) {
+    Object.assign(this, changes);
+    this.draw();
+  }
+
+  zoom(factor) {
+    this.view.zoom(factor);
+    this.draw();
+  }
+
+  fit() {
+    this.view.fit();
+    this.draw();
+  }
+
+  /** The cursor that arrow keys move: made visible in the middle of what is shown. */
+  get hasKeyboardCursor() {
+    return this.#keyboardCursor !== null;
+  }
+
+  toggleKeyboardCursor(on = !this.hasKeyboardCursor) {
+    this.#keyboardCursor = on ? this.view.stage.map((length) => length / 2) : null;
+    this.draw();
+  }
+
+  moveKeyboardCursor(dx, dy) {
+    const [x, y] = this.#keyboardCursor;
+    const [width, height] = this.view.stage;
+    this.#keyboardCursor = [Math.max(0, Math.min(width, x + dx)), Math.max(0, Math.min(height, y + dy))];
+    this.draw();
+  }
+
+  markAtKeyboardCursor(label) {
+    const point = this.view.toImage(...this.#keyboardCursor);
+    if (this.view.contains(point)) this.onMark({ point, label });
+  }
+
+  draw() {
+    this.#frame ||= requestAnimationFrame(() => {
+      this.#frame = 0;
+      this.#paintBase();
+      this.#paintInk();
+    });
+  }
+
+  #track(event) {
+    const box = this.ink.getBoundingClientRect();
+    const visible = event && event.pointerType !== "touch";
+    this.#pointer = visible ? [event.clientX - box.left, event.clientY - box.top] : null;
+    this.draw();
+  }
+
+  #resize() {
+    const { width, height } = this.element.getBoundingClientRect();
+    if (!width || !height) return;
+    this.ratio = window.devicePixelRatio || 1;
+    for (const canvas of [this.base, this.ink]) {
+      canvas.width = Math.round(width * this.ratio);
+      canvas.height = Math.round(height * this.ratio);
+    }
+    this.view.resize([width, height]);
+    this.draw();
+  }
+
+  #start(canvas) {
+    const context = canvas.getContext("2d");
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.clearRect(0, 0, canvas.width, canvas.height);
+    context.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
+    return context;
+  }
+
+  #paintBase() {
+    const context = this.#start(this.base);
+    const { view, photo, mask } = this;
+    const { colors, opacity } = this.settings();
+    const [width, height] = view.image.map((length) => length * view.scale);
+    context.imageSmoothingEnabled = view.scale < PIXELS_SHOW_AT;
+    if (photo) context.drawImage(photo, view.x, view.y, width, height);
+    context.globalAlpha = opacity;
+    if (mask) context.drawImage(mask, view.x, view.y, width, height);
+    context.globalAlpha = 1;
+    paintMarks(context, this.#layer, this.marks, view, colors, this.ratio);
+  }
+
+  #paintInk() {
+    const context = this.#start(this.ink);
+    const { draft } = this.gestures;
+    if (draft) this.#paintDraft(context, draft);
+    const at = this.#keyboardCursor ?? this.#pointer;
+    if (at) this.#paintCursor(context, at);
+  }
+
+  #paintDraft(context, draft) {
+    const { colors } = this.settings();
+    const shown = draft.label === null ? { ...draft, label: "eraser" } : draft;
+    if (draft.shape !== "polygon") {
+      paintMarks(context, this.#layer, [shown], this.view, { ...colors, eraser: "#fff" }, this.ratio);
+      return;
+    }
+    trace(context, draft.stroke, this.view);
+    context.closePath();
+    context.fillStyle = colors[draft.label];
+    context.globalAlpha = 0.35;
+    context.fill();
+    context.globalAlpha = 1;
+    outline(context, colors[draft.label], 2);
+  }
+
+  /** What the next click does: a cross or the brush's circle in the colour of the class, and its name. */
+  #paintCursor(context, [x, y]) {
+    const { tool, label, radius, colors } = this.settings();
+    const color = tool === "eraser" ? "#fff" : colors[label];
+    context.beginPath();
+    if (tool === "brush" || tool === "eraser") {
+      context.arc(x, y, radius, 0, 7);
+    } else {
+      for (const [dx, dy] of [
+        [1, 0],
+        [-1, 0],
+        [0, 1],
+        [0, -1],
+      ]) {
+        context.moveTo(x + 3 * dx, y + 3 * dy);
+        context.lineTo(x + CROSSHAIR * dx, y + CROSSHAIR * dy);
+      }
+    }
+    outline(context, color, 2);
+    const offset = (tool === "brush" || tool === "eraser" ? Math.max(radius * 0.75, 8) : 8) + 4;
+    const name = tool === "eraser" ? "eraser" : label;
+    paintTag(context, name, name === BACKGROUND ? null : color, x + offset, y + offset, this.view.stage);
+  }
+}
+
+function outline(context, color, width) {
+  context.lineWidth = width + 2.5;
+  context.strokeStyle = "rgb(0 0 0 / .6)";
+  context.stroke();
+  context.lineWidth = width;
+  context.strokeStyle = color;
+  context.stroke();
+}
+
+function paintTag(context, name, color, x, y, [width, height]) {
+  context.font = "600 12px system-ui, sans-serif";
+  const shown = name.length > 24 ? `${name.slice(0, 23)}…` : name;
+  const length = context.measureText(shown).width + 24;
+  const [left, top] = [Math.min(x, width - length - 4), Math.min(y, height - 24)];
+  context.fillStyle = "rgb(17 24 39 / .82)";
+  context.beginPath();
+  context.roundRect(left, top, length, 20, 10);
+  context.fill();
+  context.beginPath();
+  context.arc(left + 11, top + 10, 4, 0, 7);
+  context.fillStyle = color ?? "transparent";
+  context.fill();
+  context.lineWidth = 1.5;
+  context.strokeStyle = "#fff";
+  context.stroke();
+  context.fillStyle = "#fff";
+  context.fillText(shown, left + 19, top + 14);
+}

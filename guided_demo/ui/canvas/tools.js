@@ -1,0 +1,73 @@
+/** The buttons beside the photo, and what is below it: sliders and zoom. */
+
+import { button, el, slider } from "./dom.js";
+
+const TOOLS = [
+  ["point", "Point: click on a thing (P)"],
+  ["brush", "Brush: paint over a thing (B)"],
+  ["eraser", "Eraser: take marks away (E)"],
+  ["polygon", "Outline: click its corners, double-click to finish (L)"],
+  ["box", "Rectangle: drag over an area that is all one class (R)"],
+];
+
+export class Tools {
+  /** `actions` has {tool(name), undo, redo, clear, step(by), zoom(factor), fit, help, brushSize(value), opacity(value)}. */
+  constructor(actions, { brush, opacity }) {
+    this.tools = new Map(
+      TOOLS.map(([name, tip]) => [name, button(name, tip, () => actions.tool(name), { "aria-pressed": "false" })]),
+    );
+    this.undo = button("undo", "Undo (Z)", actions.undo);
+    this.redo = button("redo", "Redo (Shift+Z)", actions.redo);
+    this.clear = button("clear", "Take all marks off this photo", actions.clear);
+    const group = (label, ...buttons) =>
+      el("div", { class: "g-group", role: "group", "aria-label": label }, ...buttons);
+    const help = button("help", "Help: all keys and what they do (H)", () => actions.help());
+    this.element = el(
+      "div",
+      { class: "g-tools", role: "toolbar", "aria-label": "Tools" },
+      group("Marking", ...this.tools.values()),
+      group("History", this.undo, this.redo, this.clear, help),
+    );
+    this.brush = slider("Brush", "Size of the brush and the eraser (keys [ and ])", {
+      min: 2,
+      max: 80,
+      value: brush,
+      oninput: actions.brushSize,
+    });
+    const shown = slider("Masks", "How strongly the masks cover the photos", {
+      min: 0,
+      max: 100,
+      value: opacity * 100,
+      oninput: (v) => actions.opacity(v / 100),
+    });
+    const zoom = group(
+      "View",
+      button("out", "Zoom out (−, or the mouse wheel)", () => actions.zoom(1 / 1.4)),
+      button("in", "Zoom in (+, or the mouse wheel)", () => actions.zoom(1.4)),
+      button("fit", "Show the whole photo (F)", actions.fit),
+    );
+    this.name = el("span", { class: "g-current" });
+    this.place = el("span", { class: "g-place" });
+    this.previous = button("previous", "Previous photo (←)", () => actions.step(-1));
+    this.next = button("next", "Next photo (→)", () => actions.step(1));
+    const photos = el(
+      "div",
+      { class: "g-group g-photos", role: "group", "aria-label": "Photo" },
+      this.previous,
+      this.name,
+      this.place,
+      this.next,
+    );
+    this.below = el("div", { class: "g-below" }, this.brush.element, shown.element, photos, zoom);
+  }
+
+  show({ tool, brush, undo, redo, marks, name = "", place }) {
+    for (const [name, node] of this.tools) node.setAttribute("aria-pressed", String(name === tool));
+    this.brush.input.value = brush;
+    this.undo.disabled = !undo;
+    this.redo.disabled = !redo;
+    this.clear.disabled = !marks;
+    this.name.textContent = name.split("/").at(-1);
+    this.place.textContent = name && place;
+  }
+}

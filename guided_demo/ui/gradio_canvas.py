@@ -1,0 +1,115 @@
+"""canvas.js as a Gradio component: a gr.HTML whose script talks to the server through two functions and a queued event.
+
+Strokes and other short messages go through server functions, which skip the queue; encoding photos and exporting masks
+go through the queue. Photos arrive as bytes in a request and stay out of Gradio's own folder of served files.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+from gradio.data_classes import DataWithFiles
+
+from . import assets
+from .sessions import Sessions
+
+GONE = "This page has been away for long, or was opened again in another tab. Reload it to go on."
+
+_TEMPLATE = """<style>{style}</style>
+<div class="g-root"><div class="guided g-loading" role="status">Loading …</div></div>"""
+
+_ON_LOAD = """
+const KEY = "guided-demo-token";
+let token = null;
+let waiting = null;  // the long message that is being worked on: {{ id, resolve, onProgress }}
+let count = 0;
+
+async function call(message) {{
+  if (message.do !== "start") return server.talk({{ ...message, token }});
+  const reply = await server.talk({{ ...message, token: sessionStorage.getItem(KEY) }});
+  if (reply?.token) {{
+    token = reply.token;
+    sessionStorage.setItem(KEY, token);
+    trigger("enter", {{ token }});
+  }}
+  return reply;
+}}
+
+async function send(file, name, kind) {{
+  const megabytes = (bytes) => `${{Math.ceil(bytes / 1e6)}} MB`;
+  if (file.size > {limit}) return {{ error: `It has ${{megabytes(file.size)}}; the most is ${{megabytes({limit})}}.` }};
+  const reply = await server.send({{ binary: true, data: {{ file, name, kind, token }} }});
+  return reply ?? {{ error: "It could not be sent; check the connection and add it again." }};
+}}
+
+function work(message, onProgress) {{
+  return new Promise((resolve) => {{
+    waiting = {{ id: ++count, resolve, onProgress }};
+    trigger("work", {{ ...message, token, id: count }});
+  }});
+}}
+
+watch("value", () => {{
+  const reply = props.value;
+  if (!waiting || reply?.id !== waiting.id) return;
+  if ("done" in reply) waiting.onProgress(reply);
+  else waiting.resolve(reply);
+}});
+
+const url = URL.createObjectURL(new Blob([{script}], {{ type: "text/javascript" }}));
+import(url).then(({{ mount }}) =>
+  mount({{ element: element.querySelector(".g-root"), host: {{ call, work, send, wholePage: true }} }}),
+);
+"""
+
+
+def guided_canvas(page: gr.Blocks, sessions: Sessions, max_file_bytes: int, **options: Any) -> gr.HTML:
+    """The annotator for everyone who opens `page`; called inside its `with` block.
+
+    sessions: finds the desk of every visitor. max_file_bytes: larger files are refused before they are sent.
+    options: keywords of gr.HTML.
+    """
+
+    def talk(message: dict[str, Any]) -> dict[str, Any]:
+        if message.get("do") == "start":
+            token, desk = sessions.open(message.get("token"))
+            return {**desk.handle(message), "token": token}
+        found = sessions.find(message.get("token"))
+        return {"error": GONE} if found is None else found.handle(message)
+
+    def send(message: DataWithFiles) -> dict[str, Any]:
+        fields = message.data
+        desk = sessions.find(fields.get("token"))
+        if desk is None:
+            return {"error": GONE}
+        (_, data), *_ = message.files
+        return desk.receive(fields["name"], data, fields["kind"])
+
+    def work(event: gr.EventData) -> Iterator[dict[str, Any]]:
+        message = event._data
+        desk = sessions.find(message.get("token"))
+        for reply in [{"error": GONE}] if desk is None else desk.work(message):
+            yield {**reply, "id": message.get("id")}
+
+    def enter(event: gr.EventData, request: gr.Request) -> None:
+        sessions.enter(str(request.session_hash), event._data["token"])
+
+    def leave(request: gr.Request) -> None:
+        sessions.leave(str(request.session_hash))
+
+    # A plain gr.HTML, not a subclass: gradio writes a stub file beside the module of every subclass.
+    canvas = gr.HTML(
+        html_template=_TEMPLATE.format(style=assets.style()),
+        js_on_load=_ON_LOAD.format(script=json.dumps(assets.script()), limit=max_file_bytes),
+        apply_default_css=False,
+        server_functions=[talk, send],
+        **options,
+    )
+    hidden: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "trigger_mode": "multiple"}
+    canvas.work(work, outputs=canvas, **hidden)
+    canvas.enter(enter, queue=False, **hidden)
+    page.unload(leave)
+    return canvas

@@ -1,0 +1,341 @@
+"""The modules of canvas.js by themselves, in a real Chromium, with a host that the test plays."""
+
+import json
+
+import pytest
+
+from guided_demo.ui import assets
+
+
+@pytest.fixture
+def canvas(page):
+    """A page with every module of the bundle as `modules`."""
+    script = assets.script().replace("export const { mount }", "const { mount }")
+    names = ["canvas", *sorted(path.stem for path in (assets.FOLDER / "canvas").glob("*.js"))]
+    page.set_content("<!doctype html><body style='margin:0'></body>")
+    page.add_script_tag(
+        content=f"(() => {{ {script}\nwindow.modules = {{ {','.join('module_' + n for n in names)} }}; }})()"
+    )
+    return page
+
+
+CHANNEL = """async (script) => {
+  const { Channel } = modules.module_channel;
+  const sent = [];
+  const replies = [];
+  const call = (message) => new Promise((resolve) => { sent.push(structuredClone(message)); replies.push(resolve); });
+  const tick = (ms = 0) => new Promise((resolve) => setTimeout(resolve, ms));
+  const run = new Function("channel", "sent", "replies", "tick", `return (async () => { ${script} })()`);
+  return await run(new Channel(call), sent, replies, tick);
+}"""
+
+
+def channel(page, script):
+    return page.evaluate(CHANNEL, script)
+
+
+def test_requests_leave_one_at_a_time_and_changes_go_before_reads(canvas):
+    sent = channel(
+        canvas,
+        """
+        channel.read({ do: "first read" });
+        channel.read({ do: "second read" });
+        channel.change({ do: "undo" });
+        while (replies.length) { replies.shift()({}); await tick(); }
+        return sent.map((message) => message.do);
+        """,
+    )
+    assert sent == ["first read", "undo", "second read"]
+
+
+def test_changes_are_numbered_and_waiting_marks_of_an_image_travel_together(canvas):
+    sent = channel(
+        canvas,
+        """
+        const mark = (key, number) => channel.change({ do: "mark", key, marks: [number] });
+        mark("a", 1);
+        mark("a", 2);
+        mark("a", 3);
+        mark("b", 4);
+        channel.change({ do: "undo" });
+        mark("b", 5);
+        while (replies.length) { replies.shift()({}); await tick(); }
+        return sent;
+        """,
+    )
+    assert [(message.get("key"), message.get("marks")) for message in sent] == [
+        ("a", [1]), ("a", [2, 3]), ("b", [4]), (None, None), ("b", [5]),
+    ]  # fmt: skip
+    numbers = [message["number"] for message in sent]
+    assert numbers == sorted(set(numbers))
+
+
+def test_a_request_without_an_answer_is_repeated_under_its_number(canvas):
+    sent = channel(
+        canvas,
+        """
+        const done = channel.change({ do: "undo" });
+        while (sent.length < 3) { replies.shift()?.(undefined); await tick(20); }
+        replies.shift()({ ok: true });
+        return [...sent, await done];
+        """,
+    )
+    assert sent == [{"do": "undo", "number": 1}] * 3 + [{"ok": True}]
+
+
+def test_zoom_keeps_the_pixel_under_the_pointer(canvas):
+    before, after, fitted = canvas.evaluate(
+        """() => {
+          const { View } = modules.module_view;
+          const view = new View();
+          view.image = [4000, 3000];
+          view.resize([800, 600]);
+          view.fit();
+          view.zoom(6, 400, 300);
+          const before = view.toImage(250, 140);
+          view.zoom(1.7, 250, 140);
+          const after = view.toImage(250, 140);
+          view.zoom(1e-9);
+          return [before, after, view.isFitted];
+        }"""
+    )
+    assert after == pytest.approx(before)
+    assert fitted
+
+
+def test_a_thinned_path_keeps_its_ends(canvas):
+    path = [[i * 0.3, 7.123456] for i in range(100)]
+    thin = canvas.evaluate(f"() => modules.module_marks.thin({json.dumps(path)}, 2)")
+    assert thin[0] == [0, 7.12] and thin[-1] == [29.7, 7.12]
+    assert 10 < len(thin) < 20
+
+
+# A server that has one photo of 400x300 pixels and says yes to everything.
+HOST = """() => {
+  const images = [{ key: "k", name: "photo", size: [400, 300], marks: 0 }];
+  const color = { background: "#888888", cat: "#0099ee", dog: "#bb8800" };
+  const classes = Object.keys(color).map((name) => ({ name, color: color[name] }));
+  const state = { revision: 0, classes, undo: true, redo: true, marked: [], samples: [] };
+  const picture = document.createElement("canvas").toDataURL();
+  const replies = {
+    start: () => ({ state: { ...state, images } }),
+    open: () => ({ state, key: "k", marks: [], mask: null }),
+    photos: () => ({ photos: { k: picture } }),
+    masks: () => ({ revision: state.revision, masks: { k: null } }),
+  };
+  const call = async (message) => {
+    if (!(message.do in replies)) log.push(structuredClone(message));
+    return replies[message.do]?.() ?? { state: { ...state, revision: ++state.revision }, key: "k", mask: null };
+  };
+  const log = (window.log = []);
+  const element = document.createElement("div");
+  element.className = "g-root";
+  document.body.append(element);
+  window.annotator = modules.module_canvas.mount({ element, host: { wholePage: true, call, work: async () => ({}) } });
+}"""
+
+
+class Hand:
+    """A mouse and a keyboard on the annotator, in pixels of the photo."""
+
+    def __init__(self, page):
+        self.page = page
+
+    def at(self, x, y):
+        u, v, left, top = self.page.evaluate(
+            """([x, y]) => {
+              const box = annotator.stage.ink.getBoundingClientRect();
+              return [...annotator.stage.view.toStage(x, y), box.x, box.y];
+            }""",
+            [x, y],
+        )
+        return left + u, top + v
+
+    def click(self, x, y, **options):
+        self.page.mouse.click(*self.at(x, y), **options)
+
+    def drag(self, *points, button="left"):
+        self.page.mouse.move(*self.at(*points[0]))
+        self.page.mouse.down(button=button)
+        for point in points[1:]:
+            self.page.mouse.move(*self.at(*point), steps=5)
+        self.page.mouse.up(button=button)
+
+    def press(self, *keys):
+        for key in keys:
+            self.page.keyboard.press(key)
+
+    def sent(self, verb="mark"):
+        """What the server was told, once everything was."""
+        self.page.wait_for_function("annotator.channel.idle")
+        return [message for message in self.page.evaluate("log") if message["do"] == verb]
+
+    def marks(self):
+        return [mark for message in self.sent() for mark in message["marks"]]
+
+
+@pytest.fixture
+def hand(canvas):
+    canvas.add_style_tag(content=assets.style())
+    canvas.evaluate(HOST)
+    canvas.wait_for_selector(".guided[data-ready=true]")
+    return Hand(canvas)
+
+
+def near(*expected):
+    return pytest.approx(expected, abs=1)
+
+
+def test_left_click_marks_the_chosen_class_and_right_click_background(hand):
+    hand.click(100, 50)
+    hand.click(300, 200, button="right")
+    hand.press("2")
+    hand.click(20, 280)
+    hand.press("0")
+    hand.click(399, 1)
+    assert [mark["label"] for mark in hand.marks()] == ["cat", "background", "dog", "background"]
+    assert hand.marks()[0]["point"] == near(100, 50)
+    assert hand.marks()[2]["point"] == near(20, 280)
+
+
+def test_a_click_beside_the_photo_marks_nothing(hand):
+    hand.click(-3, 100)
+    hand.click(200, 303)
+    assert hand.marks() == []
+
+
+def test_a_hundred_fast_clicks_all_arrive_once_and_in_order(hand):
+    for i in range(100):
+        hand.click(10 + 3.5 * i, 150)
+    xs = [mark["point"][0] for mark in hand.marks()]
+    assert len(xs) == 100 and xs == sorted(xs)
+    assert len(hand.page.evaluate("annotator.stage.marks")) == 100
+
+
+def test_brush_and_eraser_send_their_path_and_radius_in_pixels_of_the_photo(hand):
+    hand.press("b")
+    hand.drag((50, 50), (150, 60), (200, 120))
+    hand.press("e")
+    hand.drag((60, 40), (60, 80))
+    brush, eraser = hand.marks()
+    scale = hand.page.evaluate("annotator.stage.view.scale")
+    assert brush["label"] == "cat" and brush["shape"] == "brush" and brush["radius"] == pytest.approx(12 / scale)
+    assert brush["stroke"][0] == near(50, 50) and brush["stroke"][-1] == near(200, 120) and len(brush["stroke"]) > 5
+    assert eraser["label"] is None
+
+
+def test_brackets_change_the_size_of_the_brush(hand):
+    sizes = [hand.page.evaluate("annotator.brush")]
+    for key in "]][[[[":
+        hand.press(key)
+        sizes.append(hand.page.evaluate("annotator.brush"))
+    assert sizes[2] > sizes[1] > sizes[0] > sizes[6]
+
+
+def test_a_rectangle_is_a_polygon_of_its_corners(hand):
+    hand.press("r")
+    hand.drag((40, 30), (240, 180))
+    (box,) = hand.marks()
+    assert box["shape"] == "polygon" and box["label"] == "cat"
+    for corner, expected in zip(box["stroke"], [(40, 30), (240, 30), (240, 180), (40, 180)], strict=True):
+        assert corner == near(*expected)
+
+
+@pytest.mark.parametrize("finish", ["double click", "first corner", "Enter"])
+def test_an_outline_is_closed_in_three_ways(hand, finish):
+    hand.press("l")
+    corners = [(40, 30), (240, 30), (240, 180)]
+    for corner in corners:
+        hand.click(*corner)
+    if finish == "double click":
+        hand.page.mouse.dblclick(*hand.at(40, 180))
+    elif finish == "first corner":
+        hand.click(41, 31)
+    else:
+        hand.press("Enter")
+    (outline,) = hand.marks()
+    assert outline["shape"] == "polygon"
+    expected = [*corners, (40, 180)] if finish == "double click" else corners
+    assert [tuple(corner) for corner in outline["stroke"]] == [near(*corner) for corner in expected]
+
+
+def test_escape_gives_up_an_outline(hand):
+    hand.press("l")
+    for corner in [(40, 30), (240, 30), (240, 180)]:
+        hand.click(*corner)
+    hand.press("Escape", "p")
+    hand.click(10, 10)
+    assert [list(mark) for mark in hand.marks()] == [["point", "label"]]
+
+
+def test_a_point_can_be_placed_with_the_keyboard_alone(hand):
+    hand.press("Enter", "ArrowRight", "ArrowRight", "ArrowDown", "Enter", "Shift+ArrowLeft", "Shift+Enter", "Escape")
+    first, second = hand.marks()
+    scale = hand.page.evaluate("annotator.stage.view.scale")
+    assert first["label"] == "cat" and first["point"] == near(200 + 8 / scale, 150 + 4 / scale)
+    assert second["label"] == "background" and second["point"] == near(200 - 24 / scale, 150 + 4 / scale)
+
+
+def test_space_moves_the_photo_instead_of_marking_it(hand):
+    hand.page.mouse.move(*hand.at(200, 150))
+    hand.page.mouse.wheel(0, -600)
+    hand.page.wait_for_function("!annotator.stage.view.isFitted")
+    before = hand.page.evaluate("annotator.stage.view.x")
+    hand.page.keyboard.down(" ")
+    hand.drag((200, 150), (190, 150))
+    hand.page.keyboard.up(" ")
+    assert hand.page.evaluate("annotator.stage.view.x") < before - 10
+    assert hand.marks() == []
+
+
+def test_undo_and_redo_have_keys_and_typing_has_none(hand):
+    hand.press("z", "Shift+Z", "Control+z", "Control+y")
+    assert len(hand.sent("undo")) == 2 and len(hand.sent("redo")) == 2
+    hand.page.get_by_role("button", name="Add class").click()
+    hand.page.keyboard.type("zebra 1")
+    hand.press("Enter")
+    (added,) = hand.sent("add_class")
+    assert added["name"] == "zebra 1"
+    assert len(hand.sent("undo")) == 2
+
+
+def test_one_finger_marks_and_two_move_and_zoom(hand):
+    page = hand.page
+    touch = page.context.new_cdp_session(page)
+
+    def send(kind, *points):
+        places = [dict(zip("xy", hand.at(*point), strict=True), id=i) for i, point in enumerate(points)]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": places})
+
+    send("touchStart", (100, 100))
+    send("touchEnd")
+    assert [mark["point"] for mark in hand.marks()] == [near(100, 100)]
+    before = page.evaluate("annotator.stage.view.scale")
+    send("touchStart", (150, 150))
+    send("touchStart", (150, 150), (250, 150))
+    send("touchMove", (130, 150), (270, 150))
+    send("touchMove", (110, 150), (290, 150))
+    send("touchEnd")
+    assert page.evaluate("annotator.stage.view.scale") > 1.2 * before
+    assert len(hand.marks()) == 1
+
+
+def test_an_older_mask_does_not_replace_a_newer_one(hand):
+    shown = hand.page.evaluate(
+        """async () => {
+          const color = (fill) => {
+            const canvas = Object.assign(document.createElement("canvas"), { width: 2, height: 2 });
+            Object.assign(canvas.getContext("2d"), { fillStyle: fill }).fillRect(0, 0, 2, 2);
+            return canvas.toDataURL();
+          };
+          const { gallery } = annotator;
+          const answers = [{ revision: 9, masks: { k: color("red") } }, { revision: 3, masks: { k: color("lime") } }];
+          gallery.read = async () => answers.shift() ?? { revision: 9, masks: {} };
+          await gallery.refresh(8);
+          const newer = document.querySelector(".g-mask").src;
+          gallery.read = async () => ({ revision: 3, masks: { k: color("lime") }, error: undefined });
+          await gallery.refresh(3);
+          return newer === color("red") && document.querySelector(".g-mask").src === newer;
+        }"""
+    )
+    assert shown
