@@ -8,7 +8,7 @@ learned is how far to trust which, given how much was annotated; classes share i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import torch
 import torch.nn.functional as F
@@ -38,6 +38,18 @@ class Problem:
     weight: Tensor
     centre: Tensor
     stats: Tensor
+
+    def take(self, index: Tensor) -> Problem:
+        """With the exemplars of `index` only, weights again summing to what they did on each side."""
+        weight = self.weight[:, index]
+        for side in (self.sign > 0, self.sign < 0):
+            before, after = (self.weight * side).sum(1, keepdim=True), (weight * side[:, index]).sum(1, keepdim=True)
+            weight = torch.where(side[:, index], weight * before / after.clamp_min(1e-9), weight)
+        parts = {name: getattr(self, name)[:, index] for name in ("semantic", "detail", "sign")}
+        return replace(self, weight=weight, **parts)
+
+    def to(self, device: torch.device) -> Problem:
+        return Problem(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 
 
 @dataclass(frozen=True)
@@ -85,18 +97,21 @@ class Head(nn.Module):
         for module in self.context:
             nn.init.kaiming_normal_(module.weight, a=2.0)
 
-    def compile(self, problem: Problem) -> Classifier:
-        """All that depends on guidance alone, in float32: done once for a gallery."""
-        batch = problem.sign.shape[0]
+    def compile(self, problem: Problem, compared: Problem | None = None) -> Classifier:
+        """All that depends on guidance alone, in float32: done once for a gallery.
+
+        Means and regressions are over `problem`; pixels are compared with the exemplars of `compared`, the same if None.
+        """
         ridge_log, detail_log, world_log = self.trust(problem.stats).unbind(-1)
         # Without annotated background the world counts as one full side; with it, as a hint.
         world = torch.exp(world_log - 2.0 * problem.stats[:, 2])
-        semantic = torch.cat([problem.semantic, self.world_semantic.expand(batch, -1, -1)], 1)
-        detail = torch.cat([problem.detail, self.world_detail.expand(batch, -1, -1)], 1) * self.detail_scale.exp()
-        sign = torch.cat([problem.sign, problem.sign.new_full((batch, WORLD), -1.0)], 1)
-        weight = torch.cat([problem.weight, (world / WORLD)[:, None].expand(-1, WORLD)], 1)
+        semantic, detail, sign, weight = self._with_world(problem, world)
         means = torch.stack([_mean(semantic, weight, sign > 0), _mean(semantic, weight, sign < 0)], 1)
         sides = torch.where(sign > 0, weight, weight / weight.masked_fill(sign > 0, 0).sum(1, keepdim=True).clamp_min(1e-6))
+        ridge = solve(semantic, sides, sign, torch.exp(ridge_log - 3.0))
+        detail_ridge = solve(detail, sides, sign, torch.exp(detail_log - 2.0))
+        if compared is not None:
+            semantic, detail, sign, weight = self._with_world(compared, world)
         return Classifier(
             semantic=normalize(semantic),
             detail=detail,
@@ -104,10 +119,25 @@ class Head(nn.Module):
             log_weight=weight.clamp_min(1e-9).log().masked_fill(sign == 0, -1e4),
             centre=problem.centre,
             means=normalize(means),
-            ridge=solve(semantic, sides, sign, torch.exp(ridge_log - 3.0)),
-            detail_ridge=solve(detail, sides, sign, torch.exp(detail_log - 2.0)),
+            ridge=ridge,
+            detail_ridge=detail_ridge,
             bias=self.guide_in(torch.cat([normalize(means).flatten(1), problem.stats], -1)),
         )
+
+    def _with_world(self, problem: Problem, world: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Semantics, scaled detail, signs and weights of a problem's exemplars and of the learned negatives."""
+        batch = problem.sign.shape[0]
+        semantic = torch.cat([problem.semantic, self.world_semantic.expand(batch, -1, -1)], 1)
+        detail = torch.cat([problem.detail, self.world_detail.expand(batch, -1, -1)], 1) * self.detail_scale.exp()
+        sign = torch.cat([problem.sign, problem.sign.new_full((batch, WORLD), -1.0)], 1)
+        weight = torch.cat([problem.weight, (world / WORLD)[:, None].expand(-1, WORLD)], 1)
+        return semantic, detail, sign, weight
+
+    def novelty(self, features: Features, classifier: Classifier) -> Tensor:
+        """(h8, w8) in [0, 1] of one image: 1 - the largest cosine, mean over the groups, to any annotated exemplar."""
+        known = classifier.semantic[0, : classifier.semantic.shape[1] - WORLD]
+        cosine = (known @ features.semantic[0].flatten(1)) / len(GROUPS)
+        return (1 - cosine.amax(0)).clamp(0, 1).reshape(features.semantic.shape[-2:])
 
     def forward(self, features: Features, classifier: Classifier, own: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Logits at stride 4 (B, h4, w4) and at stride 8 (B, h8, w8).

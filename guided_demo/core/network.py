@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor, nn
 
-from .encoder import COARSE, FINE, Encoder, Features
+from .encoder import FINE, Encoder
 from .exemplars import COUNT, Exemplars, pool
 from .head import RANGES, Head, Problem, statistics
 
@@ -81,7 +81,7 @@ def closeness(marks: Tensor) -> Tensor:
 
 
 def _distance_by_sample(cells: Tensor, count: int = 64) -> Tensor:
-    b, k, h, w = cells.shape
+    h, w = cells.shape[-2:]
     chance = torch.rand_like(cells) * (cells > 0)
     value, index = chance.flatten(2).topk(min(count, h * w), dim=2)
     x, y = (index % w).float(), (index // w).float()
@@ -91,5 +91,3 @@ def _distance_by_sample(cells: Tensor, count: int = 64) -> Tensor:
     square = (x[..., None, None] - xs) ** 2 + (y[..., None, None] - ys[:, None]) ** 2 + far[..., None, None]
     return square.amin(2).sqrt()
 
-
-__all__ = ["COARSE", "Features", "GuidedNetwork", "binary", "closeness"]

@@ -60,7 +60,7 @@ def _strokes(sides: Tensor, index: Tensor, wanted: Tensor, radius: Tensor) -> Te
 
     Of several candidates for the far end the nearest is taken: hands make short strokes.
     """
-    v, k, h, w = sides.shape
+    h, w = sides.shape[-2:]
     most = 3
     x, y = (index % w).float(), (index // w).float()
     xs = torch.arange(w, device=sides.device).float()

@@ -1,0 +1,48 @@
+"""Checkpoints: half-precision safetensors with their configuration and provenance as JSON metadata. Never a pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from ..errors import InputError
+
+WEIGHTS = Path(__file__).resolve().parents[2] / "weights"
+NAMES = {"default": "guided.safetensors", "vgg16-paper": "vgg16-paper.safetensors"}
+
+
+def find(name: str | Path) -> Path:
+    """The file of a shipped name or of a path."""
+    path = WEIGHTS / NAMES[str(name)] if str(name) in NAMES else Path(name)
+    if not path.is_file():
+        known = ", ".join(sorted(NAMES))
+        raise InputError(f"There is no checkpoint {name}; give the path of a .safetensors file or one of: {known}.")
+    return path
+
+
+def save(network: nn.Module, path: str | Path, metadata: dict[str, Any]) -> None:
+    """Write the weights of a network in fp16; `metadata` must hold `config`, its constructor's arguments and `side`."""
+    state = {
+        name: value.detach().cpu().to(torch.float16).contiguous()
+        for name, value in network.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
+    save_file(state, path, {"guided_demo": json.dumps(metadata)})
+
+
+def read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any], str]:
+    """State in float32, metadata, and the checkpoint's id: 12 hex digits of the SHA-256 of its file."""
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = json.loads((file.metadata() or {})["guided_demo"])
+            state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise InputError(f"{Path(path).name} is not a checkpoint of guided_demo, or is cut short.") from error
+    return state, metadata, hashlib.sha256(Path(path).read_bytes()).hexdigest()[:12]

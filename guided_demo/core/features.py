@@ -1,0 +1,87 @@
+"""Encoded images kept for reuse, bounded: in memory first, then on disk; keyed by image and checkpoint."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from ..files import image_key, read_image, write_atomic
+from ..geometry import Frame
+from .encoder import Features
+from .model import EncodedImage, GuidedSegmenter
+
+
+class FeatureCache:
+    """`encode` like GuidedSegmenter's, that works an image out once.
+
+    memory_bytes: what is kept in memory at most, the longest unused leaving first; folder: where what leaves memory can
+    be read again, up to disk_bytes; nothing is kept on disk without one. Safe to share between threads.
+    """
+
+    def __init__(
+        self, segmenter: GuidedSegmenter, memory_bytes: int = 2 << 30, folder: Path | None = None, disk_bytes: int = 8 << 30
+    ) -> None:
+        self.segmenter, self.memory_bytes, self.disk_bytes = segmenter, memory_bytes, disk_bytes
+        self.folder = folder and Path(folder) / segmenter.checkpoint_id
+        self._kept: OrderedDict[str, EncodedImage] = OrderedDict()
+        self._lock = threading.Lock()
+        if self.folder:
+            self.folder.mkdir(parents=True, exist_ok=True)
+
+    def encode(self, image: Any) -> EncodedImage:
+        opened = read_image(image)
+        key = image_key(opened)
+        found = self.get(key)
+        if found is None:
+            found = self.segmenter.encode(opened)
+            self._write(found)
+            self._keep(found)
+        return found
+
+    def get(self, key: str) -> EncodedImage | None:
+        """The encoded image of a key where it is still held."""
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        found = self._read(key)
+        if found is not None:
+            self._keep(found)
+        return found
+
+    def _keep(self, encoded: EncodedImage) -> None:
+        with self._lock:
+            self._kept[encoded.key] = encoded
+            self._kept.move_to_end(encoded.key)
+            while len(self._kept) > 1 and sum(e.nbytes for e in self._kept.values()) > self.memory_bytes:
+                self._kept.popitem(last=False)
+
+    def _write(self, encoded: EncodedImage) -> None:
+        if self.folder is None:
+            return
+        frame = {"size": encoded.frame.size, "content": encoded.frame.content}
+        write_atomic(self.folder / f"{encoded.key}.safetensors", save(vars(encoded.features), {"frame": json.dumps(frame)}))
+        files = sorted(self.folder.glob("*.safetensors"), key=lambda f: f.stat().st_mtime, reverse=True)
+        total = 0
+        for file in files:
+            total += file.stat().st_size
+            if total > self.disk_bytes:
+                file.unlink(missing_ok=True)
+
+    def _read(self, key: str) -> EncodedImage | None:
+        path = self.folder / f"{key}.safetensors" if self.folder else None
+        if path is None or not path.is_file():
+            return None
+        try:
+            with safe_open(path, "pt") as file:
+                frame = json.loads(file.metadata()["frame"])
+                features = Features(**{name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+        except (SafetensorError, KeyError, ValueError, TypeError):
+            return None
+        return EncodedImage(key, Frame(tuple(frame["size"]), tuple(frame["content"])), self.segmenter.checkpoint_id, features)

@@ -1,0 +1,201 @@
+"""Guidance: the latent representation of a task, as an immutable ledger of what each annotated image contributed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+from safetensors import SafetensorError
+
+from ..annotation import BACKGROUND, Annotation
+from ..errors import InputError
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One class in one image: exemplars (n, SEMANTIC) and (n, DETAIL) float16, weights (n,) float16 that sum to about 1,
+    and the number of annotated pixels they stand for."""
+
+    semantic: np.ndarray
+    detail: np.ndarray
+    weight: np.ndarray
+    pixels: int
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """What one image gives: samples by class, its mean descriptor (SEMANTIC,) float16, and the annotation it came from."""
+
+    key: str
+    size: tuple[int, int]
+    samples: Mapping[str, Sample]
+    centre: np.ndarray
+    annotation: Annotation
+
+    @property
+    def entry(self) -> str:
+        """Its place in the ledger: the image, and what was marked on it."""
+        marks = json.dumps(self.annotation.to_json(), sort_keys=True)
+        return f"{self.key}/{hashlib.sha256(marks.encode()).hexdigest()[:12]}"
+
+
+@dataclass(frozen=True, eq=False)
+class Guidance:
+    """What each annotation of each image contributed. Make it with GuidedSegmenter.guide, and add.
+
+    `+` is order-free, and the same annotation of the same image counts once, however often it is added. `without(key)`
+    takes an image out again exactly.
+    """
+
+    checkpoint_id: str | None = None
+    ledger: Mapping[str, Contribution] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ledger", MappingProxyType(dict(sorted(self.ledger.items()))))
+
+    @classmethod
+    def empty(cls) -> Guidance:
+        return cls()
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """`background`, then every guided class in alphabetical order, so that they do not depend on the order of adding."""
+        names = {name for c in self.ledger.values() for name in c.samples} - {BACKGROUND}
+        return (BACKGROUND, *sorted(names))
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """Keys of the annotated images."""
+        return tuple(dict.fromkeys(c.key for c in self.ledger.values()))
+
+    @property
+    def annotations(self) -> dict[str, Annotation]:
+        """By image key: all that was marked on it."""
+        out: dict[str, Annotation] = {}
+        for c in self.ledger.values():
+            out[c.key] = out[c.key] + c.annotation if c.key in out else c.annotation
+        return out
+
+    @property
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        return {c.key: c.size for c in self.ledger.values()}
+
+    def __add__(self, other: Guidance) -> Guidance:
+        ids = {g.checkpoint_id for g in (self, other) if g.ledger}
+        if len(ids) > 1:
+            raise InputError(
+                "These two guidances come from different checkpoints and cannot be added; make one of them again "
+                "from its annotations with the other's checkpoint."
+            )
+        return Guidance(next(iter(ids), None), {**self.ledger, **other.ledger})
+
+    def without(self, key: str) -> Guidance:
+        """This guidance with nothing of the image `key`; the same object where it holds nothing of it."""
+        kept = {entry: c for entry, c in self.ledger.items() if c.key != key}
+        return replace(self, ledger=kept) if len(kept) < len(self.ledger) else self
+
+    def only(self, key: str) -> Guidance:
+        """What the image `key` alone contributed."""
+        return replace(self, ledger={entry: c for entry, c in self.ledger.items() if c.key == key})
+
+    def rename(self, old: str, new: str) -> Guidance:
+        """Class `old` under the name `new`, which must not be taken in an image that has both."""
+        if any(old in c.samples and new in c.samples for c in self.ledger.values()):
+            raise InputError(f"There already is a class {new}; choose another name.")
+        return self._map(
+            lambda c: replace(
+                c,
+                samples={new if name == old else name: s for name, s in c.samples.items()},
+                annotation=c.annotation.rename(old, new),
+            )
+        )
+
+    def drop_class(self, name: str) -> Guidance:
+        """Without a class; an image that showed nothing else leaves the ledger."""
+        return self._map(
+            lambda c: replace(
+                c, samples={n: s for n, s in c.samples.items() if n != name}, annotation=c.annotation.drop(name)
+            )
+        )
+
+    def _map(self, change) -> Guidance:
+        changed = (change(c) for c in self.ledger.values())
+        return replace(self, ledger={c.entry: c for c in changed if c.samples})
+
+    def to_bytes(self) -> bytes:
+        """safetensors with JSON metadata."""
+        tensors: dict[str, np.ndarray] = {}
+        entries: list[dict[str, Any]] = []
+        for i, c in enumerate(self.ledger.values()):
+            tensors[f"{i}.centre"] = c.centre
+            for j, sample in enumerate(c.samples.values()):
+                tensors |= {f"{i}.{j}.{part}": getattr(sample, part) for part in ("semantic", "detail", "weight")}
+            entries.append(
+                {
+                    "key": c.key,
+                    "size": list(c.size),
+                    "classes": list(c.samples),
+                    "pixels": [s.pixels for s in c.samples.values()],
+                    "annotation": c.annotation.to_json(),
+                }
+            )
+        header = {"format": FORMAT, "checkpoint": self.checkpoint_id, "images": entries}
+        return safetensors.numpy.save(tensors, {"guidance": json.dumps(header)})
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Guidance:
+        """Inverse of to_bytes. Raises InputError for anything that is not a whole guidance file."""
+        try:
+            tensors = safetensors.numpy.load(data)
+            header = _header(data)
+            if header["format"] != FORMAT:
+                raise InputError("This guidance file is of a newer format; update guided_demo to read it.")
+            contributions = [_contribution(i, entry, tensors) for i, entry in enumerate(header["images"])]
+        except InputError:
+            raise
+        except (SafetensorError, KeyError, ValueError, TypeError, AttributeError, struct.error) as error:
+            raise InputError("This is not a guidance file, or it is cut short; save the guidance again.") from error
+        return cls(header["checkpoint"], {c.entry: c for c in contributions})
+
+    def save(self, path: str | Path) -> None:
+        Path(path).write_bytes(self.to_bytes())
+
+    @classmethod
+    def load(cls, path: str | Path) -> Guidance:
+        try:
+            return cls.from_bytes(Path(path).read_bytes())
+        except OSError as error:
+            raise InputError(f"The guidance file {path} cannot be read: {error.strerror}.") from error
+
+
+def _header(data: bytes) -> dict[str, Any]:
+    # safetensors' own reader of bytes gives the tensors only; the metadata is in the JSON header before them.
+    (length,) = struct.unpack("<Q", data[:8])
+    return json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["guidance"])
+
+
+def _contribution(i: int, entry: dict[str, Any], tensors: dict[str, np.ndarray]) -> Contribution:
+    samples = {}
+    for j, (name, pixels) in enumerate(zip(entry["classes"], entry["pixels"], strict=True)):
+        parts = [tensors[f"{i}.{j}.{part}"] for part in ("semantic", "detail", "weight")]
+        if len({len(p) for p in parts}) != 1 or not all(np.isfinite(p).all() for p in parts):
+            raise ValueError("exemplars do not agree")
+        samples[str(name)] = Sample(*parts, pixels=int(pixels))
+    width, height = entry["size"]
+    annotation = Annotation.from_json(entry["annotation"])
+    return Contribution(str(entry["key"]), (int(width), int(height)), samples, tensors[f"{i}.centre"], annotation)
+
+
+def merge(parts: Iterable[Guidance]) -> Guidance:
+    """The sum of guidances; empty where there are none."""
+    return sum(parts, Guidance.empty())

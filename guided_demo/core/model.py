@@ -1,0 +1,195 @@
+"""GuidedSegmenter: encode an image once, guide with annotation, segment with guidance. No user state."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..annotation import Annotation
+from ..errors import InputError
+from ..files import image_key, read_image
+from ..geometry import Frame
+from . import checkpoint
+from .backbone import fuse
+from .encoder import Features
+from .exemplars import pool
+from .guidance import Contribution, Guidance, Sample
+from .head import Classifier
+from .network import GuidedNetwork, closeness
+from .problem import assemble
+from .result import Result
+
+Scope = Literal["everywhere", "object"]
+LOWEST = -1e4  # logit of a class that is not guided: its probability is exactly 0
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedImage:
+    """An image as the network knows it: all that does not depend on guidance, in float16.
+
+    key: digest of its pixels; frame: its size and how it was shown to the network; checkpoint_id: whose features these are.
+    """
+
+    key: str
+    frame: Frame
+    checkpoint_id: str
+    features: Features
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(W, H) of the original."""
+        return self.frame.size
+
+    @property
+    def nbytes(self) -> int:
+        return sum(t.nbytes for t in vars(self.features).values())
+
+
+class GuidedSegmenter:
+    """The network with its checkpoint. Safe to share between threads and users: it remembers nothing about them."""
+
+    def __init__(self, network: GuidedNetwork, checkpoint_id: str, metadata: dict[str, Any], device: str = "cpu") -> None:
+        self.network = network.to(device).eval().requires_grad_(False)
+        fuse(self.network.encoder)
+        self.network.to(memory_format=torch.channels_last)
+        self.checkpoint_id, self.metadata = checkpoint_id, metadata
+        self.device = torch.device(device)
+        self.side = int(metadata["side"])
+        # Guidance is immutable, so what is worked out for one can be kept as long as somebody holds it.
+        self._compiled: WeakKeyDictionary[Guidance, dict[tuple[bool, str | None], Classifier]] = WeakKeyDictionary()
+        self._lock = threading.Lock()
+
+    @classmethod
+    def load(cls, name: str | Path = "default", *, device: str = "cpu") -> GuidedSegmenter:
+        """A shipped checkpoint by name ("default"), or any by path. Offline; never unpickles."""
+        state, metadata, checkpoint_id = checkpoint.read(checkpoint.find(name))
+        network = GuidedNetwork(**metadata["config"])
+        network.load_state_dict(state, strict=False)
+        return cls(network, checkpoint_id, metadata, device)
+
+    @classmethod
+    def untrained(cls, seed: int = 0, variant: str = "lite0", side: int = 128) -> GuidedSegmenter:
+        """A small network of random weights, for tests and for teaching."""
+        with torch.random.fork_rng([]):
+            torch.manual_seed(seed)
+            network = GuidedNetwork(variant, 32)
+        config = {"variant": variant, "width": 32}
+        return cls(network, f"untrained-{variant}-{side}-{seed}", {"config": config, "side": side})
+
+    def preprocess(self, image: Any) -> Tensor:
+        """What the backbone is given: (1, 3, H, W) float32 in [0, 1], sides multiples of 32."""
+        opened = read_image(image)
+        return Frame.fit(opened.size, self.side).to_input(opened)
+
+    @torch.inference_mode()
+    def encode(self, image: Any) -> EncodedImage:
+        """Features of an image: PIL, HxWx3 uint8, path, or an EncodedImage, which is returned as it is."""
+        if isinstance(image, EncodedImage):
+            if image.checkpoint_id != self.checkpoint_id:
+                raise InputError("This image was encoded with another checkpoint; encode it again with this one.")
+            return image
+        opened = read_image(image)
+        frame = Frame.fit(opened.size, self.side)
+        pixels = frame.to_input(opened).to(self.device).contiguous(memory_format=torch.channels_last)
+        features = self.network.encoder(pixels).map(lambda t: t.half().cpu().contiguous())
+        return EncodedImage(image_key(opened), frame, self.checkpoint_id, features)
+
+    @torch.inference_mode()
+    def guide(self, image: Any, annotation: Annotation) -> Guidance:
+        """Guidance with what this annotation of this image contributes; empty where nothing is annotated."""
+        encoded = self.encode(image)
+        annotation.validate(encoded.size)
+        classes = annotation.classes
+        if not classes:
+            return Guidance.empty()
+        features = encoded.features.map(lambda t: t.float())
+        exemplars = pool(features, encoded.frame.annotation_to_input(annotation, classes))
+        samples = {}
+        for i, name in enumerate(classes):
+            kept = exemplars.weight[0, i] > 0
+            if kept.any():
+                semantic, detail, weight = (
+                    _numpy(t[0, i][kept]) for t in (exemplars.semantic, exemplars.detail, exemplars.weight)
+                )
+                samples[name] = Sample(semantic, detail, weight, int(exemplars.pixels[0, i]))
+        if not samples:
+            return Guidance.empty()
+        centre = _numpy(features.semantic.mean((2, 3))[0])
+        contribution = Contribution(encoded.key, encoded.size, samples, centre, annotation)
+        return Guidance(self.checkpoint_id, {contribution.entry: contribution})
+
+    @torch.inference_mode()
+    def segment(
+        self, image: Any, guidance: Guidance, annotation: Annotation | None = None, scope: Scope = "everywhere"
+    ) -> Result:
+        """Masks of an image under guidance.
+
+        annotation: the image's own, if it has one: what is annotated keeps its class, and pixels near it are told by it. It
+        counts as guidance too, whether or not `guidance` already holds it. scope: "object" keeps to the region that the own
+        annotation is in, and uses nothing else; without own annotation it is as "everywhere".
+        """
+        if scope not in ("everywhere", "object"):
+            raise InputError(f'The scope {scope!r} is unknown; use "everywhere" or "object".')
+        encoded = self.encode(image)
+        if guidance.checkpoint_id not in (None, self.checkpoint_id):
+            raise InputError(
+                f"This guidance was made with checkpoint {guidance.checkpoint_id}, but {self.checkpoint_id} is loaded: load "
+                "that one, or guide again with the annotations it carries (guidance.annotations)."
+            )
+        own = annotation if annotation is not None and not annotation.is_empty else None
+        if own is not None:
+            own.validate(encoded.size)
+            if encoded.key not in guidance.images:
+                guidance = guidance + self.guide(encoded, own)
+        classes = guidance.classes
+        alone = encoded.key if own is not None and scope == "object" else None
+        source = guidance if alone is None else guidance.only(alone)
+        features = encoded.features.map(lambda t: t.to(self.device).float())
+        guided = [name for name in classes[1:] if any(name in c.samples for c in source.ledger.values())]
+        height, width = features.detail.shape[-2:]
+        logits = torch.full((len(classes), height, width), LOWEST)
+        logits[0] = 0
+        novelty = _all_novel(features)
+        if guided:
+            classifier = self._compile(guidance, source, tuple(guided), own is not None, alone)
+            near = None if own is None else self._own(encoded.frame, own, guided, classes)
+            found, _ = self.network.head(features, classifier, near)
+            logits[[classes.index(name) for name in guided]] = found.cpu()
+            novelty = lambda: self.network.head.novelty(features, classifier).cpu()  # noqa: E731
+        return Result(classes, encoded.frame, logits, novelty, own)
+
+    def _compile(
+        self, guidance: Guidance, source: Guidance, guided: tuple[str, ...], own: bool, alone: str | None
+    ) -> Classifier:
+        """The classifier of `source`, which is `guidance`, or what image `alone` contributed to it; kept with `guidance`."""
+        with self._lock:
+            kept = self._compiled.setdefault(guidance, {})
+        if (own, alone) not in kept:
+            problem, compared = assemble(source, guided, own, alone is not None)
+            kept[own, alone] = self.network.head.compile(problem.to(self.device), compared.to(self.device))
+        return kept[own, alone]
+
+    def _own(self, frame: Frame, own: Annotation, guided: list[str], classes: tuple[str, ...]) -> Tensor:
+        """Closeness to the own marks of each guided class, and to those of all others: (K', OWN, h4, w4)."""
+        names = tuple(dict.fromkeys([*classes, *own.classes]))
+        marks = frame.annotation_to_input(own, names)[0]
+        rows = [names.index(name) for name in guided]
+        rest = [[i for i in range(len(names)) if i != row] for row in rows]
+        sides = torch.stack([torch.stack([marks[row], marks[others].amax(0)]) for row, others in zip(rows, rest, strict=True)])
+        return closeness(sides).to(self.device)
+
+
+def _all_novel(features: Features):
+    return lambda: torch.ones(features.semantic.shape[-2:])
+
+
+def _numpy(tensor: Tensor) -> np.ndarray:
+    return tensor.half().cpu().numpy()
+

@@ -1,0 +1,73 @@
+"""The only place where image, tensor, feature and mask coordinates are converted.
+
+Original pixels (W, H) -> the network's input, shrunk or enlarged with its aspect kept until its longer side is `side`, its sides
+multiples of 4 -> padded at the right and bottom to multiples of 32 -> maps at strides 4 and 8. Pixel i covers [i, i + 1) at
+every scale, so a coordinate is converted by one factor an axis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from .annotation import UNMARKED, Annotation
+
+CELL, MULTIPLE = 4, 32
+PADDING = 127 / 255  # grey, which the backbone sees as zero
+
+
+@dataclass(frozen=True)
+class Frame:
+    """How one image is shown to the network: original size (W, H), and its size (W, H) in the input before padding."""
+
+    size: tuple[int, int]
+    content: tuple[int, int]
+
+    @classmethod
+    def fit(cls, size: tuple[int, int], side: int) -> Frame:
+        scale = side / max(size)
+        width, height = (max(CELL, round(n * scale / CELL) * CELL) for n in size)
+        return cls(size, (width, height))
+
+    @property
+    def padded(self) -> tuple[int, int]:
+        """(H, W) of the network's input."""
+        width, height = (-(-n // MULTIPLE) * MULTIPLE for n in self.content)
+        return height, width
+
+    def to_input(self, image: Image.Image) -> Tensor:
+        """RGB image to (1, 3, H, W) float32 in [0, 1], padded with grey."""
+        # Box-filtered on the way down, so that no pixel is skipped however large the photo.
+        small = image.resize(self.content, Image.Resampling.BILINEAR, reducing_gap=2.0)
+        pixels = torch.from_numpy(np.array(small)).permute(2, 0, 1)[None].float() / 255
+        height, width = self.padded
+        return F.pad(pixels, (0, width - self.content[0], 0, height - self.content[1]), value=PADDING)
+
+    def annotation_to_input(self, annotation: Annotation, classes: Sequence[str]) -> Tensor:
+        """(1, K, H, W) float32, 1 where the input's pixel holds an annotated pixel of the class, else 0."""
+        labels = annotation.label_map(self.size, classes)
+        out = np.zeros((len(classes), *self.padded), np.float32)
+        ys, xs = np.nonzero(labels != UNMARKED)
+        columns, rows = scale_pixels(xs, ys, self.size, self.content)
+        out[labels[ys, xs], rows, columns] = 1
+        return torch.from_numpy(out)[None]
+
+    def to_image(self, maps: Tensor, stride: int, size: tuple[int, int] | None = None) -> Tensor:
+        """Maps (K, h, w) of the padded input at a stride to (K, H, W) in the original's pixels, or another `size` (W, H)."""
+        width, height = (-(-n // stride) for n in self.content)
+        target = size or self.size
+        shown = maps[None, :, :height, :width]
+        return F.interpolate(shown, size=(target[1], target[0]), mode="bilinear", align_corners=False)[0]
+
+
+def scale_pixels(
+    xs: np.ndarray, ys: np.ndarray, size: tuple[int, int], target: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Columns and rows of pixels of an image of `size` (W, H) to the pixels of `target` (W, H) that hold their centres."""
+    return ((2 * xs + 1) * target[0] // (2 * size[0])), ((2 * ys + 1) * target[1] // (2 * size[1]))
