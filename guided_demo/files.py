@@ -7,7 +7,7 @@ import re
 import uuid
 import warnings
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -81,18 +81,22 @@ def safe_name(name: str) -> str:
     return "/".join(parts) or "image"
 
 
-def unique_names(names: Iterable[str], suffix: str) -> list[str]:
-    """Safe names with their extension replaced by `suffix`; what would collide, case aside, gets -2, -3 … appended."""
+def unique_names(suffix: str) -> Callable[[str], str]:
+    """A function that makes a name safe and gives it `suffix` for an extension.
+
+    Names that would collide with one it gave before, case aside, get -2, -3 … appended.
+    """
     taken: set[str] = set()
-    result = []
-    for name in names:
+
+    def give(name: str) -> str:
         stem = re.sub(r"\.[A-Za-z0-9]{1,5}$", "", safe_name(name)) or "image"
         candidate, number = stem + suffix, 2
         while candidate.lower() in taken:
             candidate, number = f"{stem}-{number}{suffix}", number + 1
         taken.add(candidate.lower())
-        result.append(candidate)
-    return result
+        return candidate
+
+    return give
 
 
 def write_atomic(path: str | os.PathLike, data: bytes) -> None:

@@ -192,7 +192,7 @@ def test_safe_names(name, safe):
 def test_unique_names_never_collide():
     names = ["cat.jpg", "cat.png", "CAT.gif", "sub/cat.jpg", "v1.2 final.jpg", "cat-2.png"]
     expected = ["cat.png", "cat-2.png", "CAT-3.png", "sub/cat.png", "v1.2 final.png", "cat-2-2.png"]
-    assert unique_names(names, ".png") == expected
+    assert list(map(unique_names(".png"), names)) == expected
 
 
 def test_write_atomic_keeps_the_old_file_when_it_fails(tmp_path, monkeypatch):

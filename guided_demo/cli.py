@@ -1,0 +1,273 @@
+"""The command line: `python -m guided_demo guide|segment|train|evaluate|bench`."""
+
+import argparse
+import contextlib
+import importlib
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from guided_demo.annotation import Annotation, Point, Stroke
+from guided_demo.core.guidance import Guidance
+from guided_demo.core.model import GuidedSegmenter
+from guided_demo.errors import InputError
+from guided_demo.events import LoadGuidance, SetAnnotation, check_name
+from guided_demo.export import FORMATS, Mask, write
+from guided_demo.files import list_images, write_atomic, zip_bytes
+from guided_demo.imports import read_annotations, read_classes, read_mask
+from guided_demo.workspace import Workspace
+
+ELSEWHERE = {
+    "train": ("guided_demo.meta.training", "meta-train a network through episodes"),
+    "evaluate": ("guided_demo.meta.evaluation", "measure networks and baselines under one protocol"),
+    "bench": ("guided_demo.bench", "time encoding, guiding and segmenting on this machine"),
+}
+
+EXAMPLES = """examples:
+  Two clicks on one photo, then masks for a folder:
+    python -m guided_demo guide lion.jpg --point 310,220,lion --point 40,30,background -o lion.safetensors
+    python -m guided_demo segment lion.safetensors photos/ -o masks/
+
+  What you saved on the page, as a zip:
+    python -m guided_demo segment guidance.safetensors photos/*.jpg -o masks.zip
+
+exit status: 0 fine; 1 some inputs failed, each named on stderr, the rest done; 2 wrong call, nothing done."""
+
+GUIDE_EXAMPLES = """examples:
+  Clicks and strokes; x and y are pixels from the top left corner:
+    guide lion.jpg --point 310,220,lion --stroke background 10,10 200,14 --radius 8 -o lion.safetensors
+
+  One more photo, added to what there is:
+    guide lion2.jpg --point 99,80,lion --add lion.safetensors -o lion.safetensors
+
+  Many photos from JSON, {"lion.jpg": {"marks": [{"point": [310, 220], "label": "lion"},
+  {"stroke": [[10, 10], [200, 14]], "label": "background", "radius": 8}]}}, paths relative to the JSON file:
+    guide --annotations clicks.json -o lion.safetensors
+
+  Masks, PNGs named as the photos, in which pixel value 0 is background, 1 is lion and 255 unmarked:
+    guide photos/ --masks masks/ --classes background,lion -o lion.safetensors
+
+  Two people's guidance merged:
+    guide --add anna.safetensors --add ben.safetensors -o both.safetensors"""
+
+SEGMENT_EXAMPLES = """examples:
+    segment lion.safetensors photos/ -o masks/
+    segment lion.safetensors a.jpg b.png -o masks.zip --scope object
+
+With --scope object, a photo that was annotated in the guidance gets the regions its strokes are in, not all that looks
+like them. An annotated pixel keeps its class either way.
+
+A mask is an indexed PNG named as its photo; classes.txt beside it names the class of every pixel value, from 0."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit status. Raises SystemExit(2) for a call that argparse refuses."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if argv and argv[0] in ELSEWHERE:
+        return importlib.import_module(ELSEWHERE[argv[0]][0]).main(argv[1:]) or 0
+    arguments = _parser().parse_args(argv)
+    failures = _Failures()
+    try:
+        arguments.run(arguments, failures)
+    except InputError as error:
+        print(f"guided_demo: {error}", file=sys.stderr)
+        return 2
+    return 1 if failures else 0
+
+
+def guide(arguments: argparse.Namespace, failures: "_Failures") -> None:
+    """Images and their annotations to a guidance file."""
+    jobs = _annotations(arguments, failures)
+    workspace = Workspace(GuidedSegmenter.load(arguments.checkpoint, device=arguments.device))
+    for path in arguments.add:
+        workspace.apply(_loaded(path))
+    for image, annotation in jobs:
+        with failures.of(image):
+            added = annotation()
+            key = workspace.add_image(str(image), image)
+            workspace.apply(SetAnnotation(key, workspace.session.annotation(key) + added))
+    guidance = workspace.guidance
+    if not guidance.images:
+        failures.add(arguments.out, "Nothing was written, as there is nothing to guide with.")
+        return
+    write_atomic(arguments.out, guidance.to_bytes())
+    print(f"{arguments.out}: {len(guidance.images)} images, classes {', '.join(guidance.classes)}")
+
+
+def segment(arguments: argparse.Namespace, failures: "_Failures") -> None:
+    """Guidance and images to a folder or zip of masks."""
+    workspace = Workspace(GuidedSegmenter.load(arguments.checkpoint, device=arguments.device))
+    workspace.apply(_loaded(arguments.guidance))
+    classes = workspace.mask_classes
+    done = 0
+
+    def masks() -> Iterator[Mask]:
+        nonlocal done
+        for name, path in _images(arguments.images, failures):
+            with failures.of(path):
+                mask = workspace.mask(name, workspace.add_image(name, path), arguments.scope)
+                done += 1
+                yield mask
+
+    files = write(masks(), classes, arguments.form)
+    if arguments.out.suffix == ".zip":
+        write_atomic(arguments.out, zip_bytes(files))
+    else:
+        for file_name, data in files:
+            write_atomic(arguments.out / file_name, data)
+    print(f"{arguments.out}: {done} images, classes {', '.join(item.name for item in classes)}")
+
+
+def _loaded(path: Path) -> LoadGuidance:
+    try:
+        return LoadGuidance(Guidance.load(path))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+class _Failures:
+    """The inputs that failed, each named on stderr as it does."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def __bool__(self) -> bool:
+        return self._count > 0
+
+    def add(self, name: object, sentence: str) -> None:
+        self._count += 1
+        print(f"{name}: {sentence}", file=sys.stderr)
+
+    @contextlib.contextmanager
+    def of(self, name: object) -> Iterator[None]:
+        """What is done inside concerns one input; where it cannot be used, that is said and the rest goes on."""
+        try:
+            yield
+        except InputError as error:
+            self.add(name, str(error))
+
+
+def _images(paths: Iterable[Path], failures: _Failures) -> Iterator[tuple[str, Path]]:
+    for path in paths:
+        empty = True
+        for item in list_images([path]):
+            empty = False
+            yield item
+        if empty:
+            failures.add(path, "There are no images in this folder.")
+
+
+def _annotations(arguments: argparse.Namespace, failures: _Failures) -> list[tuple[Path, Callable[[], Annotation]]]:
+    """Each image with a function that gives its annotation, or raises InputError: one that fails stops no other."""
+    marks = [*arguments.stroke, *arguments.point]
+    marks = [replace(m, radius=arguments.radius) if isinstance(m, Stroke) else m for m in marks]
+    table = read_annotations(arguments.annotations) if arguments.annotations else {}
+    images = list(_images(arguments.images, failures))
+    if not arguments.images:
+        images = [(name, arguments.annotations.parent / name) for name in table]
+    if not (marks or arguments.masks or table or arguments.add):
+        raise InputError("Nothing is annotated; give --point, --stroke, --masks or --annotations.")
+    if marks and len(images) != 1:
+        raise InputError("--point and --stroke are for one image; use --annotations for several.")
+    masks = arguments.masks
+    if masks:
+        folder = masks if masks.is_dir() else masks.parent
+        classes = arguments.classes or read_classes(folder / "classes.txt")
+
+    def annotation(name: str) -> Annotation:
+        found = Annotation()
+        if masks:
+            found = read_mask(masks / Path(name).with_suffix(".png") if masks.is_dir() else masks, classes)
+        if table:
+            if name not in table:
+                raise InputError(f"{name} is not in {arguments.annotations}.")
+            found = found + Annotation.from_json(table[name])
+        return found + Annotation(marks=marks)
+
+    return [(path, partial(annotation, name)) for name, path in images]
+
+
+def _point(text: str) -> Point:
+    """For argparse, which makes a message of a ValueError. "310,220,lion" to a point."""
+    x, y, label = text.split(",", 2)
+    return Point(float(x), float(y), check_name(label))
+
+
+class _AddStroke(argparse.Action):
+    """--stroke CLASS X,Y X,Y …, as often as one likes."""
+
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        try:
+            label, *corners = values
+            path = tuple((float(x), float(y)) for x, y in (corner.split(",") for corner in corners))
+            if not path:
+                raise ValueError
+            strokes = [*getattr(namespace, self.dest), Stroke(path, check_name(label))]
+        except ValueError:
+            parser.error(f"{option_string} is CLASS X,Y X,Y ..., not {' '.join(values)!r}")
+        setattr(namespace, self.dest, strokes)
+
+
+def _classes(text: str) -> list[str]:
+    return [check_name(name) for name in text.split(",")]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m guided_demo",
+        description="Point at a few pixels, and a whole gallery is segmented.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    make = _command(commands, "guide", guide, "annotated images to a guidance file", GUIDE_EXAMPLES)
+    make.add_argument("images", nargs="*", type=Path, metavar="IMAGE", help="images, or folders of them")
+    make.add_argument("-o", "--out", required=True, type=Path, metavar="FILE", help="the .safetensors file to write")
+    make.add_argument(
+        "--point", action="append", default=[], type=_point, metavar="X,Y,CLASS", help="one annotated pixel; repeatable"
+    )
+    make.add_argument(
+        "--stroke",
+        action=_AddStroke,
+        default=[],
+        nargs="+",
+        metavar="",
+        help="CLASS X,Y X,Y ...: a brush stroke; repeatable",
+    )
+    make.add_argument("--radius", type=float, default=6.0, metavar="PIXELS", help="half a stroke's width (default 6)")
+    make.add_argument("--annotations", type=Path, metavar="JSON", help="points and strokes of many images; see below")
+    make.add_argument("--masks", type=Path, metavar="PATH", help="a mask, or a folder of masks named as the images")
+    make.add_argument(
+        "--classes", type=_classes, metavar="A,B,…", help="names of mask values 0, 1, …; else classes.txt beside the masks"
+    )
+    make.add_argument("--add", action="append", default=[], type=Path, metavar="FILE", help="guidance to start from; repeatable")
+
+    use = _command(commands, "segment", segment, "guidance and images to masks", SEGMENT_EXAMPLES)
+    use.add_argument("guidance", type=Path, metavar="GUIDANCE", help="a .safetensors file of guide, or of the page")
+    use.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="images, or folders of them")
+    use.add_argument("-o", "--out", required=True, type=Path, metavar="PATH", help="a folder, or a file ending in .zip")
+    use.add_argument("--scope", choices=["everywhere", "object"], default="everywhere", help="see below")
+    use.add_argument("--form", choices=list(FORMATS), default="png", help="what to write (default png)")
+
+    for name, (_, summary) in ELSEWHERE.items():
+        commands.add_parser(name, help=summary, add_help=False)
+    return parser
+
+
+def _command(commands, name: str, run: Callable, summary: str, epilog: str) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.",
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.set_defaults(run=run)
+    command.add_argument(
+        "--checkpoint", default="default", metavar="NAME", help="a checkpoint in weights/ by name, or a path (default: the best)"
+    )
+    command.add_argument("--device", default="cpu", help="cpu (default) or cuda")
+    return command

@@ -1,0 +1,218 @@
+"""What a user can do, one immutable event each: `session.apply(event)` gives the session after it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import ClassVar
+
+from .annotation import BACKGROUND, Annotation, Mark
+from .core.guidance import Guidance
+from .errors import InputError
+from .render import parse_color
+from .session import ImageItem, Session
+
+
+@dataclass(frozen=True)
+class AddImages:
+    """Images join the gallery; those that are in it already stay as they are. Undo does not take images away."""
+
+    items: tuple[ImageItem, ...]
+    undoable: ClassVar[bool] = False
+
+    def on(self, session: Session) -> Session:
+        known = {item.key for item in session.library}
+        new = {item.key: item for item in self.items if item.key not in known}
+        back = session.state.removed - {item.key for item in self.items}
+        return replace(session, library=(*session.library, *new.values())).with_state(removed=back)
+
+
+@dataclass(frozen=True)
+class RemoveImages:
+    """Images leave the gallery, and what was marked on them no longer guides."""
+
+    keys: tuple[str, ...]
+    undoable: ClassVar[bool] = True
+
+    def on(self, session: Session) -> Session:
+        for key in self.keys:
+            session.image(key)
+            session = session.with_annotation(key, Annotation())
+        return session.with_state(removed=session.state.removed | set(self.keys), correct=session.correct - set(self.keys))
+
+
+@dataclass(frozen=True)
+class AddClass:
+    """A new named class; its colour, "#rrggbb", is the next of the palette where none is given."""
+
+    name: str
+    color: str | None = None
+    undoable: ClassVar[bool] = True
+
+    def on(self, session: Session) -> Session:
+        if self.color is not None:
+            parse_color(self.color)
+        return session.with_class(_new_name(session, self.name), self.color)
+
+
+@dataclass(frozen=True)
+class RenameClass:
+    """A class gets another name, on every image and in loaded guidance."""
+
+    old: str
+    new: str
+    undoable: ClassVar[bool] = True
+
+    def on(self, session: Session) -> Session:
+        _check_own_class(session, self.old, "renamed")
+        if self.new.strip() == self.old:
+            return session
+        new = _new_name(session, self.new)
+        return session.with_state(
+            classes=tuple(replace(item, name=new) if item.name == self.old else item for item in session.classes),
+            own=MappingProxyType({key: kept.rename(self.old, new) for key, kept in session.state.own.items()}),
+            loaded=session.state.loaded.rename(self.old, new),
+        )
+
+
+@dataclass(frozen=True)
+class RecolorClass:
+    """A class gets another colour, "#rrggbb"."""
+
+    name: str
+    color: str
+    undoable: ClassVar[bool] = True
+
+    def on(self, session: Session) -> Session:
+        _check_class(session, self.name)
+        parse_color(self.color)
+        changed = (replace(item, color=self.color) if item.name == self.name else item for item in session.classes)
+        return session.with_state(classes=tuple(changed))
+
+
+@dataclass(frozen=True)
+class RemoveClass:
+    """A class and all that was marked with it go; the other classes keep their names, colours and marks."""
+
+    name: str
+    undoable: ClassVar[bool] = True
+
+    def on(self, session: Session) -> Session:
+        _check_own_class(session, self.name, "removed")
+        own = {key: kept.drop(self.name) for key, kept in session.state.own.items()}
+        return session.with_state(
+            classes=tuple(item for item in session.classes if item.name != self.name),
+            own=MappingProxyType({key: kept for key, kept in own.items() if not kept.is_empty}),
+            loaded=session.state.loaded.drop_class(self.name),
+        )
+
+
+@dataclass(frozen=True)
+class Annotate:
+    """One more point or stroke on an image; an eraser is a stroke without a class."""
+
+    key: str
+    mark: Mark
+    undoable: ClassVar[bool] = True
+
+    def on(self, session: Session) -> Session:
+        Annotation(marks=[self.mark]).validate(session.image(self.key).size)
+        if self.mark.label is not None:
+            _check_class(session, self.mark.label)
+        return session.with_annotation(self.key, session.annotation(self.key).add(self.mark))
+
+
+@dataclass(frozen=True)
+class SetAnnotation:
+    """The whole annotation of an image is replaced, as when masks are imported; its classes are added."""
+
+    key: str
+    annotation: Annotation
+    undoable: ClassVar[bool] = True
+
+    def on(self, session: Session) -> Session:
+        self.annotation.validate(session.image(self.key).size)
+        for name in self.annotation.classes:
+            session = session.with_class(check_name(name))
+        return session.with_annotation(self.key, self.annotation)
+
+
+@dataclass(frozen=True)
+class ClearAnnotation:
+    """All that was marked on an image goes."""
+
+    key: str
+    undoable: ClassVar[bool] = True
+
+    def on(self, session: Session) -> Session:
+        session.image(self.key)
+        return session.with_annotation(self.key, Annotation())
+
+
+@dataclass(frozen=True)
+class LoadGuidance:
+    """Guidance from a file joins what is there. An image marked both here and there keeps both; the file's marks win."""
+
+    guidance: Guidance
+    undoable: ClassVar[bool] = True
+
+    def on(self, session: Session) -> Session:
+        incoming = self.guidance
+        for name in (*incoming.classes, *(name for marked in incoming.annotations.values() for name in marked.classes)):
+            session = session.with_class(check_name(name))
+        for item in session.images:
+            mine, theirs = session.annotation(item.key), incoming.annotations.get(item.key)
+            if theirs is not None and not mine.is_empty:
+                session = session.with_annotation(item.key, mine if mine == theirs else mine + theirs)
+                incoming = incoming.without(item.key)
+        return session.with_state(loaded=session.state.loaded + incoming)
+
+
+@dataclass(frozen=True)
+class MarkCorrect:
+    """The user says that the mask of an image is right, or takes that back."""
+
+    key: str
+    correct: bool = True
+    undoable: ClassVar[bool] = True
+
+    def on(self, session: Session) -> Session:
+        key = {session.image(self.key).key}
+        return session.with_state(correct=session.correct | key if self.correct else session.correct - key)
+
+
+EVENTS = {
+    event.__name__: event
+    for event in (
+        AddImages, RemoveImages, AddClass, RenameClass, RecolorClass, RemoveClass, Annotate, SetAnnotation,
+        ClearAnnotation, LoadGuidance, MarkCorrect,
+    )
+}  # fmt: skip
+
+
+def check_name(name: str) -> str:
+    """A class name without outer blanks; raises InputError if it is empty, not one line, or over 80 characters."""
+    name = name.strip()
+    if not name:
+        raise InputError("A class needs a name.")
+    if len(name) > 80 or not name.isprintable():
+        raise InputError("A class name is one line of at most 80 characters.")
+    return name
+
+
+def _new_name(session: Session, name: str) -> str:
+    name = check_name(name)
+    if name in session.colors:
+        raise InputError(f"There is a class called {name!r} already.")
+    return name
+
+
+def _check_class(session: Session, name: str) -> None:
+    if name not in session.colors:
+        raise InputError(f"There is no class called {name!r}; add it first.")
+
+
+def _check_own_class(session: Session, name: str, done: str) -> None:
+    _check_class(session, name)
+    if name == BACKGROUND:
+        raise InputError(f"The background cannot be {done}.")

@@ -1,0 +1,149 @@
+"""One user's work as a value: images, classes, annotations, loaded guidance, and every state before and after.
+
+A Session never changes; `apply(event)`, `undo()` and `redo()` return another one. States are kept whole and share
+what they have in common, so going back gives exactly what was there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import ClassVar, Protocol
+
+from .annotation import BACKGROUND, MAX_CLASSES, Annotation
+from .core.guidance import Guidance
+from .errors import InputError
+from .render import BACKGROUND_COLOR, next_color
+
+
+@dataclass(frozen=True)
+class ImageItem:
+    """An image of the gallery. key: its digest; name: as the user knows it; size: (W, H) in pixels, upright."""
+
+    key: str
+    name: str
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class ClassItem:
+    """A named class and its colour, "#rrggbb"."""
+
+    name: str
+    color: str
+
+
+@dataclass(frozen=True)
+class State:
+    """What undo and redo move between. `own` has what was marked here; `loaded` what came from guidance files."""
+
+    classes: tuple[ClassItem, ...] = (ClassItem(BACKGROUND, BACKGROUND_COLOR),)
+    own: Mapping[str, Annotation] = field(default_factory=lambda: MappingProxyType({}))
+    loaded: Guidance = field(default_factory=Guidance.empty)
+    removed: frozenset[str] = frozenset()
+    correct: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Session:
+    """A user's work and its history. `library`: every image ever added; those removed are not in `images`."""
+
+    library: tuple[ImageItem, ...] = ()
+    state: State = field(default_factory=State)
+    past: tuple[tuple[Event, State], ...] = ()  # each event with the state before it
+    future: tuple[tuple[Event, State], ...] = ()  # each undone event with the state after it, the next one last
+
+    @property
+    def images(self) -> tuple[ImageItem, ...]:
+        return tuple(item for item in self.library if item.key not in self.state.removed)
+
+    @property
+    def classes(self) -> tuple[ClassItem, ...]:
+        """`background` first, then in the order they were added."""
+        return self.state.classes
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return tuple(item.name for item in self.classes)
+
+    @property
+    def colors(self) -> dict[str, str]:
+        return {item.name: item.color for item in self.classes}
+
+    @property
+    def annotations(self) -> dict[str, Annotation]:
+        """What is marked on the images of the gallery, by key, whether here or in loaded guidance; none is empty."""
+        found = {item.key: self.annotation(item.key) for item in self.images}
+        return {key: annotation for key, annotation in found.items() if not annotation.is_empty}
+
+    @property
+    def guidance(self) -> Guidance:
+        """What was loaded, without the images whose annotation has been changed here since."""
+        return self.state.loaded
+
+    @property
+    def correct(self) -> frozenset[str]:
+        """Keys of the images whose mask the user has marked as correct."""
+        return self.state.correct
+
+    def annotation(self, key: str) -> Annotation:
+        """What is marked on an image: here, or else in the loaded guidance, or else nothing."""
+        return self.state.own.get(key) or self.state.loaded.annotations.get(key) or Annotation()
+
+    def image(self, key: str) -> ImageItem:
+        """The image of the gallery with this key; raises InputError if there is none."""
+        for item in self.images:
+            if item.key == key:
+                return item
+        raise InputError("This image is not in the gallery any more.")
+
+    def apply(self, event: Event) -> Session:
+        """The session after an event; the same session if it changes nothing. Raises InputError if it cannot be."""
+        after = event.on(self)
+        if after is self or not event.undoable:
+            return after
+        return replace(after, past=(*self.past, (event, self.state)), future=())
+
+    def undo(self) -> Session:
+        """The session before the last event that can be undone; the same session if there is none."""
+        if not self.past:
+            return self
+        event, before = self.past[-1]
+        return replace(self, state=before, past=self.past[:-1], future=(*self.future, (event, self.state)))
+
+    def redo(self) -> Session:
+        """The session after the event undone last; the same session if there is none."""
+        if not self.future:
+            return self
+        event, after = self.future[-1]
+        return replace(self, state=after, past=(*self.past, (event, self.state)), future=self.future[:-1])
+
+    def with_state(self, **changes) -> Session:
+        return replace(self, state=replace(self.state, **changes))
+
+    def with_annotation(self, key: str, annotation: Annotation) -> Session:
+        """With the whole annotation of an image replaced; from here on it counts as marked here."""
+        if annotation == self.annotation(key):
+            return self
+        own = {**self.state.own, key: annotation}
+        if annotation.is_empty:
+            del own[key]
+        return self.with_state(own=MappingProxyType(own), loaded=self.state.loaded.without(key))
+
+    def with_class(self, name: str, color: str | None = None) -> Session:
+        """With one more class, in the next colour where none is given; the same session if there is one of the name."""
+        if name in self.colors:
+            return self
+        if len(self.classes) >= MAX_CLASSES:
+            raise InputError(f"There can be at most {MAX_CLASSES} classes.")
+        color = color or next_color(self.colors.values())
+        return self.with_state(classes=(*self.classes, ClassItem(name, color)))
+
+
+class Event(Protocol):
+    """Something the user did. `on` gives the session after it; `undoable` says whether undo takes it back."""
+
+    undoable: ClassVar[bool]
+
+    def on(self, session: Session) -> Session: ...

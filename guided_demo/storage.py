@@ -1,0 +1,157 @@
+"""A user's work on disk: a folder that a crash cannot damage, and a project as one zip.
+
+The folder has `journal.jsonl`, a line for every event since the beginning, undo and redo among them, and `blobs/` with
+the bytes that events speak of by digest. A blob is there before the line that needs it; a line cut short by a crash is
+the last one, and is dropped. Replaying the lines gives back the session with all its history.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from .annotation import Annotation, Point, Stroke
+from .core.guidance import Guidance
+from .errors import InputError
+from .events import EVENTS
+from .files import ImageSource, image_key, read_image, write_atomic
+from .session import Event, ImageItem, Session
+
+
+class Blobs:
+    """Bytes by digest, in a folder, or in memory where there is none."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._memory: dict[str, bytes] = {}
+
+    def put(self, data: bytes) -> str:
+        digest = hashlib.sha256(data).hexdigest()[:32]
+        if self._folder is None:
+            self._memory[digest] = data
+        elif not (self._folder / digest).exists():
+            write_atomic(self._folder / digest, data)
+        return digest
+
+    def get(self, digest: str) -> bytes:
+        """Raises InputError if it is not there."""
+        try:
+            return self._memory[digest] if self._folder is None else (self._folder / digest).read_bytes()
+        except (KeyError, OSError) as error:
+            raise InputError(f"The file {digest} of this workspace is missing.") from error
+
+
+class Sources:
+    """Where the pixels of a workspace's images are found again: as copies in its folder, else in place or in memory."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = None if folder is None else folder / "images"
+        self._kept: dict[str, Path | bytes] = {}
+
+    def put(self, key: str, source: ImageSource, image: Image.Image) -> None:
+        """Remember where an image came from; what is neither a path nor bytes is kept as PNG."""
+        if self._folder is not None:
+            if not (self._folder / key).exists():
+                write_atomic(self._folder / key, _file_bytes(source, image))
+        elif isinstance(source, str | os.PathLike):
+            self._kept[key] = Path(source).absolute()
+        elif key not in self._kept:
+            self._kept[key] = _file_bytes(source, image)
+
+    def read(self, item: ImageItem) -> Image.Image:
+        """The upright RGB image. Raises InputError if its file has gone or is another picture by now."""
+        source = self._kept[item.key] if self._folder is None else self._folder / item.key
+        image = read_image(source, item.name)
+        if image_key(image) != item.key:
+            raise InputError(f"{item.name} has changed since it was added; add it again.")
+        return image
+
+
+def _file_bytes(source: ImageSource, image: Image.Image) -> bytes:
+    if isinstance(source, bytes):
+        return source
+    if isinstance(source, str | os.PathLike):
+        return Path(source).read_bytes()
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+class Journal:
+    """The events of one workspace folder, appended as they happen."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._path = folder / "journal.jsonl"
+        self.blobs = Blobs(folder / "blobs")
+
+    def replay(self) -> Session:
+        """The session that was, up to the last whole line; what follows that is cut off."""
+        session = Session()
+        raw = self._path.read_bytes() if self._path.exists() else b""
+        whole = 0
+        for line in raw.splitlines(keepends=True):
+            if not line.endswith(b"\n"):
+                break
+            session = _replayed(session, line, self.blobs)
+            whole += len(line)
+        if whole < len(raw):
+            os.truncate(self._path, whole)
+        return session
+
+    def append(self, step: Event | str) -> None:
+        """Add an event, or "undo" or "redo". When this returns, the operating system has it, so a kill loses nothing."""
+        record = {"step": step} if isinstance(step, str) else encode(step, self.blobs)
+        line = json.dumps(record, separators=(",", ":")).encode() + b"\n"
+        with self._path.open("ab", buffering=0) as file:
+            file.write(line)
+
+
+def _replayed(session: Session, line: bytes, blobs: Blobs) -> Session:
+    try:
+        record = json.loads(line)
+        if record.get("step") in ("undo", "redo"):
+            return session.undo() if record["step"] == "undo" else session.redo()
+        return session.apply(decode(record, blobs))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"A line of this workspace's journal is damaged: {error}") from error
+
+
+def encode(value: Any, blobs: Blobs) -> Any:
+    """JSON for an event or a part of one; guidance goes to the blobs. `decode` is the inverse."""
+    match value:
+        case Annotation():
+            return {"type": "Annotation", **value.to_json()}
+        case Point() | Stroke():
+            return {"type": "Mark", **Annotation(marks=[value]).to_json()["marks"][0]}
+        case Guidance():
+            return {"type": "Guidance", "blob": blobs.put(value.to_bytes())}
+        case tuple():
+            return [encode(part, blobs) for part in value]
+        case str() | int() | float() | None:
+            return value
+    return {"type": type(value).__name__} | {f.name: encode(getattr(value, f.name), blobs) for f in fields(value)}
+
+
+def decode(data: Any, blobs: Blobs) -> Any:
+    """Inverse of `encode`; raises InputError, KeyError, TypeError or ValueError for what it did not make."""
+    if isinstance(data, list):
+        return tuple(decode(part, blobs) for part in data)
+    if not isinstance(data, dict):
+        return data
+    kind = data["type"]
+    if kind == "Annotation":
+        return Annotation.from_json(data)
+    if kind == "Mark":
+        return Annotation.from_json({"marks": [data]}).marks[0]
+    if kind == "Guidance":
+        return Guidance.from_bytes(blobs.get(data["blob"]))
+    made = {name: decode(part, blobs) for name, part in data.items() if name != "type"}
+    return ImageItem(**made) if kind == "ImageItem" else EVENTS[kind](**made)

@@ -1,0 +1,43 @@
+"""What a gallery shows of each mask: the share of each class, how unsure it is, and where a click would help most."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import uniform_filter
+
+from guided_demo.core.result import Result
+
+SIDE = 128
+
+
+@dataclass(frozen=True)
+class Summary:
+    """shares: of the image, by class, adding up to 1; uncertainty: 0 to 1, the mean over pixels; click: (x, y) in pixels
+    of the image, the middle of its most uncertain region."""
+
+    shares: dict[str, float]
+    uncertainty: float
+    click: tuple[float, float]
+
+
+def summarize(result: Result, size: tuple[int, int]) -> Summary:
+    """The summary of the masks of an image of `size` (W, H), from a view of at most 128 pixels a side."""
+    scale = min(1.0, SIDE / max(size))
+    width, height = (max(1, round(side * scale)) for side in size)
+    counts = np.bincount(result.labels_at((width, height)).ravel(), minlength=len(result.classes))
+    unsure = doubt(result.probabilities_at((width, height)))
+    region = uniform_filter(unsure, size=max(3, SIDE // 10), mode="nearest")
+    y, x = np.unravel_index(region.argmax(), region.shape)
+    return Summary(
+        shares={name: float(share) for name, share in zip(result.classes, counts / counts.sum(), strict=True)},
+        uncertainty=float(unsure.mean()),
+        click=((float(x) + 0.5) * size[0] / width, (float(y) + 0.5) * size[1] / height),
+    )
+
+
+def doubt(probabilities: np.ndarray) -> np.ndarray:
+    """HxW in [0, 1] from KxHxW: 1 where the two likeliest classes are equally likely, 0 where one is certain."""
+    if len(probabilities) == 1:
+        return 1 - probabilities[0]
+    second, first = np.partition(probabilities, -2, axis=0)[-2:]
+    return 1 - (first - second)

@@ -1,0 +1,203 @@
+"""A session and a segmenter together: what the page, the widget and the command line all call to get masks."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from .annotation import Annotation
+from .core.features import FeatureCache
+from .core.guidance import Guidance, merge
+from .core.model import EncodedImage, GuidedSegmenter, Scope
+from .core.result import Result
+from .errors import InputError
+from .events import AddImages, LoadGuidance
+from .export import Mask, write
+from .files import ImageSource, image_key, read_image, zip_bytes
+from .session import ClassItem, Event, ImageItem, Session
+from .storage import Journal, Sources
+
+
+@dataclass(frozen=True)
+class Problem:
+    """An input that could not be used. name: the user's name of it; sentence: what is wrong and what to do."""
+
+    name: str
+    sentence: str
+
+
+class Workspace:
+    """One user's images, annotations and masks. Any thread may call any method.
+
+    segmenter: shared by all workspaces, as is `cache`, which holds encoded images by their digest.
+    folder: where everything done is kept as it happens; opened again, the work and its history are back.
+    """
+
+    def __init__(self, segmenter: GuidedSegmenter, folder: str | Path | None = None, cache: FeatureCache | None = None):
+        self.segmenter = segmenter
+        self._cache = cache or FeatureCache(segmenter)
+        self._journal = None if folder is None else Journal(Path(folder))
+        self._sources = Sources(None if folder is None else Path(folder))
+        self._session = Session() if self._journal is None else self._journal.replay()
+        self._lock = threading.RLock()
+        self._contributions = _Recent(256)
+        self._results = _Recent(256)
+        self._guidance: tuple[Any, Any, Guidance] | None = None
+
+    @property
+    def session(self) -> Session:
+        return self._session
+
+    def apply(self, event: Event) -> Session:
+        """Apply an event, and keep it. Raises InputError, and changes nothing, if it cannot be applied."""
+        if isinstance(event, LoadGuidance):
+            event = LoadGuidance(self._adapted(event.guidance))
+        return self._step(lambda session: session.apply(event), event)
+
+    def undo(self) -> Session:
+        return self._step(Session.undo, "undo")
+
+    def redo(self) -> Session:
+        return self._step(Session.redo, "redo")
+
+    def add_image(self, name: str, source: ImageSource) -> str:
+        """Read and encode an image, add it to the gallery, return its key. A picture that is there is not added twice.
+
+        Raises InputError if it cannot be read. A path is read again when the image has left the cache.
+        """
+        image = read_image(source, name)
+        key = image_key(image)
+        self._cache.encode(image)
+        self._sources.put(key, source, image)
+        self.apply(AddImages((ImageItem(key, name, image.size),)))
+        return key
+
+    def add_images(
+        self,
+        images: Iterable[tuple[str, ImageSource]],
+        progress: Callable[[int, int, str], None] | None = None,
+    ) -> list[Problem]:
+        """Add (name, source) pairs, and return those that could not be; the others are done.
+
+        progress: called before each with how many are done, how many there are, and the name.
+        """
+        images = list(images)
+        problems = []
+        for done, (name, source) in enumerate(images):
+            if progress is not None:
+                progress(done, len(images), name)
+            try:
+                self.add_image(name, source)
+            except InputError as error:
+                problems.append(Problem(name, str(error)))
+        return problems
+
+    def image(self, key: str) -> Image.Image:
+        """The upright RGB image, read again from where it came."""
+        return self._sources.read(self.session.image(key))
+
+    def encoded(self, key: str) -> EncodedImage:
+        return self._cache.get(key) or self._cache.encode(self.image(key))
+
+    @property
+    def guidance(self) -> Guidance:
+        """All that guides now: what was loaded and what is marked here."""
+        with self._lock:
+            state = self._session.state
+            if self._guidance is None or self._guidance[0] is not state.own or self._guidance[1] is not state.loaded:
+                own = (self._contribution(key, annotation) for key, annotation in state.own.items())
+                total = merge([state.loaded, *own])
+                self._guidance = state.own, state.loaded, total
+            return self._guidance[2]
+
+    def segment(self, key: str, scope: Scope = "everywhere") -> Result:
+        """The masks of an image under all guidance and its own annotation; kept until one of these changes."""
+        encoded = self.encoded(key)  # may take long, so not under the lock
+        with self._lock:
+            guidance, annotation = self.guidance, self._session.annotation(key)
+            cached = self._results.get((key, scope))
+            if cached is None or cached[0] is not guidance or cached[1] != annotation:
+                own = None if annotation.is_empty else annotation
+                result = self.segmenter.segment(encoded, guidance, annotation=own, scope=scope)
+                cached = self._results.put((key, scope), (guidance, annotation, result))
+            return cached[2]
+
+    def segment_all(self, scope: Scope = "everywhere") -> Iterator[tuple[ImageItem, Result]]:
+        """Every image of the gallery as it is now, with its masks, one at a time."""
+        for item in self.session.images:
+            yield item, self.segment(item.key, scope)
+
+    @property
+    def mask_classes(self) -> tuple[ClassItem, ...]:
+        """The classes that label values stand for in every mask, the background first."""
+        with self._lock:
+            return tuple(ClassItem(name, self.session.colors[name]) for name in self.guidance.classes)
+
+    def mask(self, name: str, key: str, scope: Scope = "everywhere") -> Mask:
+        """The mask of an image, to be exported under a name."""
+        # Not `labels`, which the result would keep for as long as the result is kept.
+        labels = self.segment(key, scope).labels_at(self.session.image(key).size)
+        return Mask(name, labels, lambda: self.image(key))
+
+    def export(self, form: str = "png", scope: Scope = "everywhere") -> Iterator[tuple[str, bytes]]:
+        """The masks of all images as (file name, bytes). form: a key of export.FORMATS."""
+        masks = (self.mask(item.name, item.key, scope) for item in self.session.images)
+        return write(masks, self.mask_classes, form)
+
+    def export_zip(self, form: str = "png", scope: Scope = "everywhere") -> bytes:
+        """The same files in one zip."""
+        return zip_bytes(self.export(form, scope))
+
+    def _step(self, change: Callable[[Session], Session], record: Event | str) -> Session:
+        with self._lock:
+            after = change(self._session)
+            if after is not self._session and self._journal is not None:
+                self._journal.append(record)
+            self._session = after
+            return after
+
+    def _adapted(self, guidance: Guidance) -> Guidance:
+        """The guidance itself, or, if another checkpoint made it, guidance made anew from its strokes."""
+        if guidance.checkpoint_id in (None, self.segmenter.checkpoint_id):
+            return guidance
+        missing = set(guidance.images) - {item.key for item in self.session.images}
+        if missing:
+            raise InputError(
+                f"This guidance was made with checkpoint {guidance.checkpoint_id}, but {self.segmenter.checkpoint_id} is "
+                f"loaded; add the photos it was made from first ({len(missing)} are not here), and it is made anew."
+            )
+        return merge(self._contribution(key, annotation) for key, annotation in guidance.annotations.items())
+
+    def _contribution(self, key: str, annotation: Annotation) -> Guidance:
+        with self._lock:
+            known = self._contributions.get((key, annotation))
+            if known is None:
+                known = self._contributions.put((key, annotation), self.segmenter.guide(self.encoded(key), annotation))
+            return known
+
+
+class _Recent:
+    """The values used last, at most `limit`."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._values: OrderedDict[Hashable, Any] = OrderedDict()
+
+    def get(self, key: Hashable) -> Any:
+        """The value, which counts as a use, or None."""
+        if key in self._values:
+            self._values.move_to_end(key)
+        return self._values.get(key)
+
+    def put(self, key: Hashable, value: Any) -> Any:
+        self._values[key] = value
+        self._values.move_to_end(key)
+        while len(self._values) > self._limit:
+            self._values.popitem(last=False)
+        return value

@@ -1,0 +1,24 @@
+"""What most tests need: a small network with random weights, in memory and as a checkpoint file."""
+
+import pytest
+import torch
+
+from guided_demo import GuidedSegmenter
+from guided_demo.core import checkpoint as checkpoints
+from guided_demo.core.network import GuidedNetwork
+
+
+@pytest.fixture(scope="session")
+def segmenter():
+    return GuidedSegmenter.untrained(seed=0)
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory):
+    """The path of a checkpoint that GuidedSegmenter.load reads."""
+    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        network = GuidedNetwork("lite0", 32)
+    checkpoints.save(network, path, {"config": {"variant": "lite0", "width": 32}, "side": 128})
+    return path

@@ -1,0 +1,208 @@
+"""The command line: what it writes, what it says, and how it ends."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from guided_demo import Annotation, Guidance, Point, Stroke
+from guided_demo.cli import main
+from guided_demo.events import AddClass, Annotate
+from guided_demo.export import indexed_png
+from guided_demo.files import read_zip
+from guided_demo.workspace import Workspace
+
+CLICKS = ["--point", "5,6,cat", "--point", "50,40,background"]
+
+
+@pytest.fixture
+def call(checkpoint, capsys):
+    """Run a command on the small network; gives exit status, stdout and stderr."""
+
+    def run(command, *arguments):
+        status = main([command, *map(str, arguments), "--checkpoint", str(checkpoint)])
+        return status, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder of three photos, one below, and a text file."""
+    folder = tmp_path / "photos"
+    (folder / "sub").mkdir(parents=True)
+    for seed, name in enumerate(["a.jpg", "b.png", "sub/a.png"]):
+        noise = np.random.default_rng(seed).integers(0, 256, (5, 6, 3), dtype=np.uint8)
+        Image.fromarray(noise).resize((64, 48), Image.Resampling.BICUBIC).save(folder / name)
+    (folder / "notes.txt").write_text("not an image")
+    return folder
+
+
+def test_points_and_strokes_to_guidance(call, photos, tmp_path):
+    out = tmp_path / "new" / "cat.safetensors"
+    strokes = ["--stroke", "cat", "10,10", "20,12.5", "--radius", "3"]
+    status, said, errors = call("guide", photos / "a.jpg", *CLICKS, *strokes, "-o", out)
+    assert (status, errors) == (0, "")
+    assert "1 images, classes background, cat" in said
+    (annotation,) = Guidance.load(out).annotations.values()
+    stroke = Stroke(((10, 10), (20, 12.5)), "cat", 3.0)
+    assert annotation == Annotation(marks=[stroke, Point(5, 6, "cat"), Point(50, 40, "background")])
+
+
+def test_masks_are_those_of_a_workspace_bit_for_bit(call, photos, tmp_path, checkpoint):
+    from guided_demo import GuidedSegmenter
+
+    page = Workspace(GuidedSegmenter.load(str(checkpoint)))
+    names = ["a.jpg", "b.png", "sub/a.png"]
+    page.add_images((name, (photos / name).read_bytes()) for name in names)
+    for name in ("cat", "dog"):
+        page.apply(AddClass(name))
+    keys = [item.key for item in page.session.images]
+    for key, mark in [(keys[1], Point(9, 9, "dog")), (keys[0], Point(5, 6, "cat")), (keys[0], Point(50, 40, "background"))]:
+        page.apply(Annotate(key, mark))
+    guidance = tmp_path / "page.safetensors"
+    page.guidance.save(guidance)
+    for scope in ("everywhere", "object"):
+        expected = read_zip(page.export_zip(scope=scope), "page.zip")
+        assert call("segment", guidance, photos, "-o", tmp_path / scope, "--scope", scope)[0] == 0
+        written = {p.relative_to(tmp_path / scope).as_posix(): p for p in (tmp_path / scope).rglob("*") if p.is_file()}
+        assert {name: path.read_bytes() for name, path in written.items()} == expected
+        assert call("segment", guidance, photos, "-o", tmp_path / "m.zip", "--scope", scope)[0] == 0
+        assert (tmp_path / "m.zip").read_bytes() == page.export_zip(scope=scope)
+    assert set(expected) == {"classes.txt", "a.png", "b.png", "sub/a.png"}
+
+
+def test_one_bad_image_stops_nothing(call, photos, tmp_path):
+    (photos / "bad.jpg").write_bytes((photos / "a.jpg").read_bytes()[:200])
+    call("guide", photos / "a.jpg", *CLICKS, "-o", tmp_path / "g.safetensors")
+    status, said, errors = call("segment", tmp_path / "g.safetensors", photos, tmp_path / "none.png", "-o", tmp_path / "m")
+    assert status == 1
+    assert "3 images" in said
+    assert [line.split()[0] for line in errors.splitlines()] == [f"{photos / 'bad.jpg'}:", f"{tmp_path / 'none.png'}:"]
+    assert len(list((tmp_path / "m").rglob("*.png"))) == 3
+
+
+def test_annotations_of_many_photos_from_json(call, photos, tmp_path):
+    first = Annotation(points=[(5, 6, "cat")], strokes=[([(1, 1), (9, 9)], "background", 2)])
+    table = {
+        "a.jpg": first.to_json(),
+        "sub/a.png": Annotation(points=[(9, 9, "dog")]).to_json(),
+        "b.png": Annotation(points=[(99, 9, "dog")]).to_json(),
+        "gone.png": Annotation(points=[(9, 9, "dog")]).to_json(),
+    }
+    (photos / "clicks.json").write_text(json.dumps(table))
+    status, _, errors = call("guide", "--annotations", photos / "clicks.json", "-o", tmp_path / "g.safetensors")
+    assert status == 1
+    outside, gone = errors.splitlines()
+    assert "b.png: The point (99, 9) is outside" in outside
+    assert "gone.png does not exist" in gone
+    guidance = Guidance.load(tmp_path / "g.safetensors")
+    assert set(guidance.classes) == {"background", "cat", "dog"}
+    assert first in guidance.annotations.values()
+    # The same, with the photos named instead.
+    status, _, errors = call("guide", photos, "--annotations", photos / "clicks.json", "-o", tmp_path / "h.safetensors")
+    assert status == 1
+    assert "b.png" in errors
+    assert Guidance.load(tmp_path / "h.safetensors").annotations == guidance.annotations
+
+
+def test_masks_to_guidance(call, photos, tmp_path):
+    labels = np.full((48, 64), 255, np.uint8)
+    labels[:9], labels[30:] = 0, 1
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    (masks / "a.png").write_bytes(indexed_png(labels))
+    (masks / "b.png").write_bytes(indexed_png(labels[:9]))
+    status, _, errors = call("guide", photos, "--masks", masks, "--classes", "background,cat", "-o", tmp_path / "g.safetensors")
+    assert status == 1
+    assert "b.png: The mask is 64x9" in errors
+    assert "sub/a.png" in errors
+    (annotation,) = Guidance.load(tmp_path / "g.safetensors").annotations.values()
+    assert np.array_equal(annotation.label_map((64, 48), ("background", "cat")), labels)
+    # What segment writes can be given to guide: classes.txt is there.
+    call("segment", tmp_path / "g.safetensors", photos, "-o", tmp_path / "out")
+    status, said, errors = call("guide", photos, "--masks", tmp_path / "out", "-o", tmp_path / "h.safetensors")
+    assert (status, errors) == (0, "")
+    assert "3 images" in said
+
+
+def test_guidance_is_added_and_merged(call, photos, tmp_path):
+    first, second, both = (tmp_path / f"{name}.safetensors" for name in ("first", "second", "both"))
+    call("guide", photos / "a.jpg", *CLICKS, "-o", first)
+    call("guide", photos / "b.png", "--point", "9,9,dog", "-o", second)
+    assert call("guide", "--add", first, "--add", second, "-o", both)[0] == 0
+    merged = Guidance.load(both)
+    assert merged.annotations == Guidance.load(first).annotations | Guidance.load(second).annotations
+    assert call("guide", photos / "a.jpg", "--point", "30,30,dog", "--add", first, "-o", first)[0] == 0
+    (annotation,) = Guidance.load(first).annotations.values()
+    assert annotation.marks[-1] == Point(30, 30, "dog")
+    assert len(annotation.marks) == 3
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["guide", "a.jpg", "-o", "x"], "Nothing is annotated"),
+        (["guide", "a.jpg", "b.jpg", *CLICKS, "-o", "x"], "are for one image"),
+        (["guide", "a.jpg", "--masks", "none", "-o", "x"], "classes.txt cannot be read"),
+        (["guide", "--annotations", "none.json", "-o", "x"], "none.json cannot be read"),
+        (["guide", "--add", "none.safetensors", "-o", "x"], "none.safetensors"),
+        (["segment", "none.safetensors", "a.jpg", "-o", "x"], "none.safetensors"),
+        (["segment", "cut.safetensors", "a.jpg", "-o", "x"], "cut.safetensors"),
+        (["segment", "foreign.safetensors", "a.jpg", "-o", "x"], "checkpoint"),
+    ],
+)
+def test_a_wrong_call_does_nothing_and_says_why(call, photos, tmp_path, segmenter, arguments, words, monkeypatch):
+    monkeypatch.chdir(photos)
+    foreign = type(segmenter).untrained(seed=1).guide(photos / "a.jpg", Annotation(points=[(5, 5, "cat")]))
+    foreign.save("foreign.safetensors")
+    (photos / "cut.safetensors").write_bytes((photos / "foreign.safetensors").read_bytes()[:-9])
+    status, said, errors = call(*arguments)
+    assert (status, said) == (2, "")
+    assert words in errors
+    assert errors.startswith("guided_demo: ")
+    assert errors.count("\n") == 1
+    assert not (photos / "x").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [], ["paint"], ["guide"], ["guide", "a.jpg", "--point", "1,2", "-o", "x"], ["segment", "g", "-o", "x"],
+        ["guide", "a.jpg", "--point", "a,b,cat", "-o", "x"], ["guide", "a.jpg", "--stroke", "cat", "-o", "x"],
+        ["guide", "a.jpg", "--stroke", "cat", "1,2,3", "-o", "x"], ["segment", "g", "a.jpg", "-o", "x", "--scope", "all"],
+    ],
+)  # fmt: skip
+def test_what_argparse_refuses_ends_with_2(arguments, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert end.value.code == 2
+    assert "usage" in capsys.readouterr().err
+
+
+def test_nothing_usable_writes_nothing(call, photos, tmp_path):
+    (photos / "bad.jpg").write_bytes(b"no image")
+    status, _, errors = call("guide", photos / "bad.jpg", *CLICKS, "-o", tmp_path / "g.safetensors")
+    assert status == 1
+    assert [line.split()[0] for line in errors.splitlines()] == [f"{photos / 'bad.jpg'}:", f"{tmp_path / 'g.safetensors'}:"]
+    assert not (tmp_path / "g.safetensors").exists()
+    (tmp_path / "empty").mkdir()
+    call("guide", photos / "a.jpg", *CLICKS, "-o", tmp_path / "g.safetensors")
+    status, _, errors = call("segment", tmp_path / "g.safetensors", tmp_path / "empty", "-o", tmp_path / "m")
+    assert status == 1
+    assert errors == f"{tmp_path / 'empty'}: There are no images in this folder.\n"
+
+
+@pytest.mark.parametrize("command", [[], ["guide"], ["segment"], ["bench"]])
+def test_help_is_complete(command):
+    done = subprocess.run([sys.executable, "-m", "guided_demo", *command, "--help"], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert done.stderr == ""
+    for word in {"": ["guide", "segment", "train", "evaluate", "bench", "exit status"],
+                 "guide": ["--point", "--stroke", "--radius", "--annotations", "--masks", "--classes", "--add", "examples"],
+                 "segment": ["--out", "--scope", "--form", "--checkpoint", "--device", "examples"],
+                 "bench": ["--checkpoint", "--repeats"]}["".join(command)]:  # fmt: skip
+        assert word in done.stdout
