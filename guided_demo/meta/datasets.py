@@ -1,0 +1,235 @@
+"""Labelled images, whatever they come from, behind one interface; and the plain folder anyone can make.
+
+    dataset = open_dataset("plain:/data/leaves")        # see READERS for the others
+    sample = dataset[0]                                  # read now, not before
+    sample.image, sample.labels, dataset.classes[sample.labels.max()]
+
+The public benchmarks are in `layouts`, a set that needs no files in `procedural`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from guided_demo.errors import InputError
+from guided_demo.files import read_image
+
+IGNORE = 255  # in class maps
+IGNORE_NUMBER = 65535  # in maps of instances, regions, or more than 254 classes
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+
+Labels = tuple[np.ndarray, tuple[int, ...] | None]  # see Sample.labels and Sample.objects
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One labelled image.
+
+    Attributes:
+        image: HxWx3 uint8, RGB.
+        labels: HxW int32. In a class map the index into `Dataset.classes`; in a map of instances or regions their
+            numbers. `Dataset.ignore` where nobody knows.
+        id: unique within the dataset.
+        clip: the video it is a frame of, if any.
+        objects: in a map of instances, the class of each number (`objects[0]` is 0, the background); else None.
+    """
+
+    image: np.ndarray
+    labels: np.ndarray
+    id: str
+    clip: str | None = None
+    objects: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """How to read one sample when it is asked for; `present` are its classes, where known without reading."""
+
+    id: str
+    image: Callable[[], np.ndarray]
+    labels: Callable[[], Labels]
+    clip: str | None = None
+    present: frozenset[int] | None = None
+
+
+class Dataset(Sequence[Sample]):
+    """Samples, read when asked for: `len(dataset)`, `dataset[i]`, iteration.
+
+    Attributes:
+        name: for tables and messages.
+        classes: names by class number; empty where there are only regions.
+        ignore: the label of pixels that nobody labelled.
+    """
+
+    def __init__(self, name: str, entries: Iterable[Entry], classes: Sequence[str], ignore: int = IGNORE) -> None:
+        self.name, self.classes, self.ignore = name, tuple(classes), ignore
+        self._entries = tuple(entries)
+        if not self._entries:
+            raise InputError(f"{name} has no images.")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The ids of the samples."""
+        return tuple(entry.id for entry in self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        entry = self._entries[index]
+        image, (labels, objects) = entry.image(), entry.labels()
+        if image.shape[:2] != labels.shape:
+            raise InputError(f"{self.name}: image and labels of {entry.id} differ in size.")
+        return Sample(image, labels, entry.id, entry.clip, objects)
+
+    @cached_property
+    def by_class(self) -> dict[int, list[int]]:
+        """Indices of the samples that show each class, background left out. The first use may read all labels."""
+        found: dict[int, list[int]] = {}
+        for index in range(len(self)):
+            for number in sorted(self.present(index)):
+                found.setdefault(number, []).append(index)
+        return dict(sorted(found.items()))
+
+    @cached_property
+    def by_clip(self) -> dict[str, list[int]]:
+        """Indices of the frames of each video, in order."""
+        found: dict[str, list[int]] = {}
+        for index, entry in enumerate(self._entries):
+            if entry.clip is not None:
+                found.setdefault(entry.clip, []).append(index)
+        return found
+
+    def present(self, index: int) -> set[int]:
+        """The classes in one sample, background left out; none where there are only regions."""
+        if not self.classes:
+            return set()
+        entry = self._entries[index]
+        if entry.present is not None:
+            return set(entry.present)
+        labels, objects = entry.labels()
+        numbers = set(np.unique(labels).tolist()) - {0, self.ignore}
+        return numbers if objects is None else {objects[number] for number in numbers}
+
+    def subset(self, indices: Iterable[int], name: str | None = None) -> Dataset:
+        """Some of the samples, in the order given."""
+        return Dataset(name or self.name, [self._entries[i] for i in indices], self.classes, self.ignore)
+
+    def keeping(self, classes: Iterable[int]) -> Dataset:
+        """The same samples, in which only these classes are labelled; the others become background."""
+        kept = frozenset(classes)
+        entries = [
+            replace(
+                entry,
+                labels=partial(_keep, entry.labels, kept | {self.ignore}),
+                present=None if entry.present is None else entry.present & kept,
+            )
+            for entry in self._entries
+        ]
+        return Dataset(self.name, entries, self.classes, self.ignore)
+
+
+def _keep(read: Callable[[], Labels], kept: frozenset[int]) -> Labels:
+    labels, objects = read()
+    if objects is None:
+        return np.where(np.isin(labels, list(kept)), labels, 0).astype(np.int32), None
+    gone = [number for number, kind in enumerate(objects) if kind not in kept]
+    return np.where(np.isin(labels, gone), 0, labels).astype(np.int32), objects
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
+def read_rgb(path: Path) -> np.ndarray:
+    """HxWx3 uint8, upright."""
+    return np.asarray(read_image(path))
+
+
+def read_numbers(path: Path) -> np.ndarray:
+    """HxW int32: the numbers of a mask file, not its colours.
+
+    Raises:
+        InputError: if the file is missing, broken, or a colour picture.
+    """
+    try:
+        with Image.open(path) as image:
+            if image.mode not in ("P", "L", "1", "I", "I;16"):
+                raise InputError(f"{path} is a colour picture; a mask has one number a pixel, as an indexed PNG.")
+            return np.array(image).astype(np.int32)
+    except (OSError, SyntaxError) as error:
+        raise InputError(f"{path} cannot be read as a mask: {error}.") from error
+
+
+def read_class_map(path: Path) -> Labels:
+    """A mask file whose numbers are classes."""
+    return read_numbers(path), None
+
+
+def expect(path: Path, what: str) -> Path:
+    """`path`, if it is there.
+
+    Raises:
+        InputError: naming what was expected where.
+    """
+    if not path.exists():
+        raise InputError(f"{what} was expected at {path}, which does not exist.")
+    return path
+
+
+# --- the plain folder ------------------------------------------------------------------------------------------------
+
+
+def plain(root: str | Path) -> Dataset:
+    """`images/*.jpg|png|...`, `masks/` with an indexed PNG of the same name for each, and `classes.txt`.
+
+    Line i of `classes.txt` (from 0) names mask value i; 0 is background, 255 is ignored. Without that file a class is
+    named by its number.
+    """
+    root = Path(root)
+    images = expect(root / "images", "A folder of images")
+    masks = expect(root / "masks", "A folder of masks, one PNG an image,")
+    files = sorted(path for path in images.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    entries = []
+    for path in files:
+        mask = expect(masks / f"{path.stem}.png", f"The mask of {path.name}")
+        entries.append(Entry(path.stem, partial(read_rgb, path), partial(read_class_map, mask)))
+    listing = root / "classes.txt"
+    if listing.exists():
+        classes = listing.read_text(encoding="utf-8").splitlines()
+    else:
+        values = {int(v) for path in files for v in np.unique(read_numbers(masks / f"{path.stem}.png"))} - {IGNORE}
+        classes = ["background", *(str(i) for i in range(1, max(values, default=0) + 1))]
+    return Dataset(root.name, entries, classes)
+
+
+# --- by name ---------------------------------------------------------------------------------------------------------
+
+
+def open_dataset(spec: str) -> Dataset:
+    """A dataset from `reader[/option...]:path`, as the command line takes it.
+
+    Examples: "plain:/data/leaves", "voc/val:/data/VOC", "voc/train/instance:/data/VOC", "pascal5i/0/test:/data/VOC",
+    "coco/val2017:/data/coco", "davis/2017/val:/data/DAVIS", "fss1000:/data/fss", "bsds/val:/data/bsds500",
+    "procedural/7:200" (seed 7, 200 images).
+
+    Raises:
+        InputError: if there is no such reader, or what it expects is not at the path.
+    """
+    from .layouts import READERS
+
+    head, separator, path = spec.partition(":")
+    name, *options = head.split("/")
+    if not separator or name not in READERS:
+        raise InputError(f"{spec!r} is not a dataset: write reader:path, the reader being one of {', '.join(READERS)}.")
+    try:
+        return READERS[name](path, *options)
+    except (TypeError, KeyError) as error:
+        raise InputError(f"{spec!r} is not a dataset: {name} does not take the options {options} ({error}).") from error
