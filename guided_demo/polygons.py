@@ -24,7 +24,8 @@ def polygons(mask: np.ndarray, inset: bool = False) -> list[np.ndarray]:
     if inset:
         before = direction[_inverse(follow)]
         place += 0.5 * (_INWARD[direction] + np.where((before != direction)[:, None], _INWARD[before], 0))
-    after, extra = follow.tolist(), []
+    after = follow.tolist()
+    extra: list[tuple[float, float]] = []
     for hole, target in _cuts(mask, start, direction, follow):
         y = start[hole, 1] + 0.5
         near, far = (start[hole, 0] - shift, y), (start[target, 0] + shift, y)

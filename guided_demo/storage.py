@@ -65,10 +65,17 @@ class Sources:
         elif key not in self._kept:
             self._kept[key] = _file_bytes(source, image)
 
+    def file(self, item: ImageItem) -> bytes:
+        """The bytes of the image's file. Raises InputError if it has gone."""
+        source = self._kept[item.key] if self._folder is None else self._folder / item.key
+        try:
+            return source if isinstance(source, bytes) else source.read_bytes()
+        except OSError as error:
+            raise InputError(f"{item.name} cannot be read again: {error.strerror}.") from error
+
     def read(self, item: ImageItem) -> Image.Image:
         """The upright RGB image. Raises InputError if its file has gone or is another picture by now."""
-        source = self._kept[item.key] if self._folder is None else self._folder / item.key
-        image = read_image(source, item.name)
+        image = read_image(self.file(item), item.name)
         if image_key(image) != item.key:
             raise InputError(f"{item.name} has changed since it was added; add it again.")
         return image

@@ -22,6 +22,7 @@ from .export import Mask, write
 from .files import ImageSource, image_key, read_image, zip_bytes
 from .session import ClassItem, Event, ImageItem, Session
 from .storage import Journal, Sources
+from .summary import Summary, summarize
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,14 @@ class Workspace:
     def image(self, key: str) -> Image.Image:
         """The upright RGB image, read again from where it came."""
         return self._sources.read(self.session.image(key))
+
+    def image_file(self, key: str) -> bytes:
+        """The bytes of the image's file as it was added."""
+        return self._sources.file(self.session.image(key))
+
+    def summary(self, key: str, scope: Scope = "everywhere") -> Summary:
+        """Shares of the classes, uncertainty, and where a click would help most. Cheap once the image is segmented."""
+        return summarize(self.segment(key, scope), self.session.image(key).size)
 
     def encoded(self, key: str) -> EncodedImage:
         return self._cache.get(key) or self._cache.encode(self.image(key))

@@ -168,7 +168,7 @@ def test_guidance_of_another_checkpoint_is_made_anew_where_its_photos_are_here(w
     assert workspace.guidance.checkpoint_id == segmenter.checkpoint_id
     assert list(workspace.session.annotations.values()) == [annotation]
     before = workspace.session
-    with pytest.raises(InputError, match="checkpoint .* add the photos"):
+    with pytest.raises(InputError, match=r"checkpoint .* add the photos"):
         workspace.apply(LoadGuidance(other.guide(photo(77), annotation)))
     assert workspace.session is before
 

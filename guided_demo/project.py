@@ -1,0 +1,73 @@
+"""A whole piece of work as one zip that opens on another machine.
+
+`project.json` lists the images by digest and name, and the classes with their colours; `guidance.safetensors` has the
+strokes and what was learned from them; `images/` has the photos by digest, where they were asked for. A photo that is not
+in the zip is recognised by its digest whenever it is added.
+"""
+
+import json
+
+from .core.guidance import Guidance
+from .errors import InputError
+from .events import AddClass, LoadGuidance, MarkCorrect, RecolorClass
+from .files import read_zip, zip_bytes
+from .workspace import Problem, Workspace
+
+FORMAT = 1
+
+
+def save_project(workspace: Workspace, photos: bool = True) -> bytes:
+    """The project of a workspace as a zip; without photos it is small."""
+    session = workspace.session
+    listing = {
+        "format": FORMAT,
+        "images": [{"key": item.key, "name": item.name, "size": item.size} for item in session.images],
+        "classes": [{"name": item.name, "color": item.color} for item in session.classes],
+        "correct": sorted(session.correct),
+    }
+    files = {
+        "project.json": json.dumps(listing, ensure_ascii=False, indent=1).encode(),
+        "guidance.safetensors": workspace.guidance.to_bytes(),
+    }
+    if photos:
+        files |= {f"images/{item.key}": workspace.image_file(item.key) for item in session.images}
+    return zip_bytes(files.items())
+
+
+def open_project(workspace: Workspace, data: bytes, name: str = "the project") -> list[Problem]:
+    """Add a project to a workspace, new or not; images, classes and strokes that are there stay.
+
+    Returns what could not be had, such as photos that were saved by digest only and are not in the gallery yet.
+    Raises InputError, and changes nothing, if the zip is not a project.
+    """
+    files = read_zip(data, name)
+    try:
+        listing = json.loads(files["project.json"])
+        guidance = Guidance.from_bytes(files["guidance.safetensors"])
+        names = {str(item["key"]): str(item["name"]) for item in listing["images"]}
+        colors = {str(item["name"]): str(item["color"]) for item in listing["classes"]}
+        correct = [str(key) for key in listing["correct"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{name} is not a project that can be opened here ({error}).") from error
+    problems = [problem for key in names if (problem := _add(workspace, key, names[key], files.get(f"images/{key}")))]
+    for label, color in colors.items():
+        known = label in workspace.session.colors
+        workspace.apply(RecolorClass(label, color) if known else AddClass(label, color))
+    workspace.apply(LoadGuidance(guidance))
+    here = {item.key for item in workspace.session.images}
+    for key in here.intersection(correct):
+        workspace.apply(MarkCorrect(key))
+    return problems
+
+
+def _add(workspace: Workspace, key: str, name: str, photo: bytes | None) -> Problem | None:
+    if key in {item.key for item in workspace.session.images}:
+        return None
+    if photo is None:
+        return Problem(name, f"{name} is not in the project file; add the photo, and what was marked on it is there again.")
+    try:
+        if workspace.add_image(name, photo) == key:
+            return None
+        return Problem(name, f"{name} is not the photo that was saved with the project, so its strokes are not on it.")
+    except InputError as error:
+        return Problem(name, str(error))

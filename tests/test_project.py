@@ -1,0 +1,95 @@
+"""A project opens elsewhere with the same masks, with its photos in the zip or beside it."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from guided_demo import InputError, Point, Stroke
+from guided_demo.events import AddClass, Annotate, MarkCorrect
+from guided_demo.files import read_zip, zip_bytes
+from guided_demo.project import open_project, save_project
+from guided_demo.workspace import Workspace
+
+
+def photo(seed):
+    noise = np.random.default_rng(seed).integers(0, 256, (5, 6, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).resize((64, 48), Image.Resampling.BICUBIC).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def work(segmenter):
+    workspace = Workspace(segmenter)
+    workspace.add_images((f"trip/{seed}.jpg", photo(seed)) for seed in range(3))
+    first, second, _ = (item.key for item in workspace.session.images)
+    workspace.apply(AddClass("cat", "#123456"))
+    workspace.apply(AddClass("unused"))
+    workspace.apply(Annotate(first, Stroke(((5, 5), (20, 9)), "cat", 3.0)))
+    workspace.apply(Annotate(second, Point(50, 40, "background")))
+    workspace.apply(MarkCorrect(first))
+    return workspace
+
+
+def masks(workspace):
+    return [result.labels.tolist() for _, result in workspace.segment_all()]
+
+
+@pytest.mark.parametrize("photos", [True, False])
+def test_a_project_opens_elsewhere(work, segmenter, tmp_path, photos):
+    data = save_project(work, photos)
+    other = Workspace(segmenter, tmp_path)
+    problems = open_project(other, data)
+    assert [problem.name for problem in problems] == ([] if photos else ["trip/0.jpg", "trip/1.jpg", "trip/2.jpg"])
+    if not photos:
+        assert other.add_images((f"elsewhere/{seed}.jpg", photo(seed)) for seed in range(3)) == []
+    assert other.session.annotations == work.session.annotations
+    assert other.session.classes == work.session.classes
+    assert masks(other) == masks(work)
+    if photos:
+        assert other.session.images == work.session.images
+        assert other.session.correct == work.session.correct
+        assert masks(Workspace(segmenter, tmp_path)) == masks(work)
+
+
+def test_a_project_joins_what_is_there(work, segmenter):
+    other = Workspace(segmenter)
+    key = other.add_image("mine.jpg", photo(0))
+    other.apply(AddClass("dog"))
+    other.apply(Annotate(key, Point(60, 44, "dog")))
+    assert open_project(other, save_project(work)) == []
+    assert other.session.class_names == ("background", "dog", "cat", "unused")
+    assert set(other.session.annotation(key).classes) == {"cat", "dog"}
+    assert len(other.session.images) == 3
+
+
+def test_what_is_no_project_is_refused(work, segmenter):
+    files = read_zip(save_project(work), "p")
+    listing = json.loads(files["project.json"])
+    broken = [
+        {},
+        files | {"project.json": b"[]"},
+        files | {"project.json": b"{"},
+        files | {"guidance.safetensors": files["guidance.safetensors"][:-5]},
+        files | {"project.json": json.dumps(listing | {"images": [{"key": 3}]}).encode()},
+    ]
+    for case in broken:
+        other = Workspace(segmenter)
+        with pytest.raises(InputError):
+            open_project(other, zip_bytes(case.items()))
+        assert other.session.images == ()
+    with pytest.raises(InputError, match="not a complete zip"):
+        open_project(Workspace(segmenter), b"PK")
+
+
+def test_one_bad_photo_stops_nothing(work, segmenter):
+    files = read_zip(save_project(work), "p")
+    keys = [item.key for item in work.session.images]
+    files |= {f"images/{keys[0]}": b"no image", f"images/{keys[1]}": photo(9)}
+    other = Workspace(segmenter)
+    problems = open_project(other, zip_bytes(files.items()))
+    assert [problem.name for problem in problems] == ["trip/0.jpg", "trip/1.jpg"]
+    assert keys[2] in {item.key for item in other.session.images}
