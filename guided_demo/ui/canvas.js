@@ -2,7 +2,8 @@
  * The annotator: one ES module for two hosts, a Gradio page and a Jupyter widget. The host gives
  *   call(message)             a short request; resolves to the server's reply, or to undefined where it was not reached
  *   work(message, onProgress) a long one, with replies on the way; resolves to the last
- *   send(file, name, kind)    hand over a file ("photo" or "guidance"); absent where files come another way
+ *   send(file, name, kind, place)  hand over a file, a "photo" (the place-th of many) or "guidance"; resolves to a reply;
+ *                             absent where files come another way
  *   wholePage                 whether keys and dropped files of the whole page are meant for the annotator
  * Everything lives in `mount({ element, host })`, which builds the annotator inside `element`.
  */
@@ -188,20 +189,18 @@ class Annotator {
     if (reply === this.#lastReply) return;
     this.#lastReply = reply;
     if (reply.error) this.notices.show(reply.error, { problem: true });
-    if (reply.state && reply.state.revision >= this.server.revision) {
-      const isNews = reply.state.revision > this.server.revision;
-      this.server = { ...this.server, ...reply.state };
-      const has = (key) => this.server.images.some((image) => image.key === key);
-      const key =
-        [reply.focus, this.current, this.server.images[0]?.key].find((wanted) => wanted && has(wanted)) ?? null;
-      if (key !== this.current) this.open(key);
-      else if (isNews && !("mask" in reply)) this.#look();
-      this.gallery.refresh(this.server.revision);
-    }
+    if (!reply.state || reply.state.revision < this.server.revision) return this.#update();
+    const isNews = reply.state.revision > this.server.revision;
+    this.server = { ...this.server, ...reply.state };
+    const has = (key) => this.server.images.some((image) => image.key === key);
+    const key = [reply.focus, this.current, this.server.images[0]?.key].find((wanted) => wanted && has(wanted)) ?? null;
+    if (key !== this.current) this.open(key);
+    else if (isNews && !("mask" in reply)) this.#look();
     if (reply.key && reply.key === this.current) {
       if (reply.marks) this.#keep(reply.marks);
       if ("mask" in reply) this.#showMask(reply.key, reply.mask, reply.state.revision);
     }
+    this.gallery.refresh(this.server.revision);
     this.#update();
   }
 
@@ -254,9 +253,13 @@ class Annotator {
     await shown;
   }
 
-  /** Ask for the marks and the mask of the open photo. */
+  /** Ask for the marks and the mask of the open photo; again, where a mark was made in the meantime. */
   async #look() {
-    if (this.current) this.#take(await this.channel.read({ do: "open", key: this.current, edge: MASK_EDGE }));
+    const key = this.current;
+    const reply = await this.channel.read({ do: "open", key, edge: MASK_EDGE });
+    if (key !== this.current) return;
+    if (reply.state?.revision < this.server.revision) await this.#look();
+    else this.#take(reply);
   }
 
   step(by) {

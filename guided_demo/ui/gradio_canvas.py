@@ -38,10 +38,10 @@ async function call(message) {{
   return reply;
 }}
 
-async function send(file, name, kind) {{
+async function send(file, name, kind, place = 0) {{
   const megabytes = (bytes) => `${{Math.ceil(bytes / 1e6)}} MB`;
   if (file.size > {limit}) return {{ error: `It has ${{megabytes(file.size)}}; the most is ${{megabytes({limit})}}.` }};
-  const reply = await server.send({{ binary: true, data: {{ file, name, kind, token }} }});
+  const reply = await server.send({{ binary: true, data: {{ file, name, kind, place, token }} }});
   return reply ?? {{ error: "It could not be sent; check the connection and add it again." }};
 }}
 
@@ -86,7 +86,7 @@ def guided_canvas(page: gr.Blocks, sessions: Sessions, max_file_bytes: int, **op
         if desk is None:
             return {"error": GONE}
         (_, data), *_ = message.files
-        return desk.receive(fields["name"], data, fields["kind"])
+        return desk.receive(fields["name"], data, fields["kind"], int(fields["place"]))
 
     def work(event: gr.EventData) -> Iterator[dict[str, Any]]:
         message = event._data

@@ -36,8 +36,8 @@ from ..workspace import Workspace
 
 Message = dict[str, Any]
 
-# A reply that asks for many pictures brings those made in this many seconds, so that a stroke never waits for long.
-REPLY_SECONDS = 0.12
+# A reply with many pictures brings those made in this many seconds, so that the first are soon on the screen.
+REPLY_SECONDS = 0.2
 SMALLEST_EDGE, LARGEST_EDGE = 16, 2048
 PART_BYTES = 3_000_000
 MAX_WAITING_BYTES = 1_000_000_000
@@ -59,16 +59,19 @@ class Desk:
         self._seen, self._revision = workspace.session, 0
         self._floor = len(workspace.session.past)  # what came before is not the user's to undo
         self._open_key: str | None = None
-        self._waiting: list[tuple[str, bytes]] = []
+        self._waiting: list[tuple[int, str, bytes]] = []
         self._zip = b""
 
     def handle(self, message: Message) -> Message:
         """Answer a short message."""
         return _answer(lambda: self._verbs[message["do"]](self, message))
 
-    def receive(self, name: str, data: bytes, kind: str) -> Message:
-        """Take a file: a "photo" waits for the message add_photos, "guidance" is applied at once."""
-        return _answer(lambda: self._load_guidance(data) if kind == "guidance" else self._wait(name, data))
+    def receive(self, name: str, data: bytes, kind: str, place: int = 0) -> Message:
+        """Take a file: "guidance" is applied at once, a "photo" waits for the message add_photos.
+
+        Photos may arrive in any order; `place` is the one they are to have in the gallery.
+        """
+        return _answer(lambda: self._load_guidance(data) if kind == "guidance" else self._wait(place, name, data))
 
     def work(self, message: Message) -> Iterator[Message]:
         """Answer a long message: replies with "done" and "total" on the way, the result last."""
@@ -105,7 +108,7 @@ class Desk:
 
     def _save_guidance(self, message: Message) -> Message:
         guidance = self.workspace.guidance
-        if not guidance.classes:
+        if not guidance.images:
             raise InputError("There is no guidance to save yet; mark something first.")
         return {"name": "guidance.safetensors", "data": _base64(guidance.to_bytes())}
 
@@ -170,18 +173,18 @@ class Desk:
 
     # What takes long.
 
-    def _wait(self, name: str, data: bytes) -> Message:
+    def _wait(self, place: int, name: str, data: bytes) -> Message:
         with self._lock:
-            if sum(len(waiting) for _, waiting in self._waiting) + len(data) > MAX_WAITING_BYTES:
+            if sum(len(waiting) for *_, waiting in self._waiting) + len(data) > MAX_WAITING_BYTES:
                 raise InputError("Too many photos are waiting to be read; add the rest when these are done.")
-            self._waiting.append((name, data))
+            self._waiting.append((place, name, data))
             return {}
 
     def _add_photos(self) -> Iterator[Message]:
         with self._lock:
-            waiting, self._waiting = self._waiting, []
+            waiting, self._waiting = sorted(self._waiting), []
         problems, added = [], []
-        for done, (name, data) in enumerate(waiting):
+        for done, (_, name, data) in enumerate(waiting):
             yield {"done": done, "total": len(waiting)}
             try:
                 added.append(self.workspace.add_image(name, data))
@@ -190,7 +193,8 @@ class Desk:
         with self._lock:
             if added:
                 self._dismiss_samples(set(added))
-            yield {"state": self._state(), "problems": problems, "focus": added[0] if added else None}
+            last = {"state": self._state(), "problems": problems, "focus": added[0] if added else None}
+        yield last  # outside the lock: another thread may go on from here
 
     def _dismiss_samples(self, added: set[str]) -> None:
         session = self.workspace.session
@@ -225,7 +229,7 @@ class Desk:
             "classes": [{"name": item.name, "color": item.color} for item in session.classes],
             "undo": len(session.past) > self._floor,
             "redo": bool(session.future),
-            "marked": list(self.workspace.guidance.classes),
+            "marked": list(_marked(self.workspace.guidance)),
             "samples": [item.key for item in session.images if item.key in self._samples],
         }
         if images:
@@ -250,7 +254,7 @@ class Desk:
 
     def _mask(self, key: str, edge: int) -> str | None:
         """The mask as a picture whose longer side is at most `edge`; None where there is nothing to show."""
-        if set(self.workspace.guidance.classes) <= {BACKGROUND}:
+        if _marked(self.workspace.guidance) <= {BACKGROUND}:
             return None
         result = self.workspace.segment(key)
         width, height = self.workspace.session.image(key).size
@@ -282,6 +286,11 @@ def _answer(respond: Callable[[], Message]) -> Message:
     except Exception:
         logging.getLogger(__name__).exception("a message failed")
         return {"error": SORRY}
+
+
+def _marked(guidance: Guidance) -> set[str]:
+    """Classes that are annotated somewhere."""
+    return {name for annotation in guidance.annotations.values() for name in annotation.classes}
 
 
 def _touched(before: Session, after: Session, current: str | None) -> str | None:

@@ -13,9 +13,7 @@ def canvas(page):
     script = assets.script().replace("export const { mount }", "const { mount }")
     names = ["canvas", *sorted(path.stem for path in (assets.FOLDER / "canvas").glob("*.js"))]
     page.set_content("<!doctype html><body style='margin:0'></body>")
-    page.add_script_tag(
-        content=f"(() => {{ {script}\nwindow.modules = {{ {','.join('module_' + n for n in names)} }}; }})()"
-    )
+    page.add_script_tag(content=f"(() => {{ {script}\nwindow.modules = {{ {','.join('module_' + n for n in names)} }}; }})()")
     return page
 
 
@@ -34,18 +32,24 @@ def channel(page, script):
     return page.evaluate(CHANNEL, script)
 
 
-def test_requests_leave_one_at_a_time_and_changes_go_before_reads(canvas):
+def test_reads_wait_for_changes_but_a_change_does_not_wait_for_a_read(canvas):
     sent = channel(
         canvas,
         """
         channel.read({ do: "first read" });
         channel.read({ do: "second read" });
         channel.change({ do: "undo" });
-        while (replies.length) { replies.shift()({}); await tick(); }
-        return sent.map((message) => message.do);
+        channel.change({ do: "redo" });
+        const [first, undo] = replies;
+        first({});
+        await tick();
+        const before = sent.map((message) => message.do);
+        undo({});
+        for (let i = 2; i < 4; i++) { await tick(); replies[i]({}); }
+        return [before, sent.map((message) => message.do)];
         """,
     )
-    assert sent == ["first read", "undo", "second read"]
+    assert sent == [["first read", "undo"], ["first read", "undo", "redo", "second read"]]
 
 
 def test_changes_are_numbered_and_waiting_marks_of_an_image_travel_together(canvas):
@@ -119,13 +123,17 @@ HOST = """() => {
   const picture = document.createElement("canvas").toDataURL();
   const replies = {
     start: () => ({ state: { ...state, images } }),
-    open: () => ({ state, key: "k", marks: [], mask: null }),
+    open: () => ({ state: { ...state }, key: "k", marks: structuredClone(marks), mask: null }),
     photos: () => ({ photos: { k: picture } }),
     masks: () => ({ revision: state.revision, masks: { k: null } }),
   };
+  const marks = (window.marks = []);
   const call = async (message) => {
     if (!(message.do in replies)) log.push(structuredClone(message));
-    return replies[message.do]?.() ?? { state: { ...state, revision: ++state.revision }, key: "k", mask: null };
+    marks.push(...(message.marks ?? []));
+    const reply = replies[message.do]?.() ?? { state: { ...state, revision: ++state.revision }, key: "k", mask: null };
+    await window.gates?.[message.do];
+    return reply;
   };
   const log = (window.log = []);
   const element = document.createElement("div");
@@ -318,6 +326,22 @@ def test_one_finger_marks_and_two_move_and_zoom(hand):
     send("touchEnd")
     assert page.evaluate("annotator.stage.view.scale") > 1.2 * before
     assert len(hand.marks()) == 1
+
+
+def test_an_answer_older_than_a_mark_does_not_hide_it(hand):
+    hand.page.evaluate(
+        """() => {
+          marks.push({ point: [30, 30], label: "dog" });
+          window.gates = { open: new Promise((resolve) => (window.release = resolve)) };
+          annotator.open("k");
+        }"""
+    )
+    hand.click(100, 100)
+    hand.page.wait_for_function("log.length === 1")
+    hand.page.evaluate("release()")
+    hand.sent()
+    hand.page.wait_for_function("annotator.stage.marks.length === 2")
+    assert hand.page.evaluate("annotator.stage.marks.map((mark) => mark.label)") == ["dog", "cat"]
 
 
 def test_an_older_mask_does_not_replace_a_newer_one(hand):

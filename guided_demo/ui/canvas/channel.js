@@ -1,6 +1,7 @@
 /**
- * Talks to the server: one request at a time, in order, numbered, so that a repeated request is applied once and an
- * answer never overtakes a newer one. Changes go before reads; marks waiting for one image travel together.
+ * Talks to the server. Changes leave one at a time, in order and numbered, so that a repeated one is applied once; marks
+ * waiting for one image travel together. Reads leave one at a time, too, when the changes before them are done; a change
+ * does not wait for a read, so an answer to a read may be older than what is known by then: its revision tells.
  */
 
 const LONGEST_WAIT = 4000;
@@ -9,7 +10,7 @@ export class Channel {
   #call;
   #changes = [];
   #reads = [];
-  #running = false;
+  #busy = false;
   #number = 0;
 
   /** `call(message)` resolves to the reply, or to undefined where the server was not reached. */
@@ -20,11 +21,7 @@ export class Channel {
   }
 
   get idle() {
-    return !this.#running;
-  }
-
-  get hasChanges() {
-    return this.#changes.length > 0;
+    return !this.#changes.length && !this.#reads.length;
   }
 
   /** A request that changes the session. */
@@ -46,24 +43,25 @@ export class Channel {
     const request = { message, sent: false };
     request.promise = new Promise((resolve) => (request.resolve = resolve));
     queue.push(request);
-    this.#run();
+    this.#next();
     return request.promise;
   }
 
-  async #run() {
-    if (this.#running) return;
-    this.#running = true;
-    this.onActivity(true);
-    while (this.#changes.length || this.#reads.length) {
-      const queue = this.#changes.length ? this.#changes : this.#reads;
-      queue[0].sent = true;
-      const reply = await this.#deliver(queue[0].message);
-      queue.shift().resolve(reply);
-      // Let whoever waited for this answer act on it before the next request leaves.
-      await Promise.resolve();
-    }
-    this.#running = false;
-    this.onActivity(false);
+  /** Send what may be sent now. */
+  #next() {
+    if (!this.#changes.length) this.#send(this.#reads);
+    this.#send(this.#changes);
+    if (this.#busy === this.idle) this.onActivity((this.#busy = !this.idle));
+  }
+
+  async #send(queue) {
+    if (!queue.length || queue[0].sent) return;
+    queue[0].sent = true;
+    const reply = await this.#deliver(queue[0].message);
+    queue.shift().resolve(reply);
+    // Let whoever waited for this answer act on it before the next request leaves.
+    await Promise.resolve();
+    this.#next();
   }
 
   /** Repeats until the server answers: the number makes a repetition harmless. */

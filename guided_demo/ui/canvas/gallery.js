@@ -4,6 +4,7 @@ import { button, el } from "./dom.js";
 
 const EDGE = 256;
 const AT_ONCE = 16;
+const FEW = 8;
 
 export class Gallery {
   #tiles = new Map(); // key -> {element, open, photo, mask, revision, hasPhoto}
@@ -35,6 +36,7 @@ export class Gallery {
   }
 
   #arrange(images) {
+    this.element.classList.toggle("g-few", images.length <= FEW);
     const keys = new Set(images.map((image) => image.key));
     for (const [key, tile] of this.#tiles) if (!keys.has(key)) this.#drop(key, tile);
     images.forEach((image, place) => {

@@ -16,7 +16,8 @@ export class Gestures {
   #path = [];
   #label = null;
 
-  /** `settings()` gives {tool, label, radius (in CSS pixels)}; `onMark(mark)` takes what was made. */
+  /** `settings()` gives {tool, label, radius (in CSS pixels)}; `onMark(mark)` takes what was made; `onChange(moved)`
+   * is called when the draft has changed, with `moved` when the view has. */
   constructor(surface, view, { settings, onMark, onChange }) {
     Object.assign(this, { surface, view, settings, onMark, onChange });
     const on = (event, handler, options) => surface.addEventListener(event, handler, options);
@@ -38,7 +39,7 @@ export class Gestures {
     this.draft = null;
     this.#path = [];
     if (this.#mode === "mark") this.#mode = null;
-    this.onChange();
+    this.onChange(false);
   }
 
   finishPolygon() {
@@ -86,11 +87,14 @@ export class Gestures {
       if (this.isDrawingPolygon) this.#sketch(this.view.toImage(...now));
       return;
     }
-    if (this.#mode === "pinch") this.#pinch(event.pointerId, now);
-    else if (this.#mode === "move") this.view.pan(now[0] - last[0], now[1] - last[1]);
-    else if (this.#mode === "mark") this.#extend(event);
+    if (this.#mode === "mark") {
+      this.#extend(event);
+    } else {
+      if (this.#mode === "pinch") this.#pinch(event.pointerId, now);
+      if (this.#mode === "move") this.view.pan(now[0] - last[0], now[1] - last[1]);
+      this.onChange(true);
+    }
     this.#pointers.set(event.pointerId, now);
-    this.onChange();
   }
 
   #pinch(id, now) {
@@ -121,7 +125,7 @@ export class Gestures {
     } else if (this.#pointers.size === 0) {
       this.#mode = null;
     }
-    this.onChange();
+    this.onChange(false);
   }
 
   #cancelPointer(event) {
@@ -160,7 +164,7 @@ export class Gestures {
     else if (tool === "box") this.draft = { stroke: boxOf(this.#path[0], point), label: this.#label, shape: "polygon" };
     else if (tool === "polygon") this.draft = { stroke: [...this.#path, point], label: this.#label, shape: "polygon" };
     else this.draft = { stroke: this.#path, label: this.#label, radius: radius / this.view.scale, shape: "brush" };
-    this.onChange();
+    this.onChange(false);
   }
 
   #emitPoint(point) {
@@ -177,7 +181,7 @@ export class Gestures {
     event.preventDefault();
     const lines = event.deltaMode === WheelEvent.DOM_DELTA_LINE ? 16 : 1;
     this.view.zoom(Math.exp(-event.deltaY * lines * (event.ctrlKey ? 0.01 : 0.002)), ...this.#at(event));
-    this.onChange();
+    this.onChange(true);
   }
 }
 

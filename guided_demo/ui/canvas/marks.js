@@ -6,7 +6,7 @@
 export const BACKGROUND = "background";
 
 const POINT_RADIUS = 5.5;
-const STROKE_OPACITY = 0.75;
+const STROKE_OPACITY = 0.5;
 
 /** Paint `marks` on `context`, in stage coordinates of `view`; `colors` gives each class its colour. */
 export function paintMarks(context, layer, marks, view, colors, ratio) {
@@ -29,17 +29,28 @@ export function paintMarks(context, layer, marks, view, colors, ratio) {
   });
 }
 
+/** A stroke that is still being made; an eraser's shows as a stroke, too. Leaves its path on the context. */
+export function paintDraft(context, mark, view, color) {
+  context.globalAlpha = STROKE_OPACITY;
+  paintPath(context, mark, view, color);
+  context.globalAlpha = 1;
+}
+
 function paintStroke(context, mark, view, colors) {
   context.globalCompositeOperation = mark.label === null ? "destination-out" : "source-over";
-  context.fillStyle = context.strokeStyle = colors[mark.label] ?? "#000";
+  paintPath(context, mark, view, colors[mark.label] ?? "#000");
+}
+
+function paintPath(context, mark, view, color) {
+  context.fillStyle = context.strokeStyle = color;
   context.lineCap = context.lineJoin = "round";
-  trace(context, mark.stroke, view);
+  context.beginPath();
+  for (const point of mark.stroke) context.lineTo(...view.toStage(...point));
   if (mark.shape === "polygon") {
     context.closePath();
     context.fill();
   } else if (mark.stroke.length === 1) {
     const [x, y] = view.toStage(...mark.stroke[0]);
-    context.beginPath();
     context.arc(x, y, mark.radius * view.scale, 0, 7);
     context.fill();
   } else {
@@ -49,7 +60,7 @@ function paintStroke(context, mark, view, colors) {
 }
 
 /** Background is a ring, everything else a disc: told apart without colour, too. */
-function paintPoint(context, mark, view, colors) {
+export function paintPoint(context, mark, view, colors) {
   const [x, y] = view.toStage(...mark.point);
   const hollow = mark.label === BACKGROUND;
   const ring = (radius, width, style) => {
@@ -68,11 +79,6 @@ function paintPoint(context, mark, view, colors) {
     context.fill();
     ring(POINT_RADIUS, 2.5, "#fff");
   }
-}
-
-export function trace(context, path, view) {
-  context.beginPath();
-  for (const point of path) context.lineTo(...view.toStage(...point));
 }
 
 /** Whether a later eraser covers the point. */

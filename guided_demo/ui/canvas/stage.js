@@ -2,7 +2,7 @@
 
 import { el } from "./dom.js";
 import { Gestures } from "./gestures.js";
-import { BACKGROUND, paintMarks, trace } from "./marks.js";
+import { BACKGROUND, paintDraft, paintMarks, paintPoint } from "./marks.js";
 import { View } from "./view.js";
 
 const CROSSHAIR = 11;
@@ -17,6 +17,7 @@ export class Stage {
   #pointer = null;
   #keyboardCursor = null;
   #frame = 0;
+  #baseIsStale = true;
 
   /** `settings()` gives {tool, label, radius, colors, opacity}; `onMark(mark)` takes every mark made. */
   constructor({ settings, onMark }) {
@@ -25,7 +26,7 @@ export class Stage {
     this.base = el("canvas", { class: "g-base" });
     this.ink = el("canvas", { class: "g-ink", tabindex: "0", role: "application", "aria-label": "Photo to mark" });
     this.element = el("div", { class: "g-stage" }, this.base, this.ink);
-    this.gestures = new Gestures(this.ink, this.view, { settings, onMark, onChange: () => this.draw() });
+    this.gestures = new Gestures(this.ink, this.view, { settings, onMark, onChange: (moved) => this.draw(moved) });
     this.ink.addEventListener("pointermove", (event) => this.#track(event));
     this.ink.addEventListener("pointerleave", () => this.#track(null));
     new ResizeObserver(() => this.#resize()).observe(this.element);
@@ -64,14 +65,14 @@ export class Stage {
 
   toggleKeyboardCursor(on = !this.hasKeyboardCursor) {
     this.#keyboardCursor = on ? this.view.stage.map((length) => length / 2) : null;
-    this.draw();
+    this.draw(false);
   }
 
   moveKeyboardCursor(dx, dy) {
     const [x, y] = this.#keyboardCursor;
     const [width, height] = this.view.stage;
     this.#keyboardCursor = [Math.max(0, Math.min(width, x + dx)), Math.max(0, Math.min(height, y + dy))];
-    this.draw();
+    this.draw(false);
   }
 
   markAtKeyboardCursor(label) {
@@ -79,10 +80,13 @@ export class Stage {
     if (this.view.contains(point)) this.onMark({ point, label });
   }
 
-  draw() {
+  /** Paint with the next frame: the cursor and the draft, and the photo below them if `base`. */
+  draw(base = true) {
+    this.#baseIsStale ||= base;
     this.#frame ||= requestAnimationFrame(() => {
       this.#frame = 0;
-      this.#paintBase();
+      if (this.#baseIsStale) this.#paintBase();
+      this.#baseIsStale = false;
       this.#paintInk();
     });
   }
@@ -91,7 +95,7 @@ export class Stage {
     const box = this.ink.getBoundingClientRect();
     const visible = event && event.pointerType !== "touch";
     this.#pointer = visible ? [event.clientX - box.left, event.clientY - box.top] : null;
-    this.draw();
+    this.draw(false);
   }
 
   #resize() {
@@ -137,18 +141,10 @@ export class Stage {
 
   #paintDraft(context, draft) {
     const { colors } = this.settings();
-    const shown = draft.label === null ? { ...draft, label: "eraser" } : draft;
-    if (draft.shape !== "polygon") {
-      paintMarks(context, this.#layer, [shown], this.view, { ...colors, eraser: "#fff" }, this.ratio);
-      return;
-    }
-    trace(context, draft.stroke, this.view);
-    context.closePath();
-    context.fillStyle = colors[draft.label];
-    context.globalAlpha = 0.35;
-    context.fill();
-    context.globalAlpha = 1;
-    outline(context, colors[draft.label], 2);
+    const color = draft.label === null ? "#fff" : colors[draft.label];
+    if (draft.point) paintPoint(context, draft, this.view, colors);
+    else paintDraft(context, draft, this.view, color);
+    if (draft.shape === "polygon") outline(context, color, 2);
   }
 
   /** What the next click does: a cross or the brush's circle in the colour of the class, and its name. */

@@ -27,11 +27,11 @@ export class Transfer {
   async #addPhotos(photos) {
     const problems = await this.progress.during("Reading photos", (report, isStopped) =>
       sendAll(photos, {
-        send: (file, name) => this.host.send(file, name, "photo"),
+        send: (file, name, place) => this.host.send(file, name, "photo", place),
         work: () => this.host.work({ do: "add_photos" }, () => {}),
         onProgress: (done, reply) => {
           report(done, photos.length);
-          this.take(reply);
+          this.take(done > CHUNK ? { ...reply, focus: null } : reply); // open the first of all, not of every few
         },
         isStopped,
       }),
@@ -106,7 +106,7 @@ async function sendAll(files, { send, work, onProgress, isStopped }) {
   let done = 0;
   for (let at = 0; at < files.length && !isStopped(); at += CHUNK) {
     const chunk = files.slice(at, at + CHUNK);
-    const sent = await Promise.all(chunk.map(({ file, name }) => send(file, name)));
+    const sent = await Promise.all(chunk.map(({ file, name }, i) => send(file, name, at + i)));
     sent.forEach((reply, i) => reply.error && problems.push({ name: chunk[i].name, sentence: reply.error }));
     await working;
     working = work().then((reply) => {

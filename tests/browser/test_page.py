@@ -1,0 +1,231 @@
+"""The page itself, from the first click to the exported masks, as its users see it."""
+
+import io
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import gradio
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parents[2]
+CHEETAH = "cheetah1.jpg"  # 256x256, the one that is open on the first visit
+ON_IT, BESIDE_IT = (128, 110), (12, 12)
+
+
+class Visitor:
+    """A person at the page: looks at it, clicks on it, never sees its state."""
+
+    def __init__(self, page, url):
+        self.page = page
+        self.requests = []
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.goto(url)
+        self.settle()
+
+    def settle(self):
+        """Wait until everything asked for is on the screen."""
+        self.page.wait_for_selector(".guided[data-ready=true]:not(.g-busy)")
+
+    def click(self, x, y, **options):
+        """Click on the open photo, at a pixel of it. The photo fills the stage's height or width, centred."""
+        box = self.page.locator(".g-ink").bounding_box()
+        width, height = self.size()
+        scale = min((box["width"] - 16) / width, (box["height"] - 16) / height)
+        left = box["x"] + (box["width"] - width * scale) / 2
+        top = box["y"] + (box["height"] - height * scale) / 2
+        self.page.mouse.click(left + x * scale, top + y * scale, **options)
+        self.settle()
+
+    def size(self):
+        name = self.page.locator(".g-current").inner_text()
+        return {path.name: Image.open(path).size for path in photos()}.get(name, (256, 256))
+
+    def masks(self):
+        """The picture over every thumbnail, by name; None where there is none."""
+        tiles = self.page.locator(".g-tile").all()
+        shown = {}
+        for tile in tiles:
+            mask = tile.locator(".g-mask")
+            name = tile.locator(".g-name").inner_text()
+            shown[name] = None if mask.is_hidden() else mask.get_attribute("src")
+        return shown
+
+    def button(self, name):
+        return self.page.get_by_role("button", name=name, exact=True)
+
+    def download(self, name, path):
+        with self.page.expect_download() as download:
+            self.button(name).click()
+        download.value.save_as(path)
+        return download.value.suggested_filename
+
+    def give(self, role, *files):
+        self.page.set_input_files(f"input[data-role={role}]", [str(file) for file in files])
+
+
+@pytest.fixture
+def visitor(page, server):
+    return Visitor(page, server)
+
+
+@pytest.fixture
+def stranger(chromium, server):
+    """Somebody else, on another computer."""
+    context = chromium.new_context(viewport={"width": 1440, "height": 900}, accept_downloads=True)
+    yield Visitor(context.new_page(), server)
+    context.close()
+
+
+def photos():
+    gradio_folder = Path(gradio.__file__).parent
+    return [
+        *(gradio_folder / "media_assets/images" / name for name in (CHEETAH, "cheetah.jpg", "lion.jpg", "tower.jpg")),
+        gradio_folder / "test_data/cheetah2.jpg",
+    ]
+
+
+def changed(before, after):
+    return [name for name in before if before[name] != after[name]]
+
+
+def read_masks(path):
+    with zipfile.ZipFile(path) as archive:
+        return {
+            name: np.array(Image.open(io.BytesIO(archive.read(name)))) for name in archive.namelist() if name.endswith(".png")
+        }
+
+
+def test_the_main_job_from_the_first_click_to_the_masks(visitor, stranger, tmp_path):
+    untouched = visitor.masks()
+    assert set(untouched) == {path.name for path in photos()} and set(untouched.values()) == {None}
+
+    visitor.click(*ON_IT)
+    one_click = visitor.masks()
+    assert len(changed(untouched, one_click)) >= 3
+    visitor.click(*BESIDE_IT, button="right")
+    two_clicks = visitor.masks()
+    assert len(changed(one_click, two_clicks)) >= 3
+
+    visitor.button("Undo (Z)").click()
+    visitor.settle()
+    assert visitor.masks() == one_click
+    visitor.button("Redo (Shift+Z)").click()
+    visitor.settle()
+    assert visitor.masks() == two_clicks
+
+    saved = tmp_path / visitor.download("Save guidance", tmp_path / "guidance.safetensors")
+    visitor.page.reload()
+    visitor.settle()
+    assert visitor.masks() == two_clicks
+
+    assert set(stranger.masks().values()) == {None}
+    stranger.give("guidance", saved)
+    stranger.page.wait_for_selector(".g-notice")
+    stranger.settle()
+    assert stranger.masks() == two_clicks
+
+    stranger.download("Download masks", tmp_path / "page.zip")
+    command = [sys.executable, "-m", "guided_demo", "segment", saved, *photos(), "-o", tmp_path / "command.zip"]
+    subprocess.run([str(part) for part in command], cwd=ROOT, check=True, capture_output=True)
+    of_page, of_command = read_masks(tmp_path / "page.zip"), read_masks(tmp_path / "command.zip")
+    assert of_page.keys() == of_command.keys() == {path.with_suffix(".png").name for path in photos()}
+    for name, mask in of_page.items():
+        assert np.array_equal(mask, of_command[name]), name
+    assert (of_page["cheetah1.png"] == 1).mean() > 0.2
+
+
+def test_two_people_never_see_each_others_work(visitor, stranger, tmp_path):
+    secret = tmp_path / "secret.png"
+    Image.new("RGB", (64, 48), "purple").save(secret)
+    visitor.click(*ON_IT)
+    visitor.give("photos", secret)
+    visitor.page.wait_for_selector(".g-tile:nth-child(6)")
+    visitor.settle()
+    stranger.page.reload()
+    stranger.settle()
+    assert set(stranger.masks().values()) == {None}
+    assert "secret.png" not in stranger.masks() and "secret.png" in visitor.masks()
+
+
+def test_names_with_html_in_them_are_shown_as_text(visitor, tmp_path):
+    evil = "<img src=x onerror=document.title='broken-in'>"
+    photo = tmp_path / f"{evil.replace('/', '')}.png"
+    Image.new("RGB", (64, 48), "teal").save(photo)
+    broken = tmp_path / f"{evil} broken.png"
+    broken.write_bytes(b"not an image")
+    visitor.give("photos", photo, broken)
+    visitor.page.wait_for_selector(".g-problem")
+    visitor.settle()
+    visitor.button("Add class").click()
+    visitor.page.keyboard.type(evil)
+    visitor.page.keyboard.press("Enter")
+    visitor.page.wait_for_selector(f'.g-chip.g-active:has-text("{evil}")')
+    visitor.settle()
+    visitor.page.keyboard.press("h")
+    assert visitor.page.locator(".g-name", has_text=evil).count() == 1
+    assert visitor.page.locator(".g-problem", has_text=evil).count() == 1
+    assert visitor.page.title() != "broken-in"
+    assert visitor.page.locator("img[src=x]").count() == 0
+
+
+def test_own_photos_take_the_place_of_the_samples_and_a_bad_file_is_named(visitor, tmp_path):
+    for i, color in enumerate(["red", "green", "blue", "white", "black"]):
+        Image.new("RGB", (60 + i, 40), color).save(tmp_path / f"{color}.png")
+    (tmp_path / "notes.jpg").write_text("no photo")
+    visitor.give("photos", *sorted(tmp_path.glob("*.*")))
+    visitor.page.wait_for_selector(".g-problem")
+    visitor.settle()
+    assert set(visitor.masks()) == {f"{color}.png" for color in ("red", "green", "blue", "white", "black")}
+    assert "notes.jpg" in visitor.page.locator(".g-problem").inner_text()
+
+
+def test_a_class_is_added_renamed_recoloured_and_removed(visitor):
+    visitor.click(*ON_IT)
+    page = visitor.page
+    before = visitor.masks()
+    visitor.button("Rename, recolour or remove this class").click()
+    page.get_by_label("Name of the class").fill("big cat")
+    page.get_by_label("Colour of the class").fill("#ff0000")
+    visitor.button("Done").click()
+    visitor.settle()
+    assert page.locator(".g-chip.g-active .g-label").inner_text() == "big cat"
+    assert len(changed(before, visitor.masks())) >= 3
+    visitor.button("Rename, recolour or remove this class").click()
+    visitor.button("Remove this class and its marks").click()
+    visitor.settle()
+    assert set(visitor.masks().values()) == {None}
+    page.keyboard.press("z")
+    visitor.settle()
+    assert None not in (visitor.masks()[name] for name in changed(before, dict.fromkeys(before)))
+
+
+def test_everything_comes_from_this_server(visitor):
+    visitor.click(*ON_IT)
+    outside = [url for url in visitor.requests if not url.startswith(("http://127.0.0.1:", "data:", "blob:"))]
+    assert outside == []
+
+
+@pytest.mark.parametrize("size", [(1440, 900), (1024, 768), (390, 844)])
+def test_nothing_needs_scrolling_and_nothing_jumps(visitor, size):
+    visitor.page.set_viewport_size(dict(zip(("width", "height"), size, strict=True)))
+    visitor.settle()
+
+    def layout():
+        return visitor.page.evaluate(
+            """() => [...document.querySelectorAll(".g-hint, .g-classes, .g-stage, .g-tools, .g-below, .g-side")]
+                .map((node) => { const { x, y, width, height } = node.getBoundingClientRect(); return [x, y, width, height]; })"""
+        )
+
+    before = layout()
+    visitor.click(*ON_IT)
+    visitor.click(*BESIDE_IT, button="right")
+    visitor.page.keyboard.press("0")
+    visitor.page.keyboard.press("b")
+    assert layout() == before
+    assert visitor.page.evaluate("document.documentElement.scrollHeight <= innerHeight")
+    assert visitor.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert all(x >= 0 and y >= 0 and x + w <= size[0] and y + h <= size[1] for x, y, w, h in before)

@@ -1,0 +1,270 @@
+"""The desk: what the page is told, on a small network with random weights."""
+
+import base64
+import io
+import json
+import threading
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from guided_demo.annotation import BACKGROUND
+from guided_demo.events import AddClass
+from guided_demo.files import read_zip
+from guided_demo.ui import protocol
+from guided_demo.ui.protocol import SORRY, Desk
+from guided_demo.workspace import Workspace
+
+EDGE = 64
+
+
+def photo_bytes(seed, size=(80, 60)):
+    noise = np.random.default_rng(seed).integers(0, 256, (5, 6, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def desk(segmenter):
+    workspace = Workspace(segmenter)
+    assert workspace.add_images((f"{seed}.png", photo_bytes(seed)) for seed in range(3)) == []
+    workspace.apply(AddClass("cat"))
+    return Desk(workspace)
+
+
+class Page:
+    """What canvas.js does: numbers its changes, and sends JSON."""
+
+    def __init__(self, desk):
+        self.desk = desk
+        self.number = 0
+        self.keys = [image["key"] for image in self.read("start")["state"]["images"]]
+
+    def read(self, verb, **message):
+        return json.loads(json.dumps(self.desk.handle({"do": verb, "edge": EDGE, **message})))
+
+    def change(self, verb, **message):
+        self.number += 1
+        return self.read(verb, key=message.pop("key", self.keys[0]), number=self.number, **message)
+
+    def click(self, x, y, label, key=None):
+        return self.change("mark", key=key or self.keys[0], marks=[{"point": [x, y], "label": label}])
+
+    def masks(self):
+        masks = {}
+        while len(masks) < len(self.keys):
+            masks |= self.read("masks", keys=[key for key in self.keys if key not in masks])["masks"]
+        return masks
+
+
+@pytest.fixture
+def page(desk):
+    return Page(desk)
+
+
+def picture(url):
+    return Image.open(io.BytesIO(base64.b64decode(url.split(",")[1])))
+
+
+def test_a_page_starts_with_photos_classes_and_nothing_to_undo(page):
+    state = page.read("start")["state"]
+    assert [image["name"] for image in state["images"]] == ["0.png", "1.png", "2.png"]
+    assert state["images"][0]["size"] == [80, 60]
+    assert [item["name"] for item in state["classes"]] == [BACKGROUND, "cat"]
+    assert not state["undo"] and not state["redo"] and state["marked"] == []
+    assert set(page.masks().values()) == {None}
+
+
+def test_a_mark_answers_with_the_mask_of_its_photo_and_all_masks_follow(page, desk):
+    page.click(10.5, 10.5, "cat")
+    reply = page.click(70, 50, BACKGROUND)
+    assert reply["state"]["undo"] and set(reply["state"]["marked"]) == {BACKGROUND, "cat"}
+    mask = picture(reply["mask"])
+    assert mask.mode == "P" and max(mask.size) == EDGE
+    for key, url in page.masks().items():
+        result = desk.workspace.segment(key)
+        assert np.array_equal(np.array(picture(url)), result.labels_at((64, 48)))
+
+
+def test_the_palette_has_the_colours_of_the_classes_and_a_clear_background(page, desk):
+    page.change("recolor_class", name="cat", color="#123456")
+    page.click(10, 10, "cat")
+    mask = picture(page.click(70, 50, BACKGROUND)["mask"])
+    colors = {color for _, color in mask.convert("RGBA").getcolors()}
+    assert (0x12, 0x34, 0x56, 255) in colors
+    assert {alpha for *_, alpha in colors} == {0, 255}
+
+
+def test_a_repeated_number_is_applied_once_and_answered_again(page, desk):
+    first = page.click(10, 10, "cat")
+    page.number -= 1
+    again = page.click(10, 10, "cat")
+    assert len(desk.workspace.session.past) == 2  # the class, the click
+    assert again["mask"] == first["mask"] and again["state"] == first["state"]
+
+
+def test_marks_sent_together_are_undone_one_by_one(page):
+    marks = [{"point": [10 + i, 10], "label": "cat"} for i in range(3)]
+    page.change("mark", marks=marks)
+    assert page.read("open", key=page.keys[0])["marks"] == marks
+    assert page.change("undo")["marks"] == marks[:2]
+    assert page.change("undo")["marks"] == marks[:1]
+    assert page.change("redo")["marks"] == marks[:2]
+
+
+def test_undo_says_which_photo_it_was_about_and_stops_where_the_user_began(page):
+    page.click(10, 10, "cat", key=page.keys[0])
+    page.click(20, 20, "cat", key=page.keys[2])
+    reply = page.change("undo", key=page.keys[0])
+    assert reply["focus"] == page.keys[2]
+    page.change("undo")
+    reply = page.change("undo")
+    assert not reply["state"]["undo"]
+    assert [item["name"] for item in reply["state"]["classes"]] == [BACKGROUND, "cat"]
+
+
+def test_undo_gives_back_the_very_same_masks(page):
+    page.click(10, 10, "cat")
+    before = page.masks()
+    page.click(60, 40, BACKGROUND, key=page.keys[1])
+    assert page.masks() != before
+    page.change("undo")
+    assert page.masks() == before
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        {"point": [200, 10], "label": "cat"},
+        {"point": [float("nan"), 10], "label": "cat"},
+        {"point": [10, 10], "label": "no such class"},
+        {"point": [10, 10], "label": ""},
+        {"stroke": [], "label": "cat"},
+        {"stroke": [[5, 5]], "label": "cat", "radius": -1},
+        {"nonsense": 1},
+    ],
+)
+def test_a_bad_mark_is_refused_with_a_sentence_and_what_was_marked_stays(page, mark):
+    page.click(10, 10, "cat")
+    reply = page.change("mark", marks=[mark])
+    assert reply["error"].endswith(".") and reply["error"] != SORRY
+    assert len(reply["marks"]) == 1
+
+
+def test_every_problem_is_answered(page, caplog):
+    assert page.desk.handle({"do": "no such thing"})["error"] == SORRY
+    assert page.desk.handle({})["error"] == SORRY
+    assert "error" in page.read("save_guidance")
+    assert "error" in page.desk.receive("x.safetensors", b"not guidance", "guidance")
+    assert list(page.desk.work({"do": "no such thing"})) == [{"error": SORRY}]
+
+
+def test_classes_are_added_renamed_recoloured_and_removed(page):
+    page.change("add_class", name="dog")
+    page.click(10, 10, "dog")
+    reply = page.change("rename_class", name="dog", to="<b>fox</b>")
+    assert [item["name"] for item in reply["state"]["classes"]] == [BACKGROUND, "cat", "<b>fox</b>"]
+    assert reply["marks"][0]["label"] == "<b>fox</b>"
+    assert "error" in page.change("add_class", name="cat")
+    reply = page.change("remove_class", name="<b>fox</b>")
+    assert reply["marks"] == [] and reply["mask"] is None
+
+
+def test_photos_come_as_small_pictures(page):
+    photos = page.read("photos", keys=page.keys)["photos"]
+    assert {picture(url).size for url in photos.values()} == {(64, 48)}
+
+
+def test_a_reply_never_takes_long_but_always_has_something(page, monkeypatch):
+    monkeypatch.setattr(protocol, "REPLY_SECONDS", 0.0)
+    page.click(10, 10, "cat")
+    assert len(page.read("masks", keys=page.keys)["masks"]) == 1
+
+
+def test_added_photos_are_encoded_and_a_bad_one_does_not_stop_the_others(page, desk):
+    files = [("a.png", photo_bytes(7)), ("bad <i>.jpg", b"\xff\xd8 no"), ("b.png", photo_bytes(8))]
+    for place in (2, 0, 1):  # in the order they happen to arrive
+        assert desk.receive(*files[place], "photo", place) == {}
+    *progress, last = desk.work({"do": "add_photos"})
+    assert [step["total"] for step in progress] == [3, 3, 3]
+    assert [problem["name"] for problem in last["problems"]] == ["bad <i>.jpg"]
+    assert [image["name"] for image in last["state"]["images"]][3:] == ["a.png", "b.png"]
+    assert last["focus"] == last["state"]["images"][3]["key"]
+
+
+def test_long_work_may_go_on_in_another_thread_and_keeps_nobody_waiting(page, desk):
+    desk.receive("a.png", photo_bytes(7), "photo")
+    steps = desk.work({"do": "add_photos"})
+    while "state" not in next(steps):
+        pass
+    click = threading.Thread(target=page.click, args=(10, 10, "cat"))
+    click.start()
+    click.join(20)
+    assert not click.is_alive()
+    finish = threading.Thread(target=lambda: list(steps))
+    finish.start()
+    finish.join(20)
+    assert not finish.is_alive()
+
+
+@pytest.mark.parametrize("marked", [False, True])
+def test_samples_leave_when_photos_come_unless_they_are_marked(page, desk, marked):
+    desk = Desk(desk.workspace, samples=frozenset(page.keys))
+    page.desk = desk
+    if marked:
+        page.click(10, 10, "cat")
+    desk.receive("mine.png", photo_bytes(9), "photo")
+    *_, last = desk.work({"do": "add_photos"})
+    assert len(last["state"]["images"]) == (4 if marked else 1)
+    assert len(last["state"]["samples"]) == (3 if marked else 0)
+    assert last["state"]["undo"] == marked
+
+
+def test_guidance_saved_on_one_desk_gives_the_same_masks_on_another(page, segmenter):
+    page.click(10, 10, "cat")
+    page.click(70, 50, BACKGROUND, key=page.keys[1])
+    saved = page.read("save_guidance")
+    workspace = Workspace(segmenter)
+    workspace.add_images((f"{seed}.png", photo_bytes(seed)) for seed in range(3))
+    other = Page(Desk(workspace))
+    other.desk.receive(saved["name"], base64.b64decode(saved["data"]), "guidance")
+    assert [np.array(picture(url)).tolist() for url in other.masks().values()] == [
+        np.array(picture(url)).tolist() for url in page.masks().values()
+    ]
+
+
+def test_the_zip_arrives_in_parts_and_has_the_masks_of_the_workspace(page, desk, monkeypatch):
+    monkeypatch.setattr(protocol, "PART_BYTES", 500)
+    page.click(10, 10, "cat")
+    page.click(70, 50, BACKGROUND)
+    *progress, last = desk.work({"do": "export"})
+    assert progress[-1] == {"done": 3, "total": 3}
+    data = b"".join(base64.b64decode(page.read("take", part=part)["data"]) for part in range(last["parts"]))
+    files = read_zip(data, "masks.zip")
+    for item in desk.workspace.session.images:
+        exported = np.array(Image.open(io.BytesIO(files[item.name])))
+        assert np.array_equal(exported, desk.workspace.segment(item.key).labels)
+
+
+def test_pages_in_many_threads_keep_to_their_own_desk(segmenter):
+    def build():
+        workspace = Workspace(segmenter)
+        workspace.add_image("same.png", photo_bytes(1))
+        workspace.apply(AddClass("cat"))
+        return Page(Desk(workspace))
+
+    def draw(page, x):
+        for i in range(10):
+            page.click(x + i, 10, "cat")
+
+    pages = [build() for _ in range(3)]
+    threads = [threading.Thread(target=draw, args=(page, 20 * i)) for i, page in enumerate(pages)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for i, page in enumerate(pages):
+        marks = page.read("open", key=page.keys[0])["marks"]
+        assert [mark["point"][0] for mark in marks] == [20 * i + n for n in range(10)]
