@@ -29,7 +29,8 @@ setup() {
     if [ ! -e "$ready" ]; then
         echo "Installing $* into .venv; the first time, this takes some minutes."
         for file in "$@"; do set -- "$@" -r "$file"; shift; done
-        .venv/bin/python -m pip install --quiet --disable-pip-version-check "$@" ||
+        [ -t 1 ] || set -- "$@" --quiet # in a log, progress is noise
+        .venv/bin/python -m pip install --disable-pip-version-check "$@" ||
             fail "Not everything could be installed; pip says above why. Run the command again to go on."
         touch "$ready"
     fi

@@ -1,0 +1,108 @@
+"""The README keeps its word: its examples run, its commands exist, its links lead somewhere, a Space accepts its header."""
+
+import io
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+
+import gradio
+import numpy as np
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from PIL import Image
+
+from guided_demo import Annotation, Guidance, GuidedSegmenter
+from guided_demo.cli import ELSEWHERE
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+HEADER, BODY = README.removeprefix("---\n").split("\n---\n", 1)
+PHOTOS = Path(gradio.__file__).parent / "media_assets" / "images"
+COLOURS = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", BODY, re.MULTILINE | re.DOTALL)
+
+
+def test_the_python_example_prints_what_it_says(tmp_path, monkeypatch):
+    (example,) = blocks("python")
+    monkeypatch.chdir(tmp_path)
+    said = io.StringIO()
+    with redirect_stdout(said):
+        exec(compile(example, "README.md", "exec"), {"__name__": "readme"})
+    promised = re.findall(r"^print\(.*\)  # (.*)$", example, re.MULTILINE)
+    assert len(promised) >= 3
+    assert said.getvalue().splitlines() == promised
+
+
+def test_the_command_line_examples_work_one_after_the_other(tmp_path):
+    (example,) = blocks("sh")
+    (tmp_path / "photos").mkdir()
+    for name in ("cheetah.jpg", "cheetah1.jpg", "lion.jpg"):
+        shutil.copy(PHOTOS / name, tmp_path / "photos")
+    for line in example.splitlines():
+        python, *arguments = shlex.split(line)
+        assert python == "python"
+        paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+        done = subprocess.run(
+            [sys.executable, *arguments], cwd=tmp_path, env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+
+    segmenter = GuidedSegmenter.load()
+    guidance = Guidance.load(tmp_path / "cats.safetensors")
+    classes = (tmp_path / "masks" / "classes.txt").read_text().split()
+    assert classes == list(guidance.classes) == ["background", "cheetah", "lion"]
+    for photo in (tmp_path / "photos").iterdir():
+        own = guidance.annotations.get(segmenter.encode(photo).key, Annotation())
+        mask = np.asarray(Image.open(tmp_path / "masks" / f"{photo.stem}.png"))
+        np.testing.assert_array_equal(mask, segmenter.segment(photo, guidance, annotation=own).labels)
+
+
+def test_the_first_click_finds_cheetahs_and_nothing_where_there_are_none():
+    (example,) = blocks("sh")
+    points = [point.split(",") for point in re.findall(r"--point (\S+)", example)]
+    segmenter = GuidedSegmenter.load()
+    clicks = Annotation(points=[(float(x), float(y), label) for x, y, label in points])
+    guidance = segmenter.guide(PHOTOS / "cheetah1.jpg", clicks)
+    running = segmenter.segment(PHOTOS / "cheetah.jpg", guidance).labels
+    assert running[150, 250] == 1  # its flank, in another photo than the one with the clicks
+    assert 0.02 < (running == 1).mean() < 0.15
+    assert (segmenter.segment(PHOTOS / "tower.jpg", guidance).labels == 1).mean() < 0.02
+
+
+def test_every_command_that_is_mentioned_exists():
+    for script in re.findall(r"^    sh (\S+)$", BODY, re.MULTILINE):
+        subprocess.run(["sh", "-n", ROOT / script], check=True)
+    for command in re.findall(r"python -m guided_demo ([a-z]+)", BODY):
+        assert command in {"guide", "segment", *ELSEWHERE}
+
+
+def test_two_commands_do_all_the_set_up():
+    assert re.findall(r"^    sh (\S+)$", BODY, re.MULTILINE) == ["run.sh", "test.sh"]
+
+
+def test_links_lead_somewhere():
+    targets = re.findall(r"\]\(([^)#]+)\)", BODY)
+    here = [target for target in targets if not target.startswith("https://")]
+    assert "docs/screenshot.png" in here
+    assert [target for target in here if not (ROOT / target).is_file()] == []
+
+
+def test_the_header_is_one_that_a_gradio_space_accepts():
+    header = yaml.safe_load(HEADER)
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    needs = {r.name: r.specifier for r in (Requirement(line) for line in lines if line and not line.startswith("#"))}
+    assert (header["sdk"], header["license"]) == ("gradio", "apache-2.0")
+    assert header["sdk_version"] in needs["gradio"]
+    assert header["python_version"] in SpecifierSet(">=3.11,<3.14")
+    assert (ROOT / header["app_file"]).is_file()
+    assert {header["colorFrom"], header["colorTo"]} <= COLOURS
+    assert len(header["title"]) > 0 and len(header["short_description"]) <= 60
