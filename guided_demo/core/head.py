@@ -153,7 +153,7 @@ class Head(nn.Module):
         if own is None:
             own = detail.new_zeros(b, OWN, h4, w4)
         fine_scores = torch.cat([detail, own], 1)
-        x = self.scores_in(torch.cat([scores, F.avg_pool2d(fine_scores, COARSE // FINE)], 1))
+        x = self.scores_in(torch.cat([scores, halve(fine_scores)], 1))
         x = F.relu(x + features.coarse + classifier.bias[:, :, None, None])
         for conv in self.context:
             x = x + F.relu(conv(x))
@@ -182,20 +182,33 @@ class Head(nn.Module):
             q_mu, t_mu, mu_mu = mu.transpose(1, 2) @ q, t @ mu, (mu * mu).sum(1, keepdim=True)
             scale = ((1 - 2 * t_mu + mu_mu) * (1 - 2 * q_mu + mu_mu)).clamp_min(1e-4).rsqrt()
             centred = (cosine - t_mu - q_mu + mu_mu) * scale
-            share = F.softmax(centred * self.sharpness[group].exp() + c.log_weight[..., None], 1)
-            maps += [positive, negative, c.sign[:, None] @ share]
+            maps += [positive, negative, vote(centred * self.sharpness[group].exp() + c.log_weight[..., None], c.sign)]
         return torch.cat(maps, 1)
 
     def _fine_scores(self, query: Tensor, c: Classifier) -> Tensor:
         """(B, FINE_SCORES, pixels)."""
         q = query * self.detail_scale.exp()[:, None]
         distance = (c.detail**2).sum(-1, keepdim=True) + (q * q).sum(1, keepdim=True) - 2 * c.detail @ q
-        share = F.softmax(c.log_weight[..., None] - distance, 1)
         near = [
             torch.exp(-0.25 * distance.clamp_min(0).masked_fill(side[..., None], 1e4).amin(1, keepdim=True))
             for side in (c.sign <= 0, c.sign >= 0)
         ]
-        return torch.cat([ridge_scores(c.detail_ridge, q), c.sign[:, None] @ share, *near], 1)
+        return torch.cat([ridge_scores(c.detail_ridge, q), vote(c.log_weight[..., None] - distance, c.sign), *near], 1)
+
+
+def vote(logits: Tensor, sign: Tensor) -> Tensor:
+    """Softmax over the exemplars (B, n, pixels), times their signs (B, n): (B, 1, pixels) in [-1, 1].
+
+    Written out, because a softmax over any but the last dimension is slow on a CPU.
+    """
+    share = (logits - logits.detach().amax(1, keepdim=True)).exp()
+    return (sign[:, None] @ share) / (torch.ones_like(sign)[:, None] @ share)
+
+
+def halve(x: Tensor) -> Tensor:
+    """Mean over 2x2 cells; avg_pool2d is slow on a CPU for so few channels."""
+    rows = x[..., ::2, :] + x[..., 1::2, :]
+    return (rows[..., ::2] + rows[..., 1::2]) / 4
 
 
 def normalize(x: Tensor) -> Tensor:

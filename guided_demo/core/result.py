@@ -6,7 +6,6 @@ from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from ..annotation import UNMARKED, Annotation
@@ -46,7 +45,7 @@ class Result:
         return self.novelty_at(self._frame.size)
 
     def labels_at(self, size: tuple[int, int]) -> np.ndarray:
-        labels = self._frame.to_image(self._logits, 4, size).argmax(0).to(torch.uint8).numpy()
+        labels = _largest(self._frame.to_image(self._logits, 4, size).numpy())
         rows, columns, marked = self._marked(size)
         labels[rows, columns] = marked
         return labels
@@ -69,3 +68,14 @@ class Result:
         ys, xs = np.nonzero(labels != UNMARKED)
         columns, rows = scale_pixels(xs, ys, self._frame.size, size)
         return rows, columns, labels[ys, xs]
+
+
+def _largest(logits: np.ndarray) -> np.ndarray:
+    """Index of the largest over the first axis, the first of equals; an argmax over few planes is slow."""
+    labels = np.zeros(logits.shape[1:], np.uint8)
+    best = logits[0].copy()
+    for k in range(1, len(logits)):
+        better = logits[k] > best
+        labels[better] = k
+        np.maximum(best, logits[k], out=best)
+    return labels

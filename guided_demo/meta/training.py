@@ -19,11 +19,11 @@ from .episodes import Batch, Mixture, Sampler, render
 from .pool import IGNORE, Pool
 
 OUR_MIXTURE = Mixture(
-    semantic={"voc": 0.30, "ccp": 0.06, "facade": 0.07, "coco": 0.02, "synth": 0.08},
+    semantic={"voc": 0.28, "ccp": 0.06, "facade": 0.07, "coco": 0.02, "synth": 0.10},
     video=0.12,
-    views={"bsds": 0.04, "coco": 0.02, "ccp": 0.02, "facade": 0.01, "voc": 0.03, "synth": 0.02},
-    same={"voc": 0.08, "ccp": 0.02, "facade": 0.02, "davis": 0.02, "synth": 0.03},
-    parts={"voc": 0.05, "bsds": 0.03, "coco": 0.04, "ccp": 0.02, "davis": 0.02, "synth": 0.01},
+    views={"bsds": 0.05, "coco": 0.03, "ccp": 0.02, "facade": 0.02, "voc": 0.05, "synth": 0.02},
+    same={"voc": 0.10, "ccp": 0.02, "facade": 0.02, "davis": 0.02, "synth": 0.03},
+    parts={"voc": 0.05, "bsds": 0.04, "coco": 0.04, "ccp": 0.02, "davis": 0.02, "synth": 0.01},
 )
 
 
@@ -35,7 +35,7 @@ class TrainConfig:
     steps: int = 10_000
     batch: int = 48
     side: int = 288
-    shots: tuple[int, ...] = (1, 1, 1, 1, 1, 1, 3, 4)
+    shots: tuple[int, ...] = (1, 1, 1, 1, 1, 1, 2, 3, 5)
     optimiser: str = "adamw"
     rate: float = 1e-3
     backbone_rate: float = 1e-4
