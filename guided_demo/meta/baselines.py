@@ -5,7 +5,7 @@ query [B, 3, H, W] in [0, 1] and annotation [B, S, 2, H, W] (weights of positive
 [B, H, W]. Annotation is pooled to the feature cells by area; every annotated image counts equally, and an image without
 annotated pixels changes nothing.
 
-An `encoder` maps images [N, 3, H, W] in [0, 1], sides multiples of 32, to features [N, C, h, w] and has C as `.channels`.
+An `encoder` (see `encoders`) maps images [N, 3, H, W] in [0, 1], sides multiples of 32, to features [N, C, h, w].
 """
 
 from __future__ import annotations
@@ -17,50 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from guided_demo.core.encoder import SEMANTIC, Encoder
-from guided_demo.core.paper import IMAGENET_MEAN, IMAGENET_STD, weighted_mean
-
-# --- encoders --------------------------------------------------------------------------------------------------------
-
-
-class SemanticEncoder(nn.Module):
-    """The semantic features (stride 8) of our own encoder, so that only guidance and head differ in a comparison."""
-
-    channels = SEMANTIC
-
-    def __init__(self, variant: str = "lite2") -> None:
-        super().__init__()
-        self.encoder = Encoder(variant)
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.encoder(images).semantic
-
-
-class MobileNet(nn.Module):
-    """Frozen ImageNet MobileNetV2 before its classifier: 1280 channels at stride 32.
-
-    The weights are loaded as torchvision's state dict by whoever evaluates it; without, features are random.
-    """
-
-    channels = 1280
-
-    def __init__(self) -> None:
-        super().__init__()
-        from torchvision.models import mobilenet_v2
-
-        self.backbone = mobilenet_v2().features.requires_grad_(False)
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
-
-    mean: Tensor
-    std: Tensor
-
-    def train(self, mode: bool = True) -> MobileNet:
-        return super().train(False)  # frozen: batch statistics stay ImageNet's
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.backbone((images - self.mean) / self.std)
-
+from guided_demo.core.paper import weighted_mean
 
 # --- guided by annotated features ------------------------------------------------------------------------------------
 
@@ -207,9 +164,11 @@ class ForegroundBackground(FeatureBaseline):
 class FineTuned(nn.Module):
     """A foreground-background network optimised on the support of each task: the head alone, or all of it.
 
-    With the whole network, more steps and all support of a class it is the fully supervised oracle. Trained as its
+    With the whole network, more steps and all support of a class it is the fully supervised oracle. Meta-trained as its
     `base` is; the optimisation happens when evaluated, task after task.
     """
+
+    minibatch = 8
 
     def __init__(self, base: ForegroundBackground, steps: int, rate: float, whole: bool) -> None:
         super().__init__()
@@ -219,19 +178,24 @@ class FineTuned(nn.Module):
         if self.training:
             return self.base(support, annotation, query)
         tasks = zip(support, annotation, query, strict=True)
-        return torch.cat([self._tuned(s, a)(s[None], a[None], q[None]) for s, a, q in tasks])
+        return torch.cat([self.tune(s, a)(s[None], a[None], q[None]) for s, a, q in tasks])
 
-    def _tuned(self, support: Tensor, annotation: Tensor) -> ForegroundBackground:
+    def tune(self, support: Tensor, annotation: Tensor) -> ForegroundBackground:
+        """A copy of the base, optimised on one task's support [S, 3, H, W] and annotation [S, 2, H, W]."""
         network = copy.deepcopy(self.base)
-        if not annotation.any():
+        annotated = annotation.flatten(1).any(1).nonzero()[:, 0].tolist()
+        if not annotated:
             return network
         tuned = network if self.whole else network.head
-        weight = equal_images(annotation[None].float())[0]  # each sign sums to 1
+        generator = np.random.default_rng(0)
         with torch.enable_grad():
             tuned.requires_grad_(True)
             optimiser = torch.optim.Adam(tuned.parameters(), lr=self.rate)
             for _ in range(self.steps):
-                logits = network(support, annotation, support)
+                chosen = generator.permutation(annotated)[: self.minibatch]
+                shown, marks = support[chosen], annotation[chosen].float()
+                weight = equal_images(marks[None])[0]  # each sign sums to 1
+                logits = network(shown, marks, shown)
                 loss = (weight[:, 0] * F.softplus(-logits) + weight[:, 1] * F.softplus(logits)).sum()
                 optimiser.zero_grad()
                 loss.backward()

@@ -70,6 +70,7 @@ class Dataset(Sequence[Sample]):
     def __init__(self, name: str, entries: Iterable[Entry], classes: Sequence[str], ignore: int = IGNORE) -> None:
         self.name, self.classes, self.ignore = name, tuple(classes), ignore
         self._entries = tuple(entries)
+        self._shares: dict[int, dict[int, float]] = {}
         if not self._entries:
             raise InputError(f"{name} has no images.")
 
@@ -110,14 +111,17 @@ class Dataset(Sequence[Sample]):
 
     def present(self, index: int) -> set[int]:
         """The classes in one sample, background left out; none where there are only regions."""
-        if not self.classes:
-            return set()
-        entry = self._entries[index]
-        if entry.present is not None:
-            return set(entry.present)
-        labels, objects = entry.labels()
-        numbers = set(np.unique(labels).tolist()) - {0, self.ignore}
-        return numbers if objects is None else {objects[number] for number in numbers}
+        known = self._entries[index].present
+        return set(self.shares(index)) if known is None else set(known)
+
+    def shares(self, index: int) -> dict[int, float]:
+        """The share of one sample's pixels that each class has, background left out; reads its labels once."""
+        if index not in self._shares:
+            labels, objects = self._entries[index].labels() if self.classes else (np.zeros((1, 1), int), None)
+            known = labels[(labels != self.ignore) & (labels > 0)]
+            pixels = np.bincount(known if objects is None else np.array(objects)[known])
+            self._shares[index] = {int(n): pixels[n] / labels.size for n in np.flatnonzero(pixels)}
+        return self._shares[index]
 
     def subset(self, indices: Iterable[int], name: str | None = None) -> Dataset:
         """Some of the samples, in the order given."""

@@ -26,9 +26,9 @@ def count(prediction: np.ndarray, truth: np.ndarray, known: np.ndarray | None = 
 
 def iou(counts: np.ndarray) -> np.ndarray:
     """tp / (tp + fp + fn) along the last axis of counts [..., 4]; 1 where nothing is there and nothing is predicted."""
-    tp, fp, fn, _ = np.moveaxis(np.asarray(counts, np.float64), -1, 0)
-    union = tp + fp + fn
-    return np.where(union > 0, tp / np.where(union > 0, union, 1), 1.0)
+    counts = np.asarray(counts)
+    tp, union = counts[..., 0], counts[..., 0] + counts[..., 1] + counts[..., 2]
+    return np.where(union > 0, tp / np.maximum(union, 1), 1.0)
 
 
 def positive_iu(counts: np.ndarray) -> float:

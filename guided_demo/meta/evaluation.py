@@ -1,0 +1,202 @@
+"""`python -m guided_demo evaluate`: every contestant on the same tasks; a table, curves, and JSON with all it rests on."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from guided_demo.errors import InputError
+from guided_demo.files import write_atomic
+
+from . import metrics, protocols
+from .contestants import Contestant, open_contestant
+from .datasets import open_dataset
+from .protocols import Outcome, Setting, Task
+from .report import Cell, Job, losses, plot, summarise, table
+
+EXAMPLES = """examples:
+  The shipped checkpoint and two baselines on classes left out of training:
+    evaluate --model default prototype=default forest-filters \\
+             --another voc/val:/data/VOC --same voc/val:/data/VOC --classes sheep cow -o results/
+
+  Video, clicks, and every images/ + masks/ folder below one:
+    evaluate --video davis/2016/val:/data/DAVIS --clicks coco/val2017/instance:/data/coco --domains /data/domains
+
+  Without any data: generated pictures
+    evaluate --another procedural:100 --tasks 10
+
+datasets are reader[/option...]:path with the readers plain, voc, pascal5i, coco, coco-many-shot, davis, fss1000, bsds,
+procedural; a model is a checkpoint, the name of a network that needs none, or network=checkpoint (its encoder)."""
+
+
+def evaluate(jobs: Sequence[Job], contestants: Sequence[Contestant], seed: int, log: Callable[[str], None]) -> dict[str, Any]:
+    """All jobs with all contestants: what the JSON file holds, and `cells` as Cell objects."""
+    cells: list[Cell] = []
+    per_task: dict[str, Any] = {}
+    for job in jobs:
+        progress = lambda done, total, job=job: log(f"\r{job.protocol}: task {done} of {total} ")  # noqa: E731
+        if job.protocol == "clicks":
+            found, per_task["clicks"] = count_clicks(job.tasks, contestants, seed, progress)
+        else:
+            outcomes = protocols.run(job.tasks, job.settings, contestants, progress)
+            found = summarise(job.protocol, job.tasks, outcomes, seed)
+            per_task[job.protocol] = [_record(outcome) for outcome in outcomes]
+        cells += found
+        log("\n")
+    return {
+        "seed": seed,
+        "models": [{"name": c.name, "checkpoint": c.checkpoint_id} for c in contestants],
+        "data": {job.protocol: {"dataset": job.data, "tasks": [_listing(task) for task in job.tasks]} for job in jobs},
+        "cells": cells,
+        "per_task": per_task,
+        "more_annotation_made_worse": losses(cells, [job for job in jobs if job.protocol != "clicks"]),
+    }
+
+
+def count_clicks(tasks: Sequence[Task], contestants: Sequence[Contestant], seed: int, progress) -> tuple[list[Cell], dict]:
+    """NoC@85 and NoC@90 (20 if never reached), and the IoU after some clicks; besides, all IoUs by contestant and task."""
+    ious: dict[str, list[list[float]]] = {contestant.name: [] for contestant in contestants}
+    for n, task in enumerate(tasks):
+        progress(n, len(tasks))
+        for contestant in contestants:
+            ious[contestant.name].append(protocols.click(task, contestant))
+    cells = []
+    for name, found in ious.items():
+        measures: dict[str, list[float]] = {
+            f"NoC@{percent}": [metrics.clicks_needed(i, percent / 100) for i in found] for percent in (85, 90)
+        }
+        measures |= {f"IoU after {k}": [i[k - 1] for i in found] for k in (1, 3, 5, 10, 20)}
+        cells += [Cell("clicks", name, "", m, metrics.bootstrap(np.array(v), seed=seed)) for m, v in measures.items()]
+    return cells, ious
+
+
+def _record(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "model": outcome.contestant,
+        "setting": str(outcome.setting),
+        "task": outcome.task,
+        "iou": metrics.iou(outcome.counts).round(4).tolist(),
+        "boundary_f": outcome.boundary.round(4).tolist(),
+    }
+
+
+def _listing(task: Task) -> dict[str, Any]:
+    return {
+        "group": task.group,
+        "number": task.number,
+        "support": [task.shown.names[i] for i in task.support],
+        "queries": [task.asked.names[i] for i in task.queries],
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; 0 if all went well, 2 if the call was wrong."""
+    arguments = _parser().parse_args(argv)
+    try:
+        contestants = [open_contestant(spec, arguments.device) for spec in arguments.model or ["default"]]
+        if len({c.name for c in contestants}) < len(contestants):
+            raise InputError("Two models have the same name in the table; rename one of the checkpoint files.")
+        jobs = _jobs(arguments)
+        results = evaluate(jobs, contestants, arguments.seed, lambda text: print(text, end="", file=sys.stderr, flush=True))
+    except InputError as error:
+        print(f"guided_demo: {error}", file=sys.stderr)
+        return 2
+    text = table(results["cells"])
+    print(text)
+    for sentence in results["more_annotation_made_worse"]:
+        print(f"More annotation made it worse: {sentence}")
+    if arguments.out:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        curves = [job for job in jobs if job.protocol != "clicks"]
+        picture = plot(results["cells"], curves) if curves else None
+        results["cells"] = [asdict(cell) for cell in results["cells"]]
+        results["arguments"] = {name: value for name, value in vars(arguments).items() if name not in ("out", "domains")}
+        write_atomic(arguments.out / "table.md", text.encode())
+        write_atomic(arguments.out / "results.json", json.dumps(results, indent=1).encode())
+        if picture is not None:
+            write_atomic(arguments.out / "curves.png", picture)
+    return 0
+
+
+def _jobs(a: argparse.Namespace) -> list[Job]:
+    jobs = []
+    curve = [Setting(p, s) for s in a.shots for p in a.points]
+    single = [Setting(p) for p in a.points]
+    if a.another:
+        most = max(s or 1 for s in a.shots)
+        tasks = protocols.another_image(open_dataset(a.another), a.tasks, most, a.seed, a.classes)
+        jobs.append(Job("another image", a.another, tasks, curve))
+    if a.same:
+        # Where every pixel is annotated, nothing is left to find out.
+        sparse = [s for s in single if s.points is not None] or [Setting(25)]
+        tasks = protocols.same_image(open_dataset(a.same), a.tasks, a.seed, a.classes)
+        jobs.append(Job("same image", a.same, tasks, sparse))
+    if a.video:
+        jobs.append(Job("video", a.video, protocols.video(open_dataset(a.video), a.frames, a.seed), single))
+    if a.many:
+        shown, asked = map(open_dataset, a.many)
+        tasks = protocols.many_shots(shown, asked, a.queries, a.seed, a.classes)
+        jobs.append(Job("many shots", " ".join(a.many), tasks, [Setting(None, s) for s in a.many_shots]))
+    for folder in _domains(a.domains):
+        tasks = protocols.another_image(open_dataset(f"plain:{folder}"), a.tasks, 1, a.seed)
+        jobs.append(Job(f"domain {folder.name}", str(folder), tasks, single))
+    if a.swap:
+        jobs.append(Job("swap", a.swap, protocols.swapped(open_dataset(a.swap), a.tasks, a.seed), single))
+    if a.clicks:
+        tasks = protocols.same_image(open_dataset(a.clicks), a.tasks, a.seed, a.classes)
+        jobs.append(Job("clicks", a.clicks, tasks, []))
+    if not jobs:
+        raise InputError("Nothing to evaluate on: give --another, --same, --video, --many, --domains, --swap or --clicks.")
+    return jobs
+
+
+def _domains(root: Path | None) -> list[Path]:
+    if root is None:
+        return []
+    folders = [root, *(sorted(root.iterdir()) if root.is_dir() else [])]
+    found = [folder for folder in folders if (folder / "masks").is_dir()]
+    if not found:
+        raise InputError(f"Folders with images/ and masks/ were expected in {root}; there are none.")
+    return found
+
+
+def _number(text: str) -> int | None:
+    if text == "all":
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a whole number above 0 nor 'all'")
+    return int(text)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "python -m guided_demo evaluate", description=__doc__, epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    add = parser.add_argument
+    add("--model", nargs="+", action="extend", metavar="MODEL", help="one or more; by default the shipped checkpoint")
+    add("--another", metavar="DATA", help="a class in another image, against P and S")
+    add("--same", metavar="DATA", help="the annotated image itself, against P; with instances, one object")
+    add("--video", metavar="DATA", help="later frames from the first: J, F, J&F")
+    add("--many", nargs=2, metavar=("SUPPORT", "QUERIES"), help="dense masks of many images, against S")
+    add("--domains", type=Path, metavar="FOLDER", help="every images/ + masks/ folder in it: another image, against P")
+    add("--swap", metavar="DATA", help="do masks follow the guidance from one class to another in the same images?")
+    add("--clicks", metavar="DATA", help="number of clicks to reach IoU .85 and .90")
+    add("--classes", nargs="+", default=(), metavar="NAME", help="only these, in another, same, many and clicks")
+    add("--points", nargs="+", type=_number, default=[1, 5, 25, None], metavar="P", help="pixels a class and image; all")
+    add("--shots", nargs="+", type=_number, default=[1, 5], metavar="S", help="support images of --another")
+    add("--many-shots", nargs="+", type=_number, default=[1, 5, 25, 100, None], metavar="S", help="of --many; all")
+    add("--tasks", type=int, default=40, help="tasks a protocol (default: 40)")
+    add("--frames", type=int, default=8, help="later frames a clip, evenly spaced (default: 8)")
+    add("--queries", type=int, default=20, help="queries a class of --many (default: 20)")
+    add("--seed", type=int, default=0, help="of tasks, points and intervals (default: 0)")
+    add("--device", default="cpu", help="cpu or cuda (default: cpu)")
+    add("-o", "--out", type=Path, metavar="FOLDER", help="for table.md, curves.png and results.json")
+    return parser

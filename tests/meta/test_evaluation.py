@@ -1,0 +1,149 @@
+"""The command, end to end on generated pictures; and contestants against the API that people use."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from guided_demo import Annotation, InputError
+from guided_demo.core import checkpoint
+from guided_demo.core.model import GuidedSegmenter
+from guided_demo.core.network import GuidedNetwork
+from guided_demo.meta import evaluation
+from guided_demo.meta.baselines import Ridge
+from guided_demo.meta.contestants import NetworkContestant, SegmenterContestant, open_contestant
+from guided_demo.meta.datasets import open_dataset
+from guided_demo.meta.registry import build
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Checkpoints of a segmenter and of a registry network, both of random weights."""
+    folder = tmp_path_factory.mktemp("runs")
+    torch.manual_seed(0)
+    config = {"variant": "lite0", "width": 128}
+    checkpoint.save(GuidedNetwork(**config), folder / "ours.safetensors", {"config": config, "side": 64})
+    metadata = {"model": "ridge", "config": {"variant": "lite0"}, "side": 64}
+    checkpoint.save(build("ridge", variant="lite0"), folder / "their-ridge.safetensors", metadata)
+    return folder
+
+
+def picture(size, seed=0):
+    return np.random.default_rng(seed).integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)
+
+
+MARKS = Annotation(points=[(10.5, 8.5, "object"), (60.5, 20.5, "background"), (20.5, 22.5, "object")])
+
+
+def test_a_segmenter_is_used_as_people_use_it(trained):
+    segmenter = GuidedSegmenter.load(trained / "ours.safetensors")
+    contestant = SegmenterContestant(segmenter, "ours", kept=1)
+    image, query = picture((80, 30)), picture((40, 60), 1)
+    guidance = contestant.guide([(image, MARKS)])
+    expected = segmenter.segment(query, segmenter.guide(image, MARKS))
+    assert (contestant.segment(guidance, query) == (expected.labels == expected.classes.index("object"))).all()
+    own = segmenter.segment(image, guidance, MARKS, scope="object")
+    mask = contestant.segment(guidance, image, MARKS, "object")
+    assert (mask == (own.labels == own.classes.index("object"))).all() and mask[8, 10] and not mask[20, 60]
+    assert not contestant.segment(contestant.guide([]), query).any()
+
+
+def test_networks_answer_in_the_pixels_of_the_query(trained):
+    for contestant in (
+        open_contestant(str(trained / "their-ridge.safetensors")),
+        NetworkContestant(build("guided", variant="lite0"), "guided", "none", side=64),
+    ):
+        tall, wide = picture((31, 90)), picture((80, 30))
+        guidance = contestant.guide([(wide, MARKS), (tall, Annotation(points=[(3, 4, "object")]))])
+        assert contestant.segment(guidance, tall).shape == (90, 31)
+        assert contestant.segment(guidance, wide, MARKS, "object").dtype == bool
+
+
+def test_annotation_reaches_the_network_where_it_was_made():
+    """A network that repeats the annotation at the query: the mask must be where the points were."""
+
+    class Repeat(torch.nn.Module):
+        def forward(self, support, annotation, query):
+            return torch.nn.functional.max_pool2d(annotation[:, 0, 0] - annotation[:, 0, 1], 9, 1, 4) - 0.5
+
+    contestant = NetworkContestant(Repeat(), "repeat", "none", side=160)
+    image = picture((80, 30))
+    mask = contestant.segment(contestant.guide([(image, MARKS)]), image)
+    rows, columns = np.nonzero(mask)
+    assert mask[8, 10] and mask[22, 20] and mask.sum() < 80
+    assert set(np.unique(np.abs(columns - 10) < 5)) <= {True, False} and (np.abs(rows - 15) < 12).all()
+
+
+def test_contestants_by_name(trained):
+    assert isinstance(open_contestant(str(trained / "ours.safetensors")), SegmenterContestant)
+    ridge = open_contestant(str(trained / "their-ridge.safetensors"))
+    assert ridge.name == "their-ridge" and isinstance(ridge.network, Ridge) and len(ridge.checkpoint_id) == 12
+    borrowed = open_contestant(f"prototype={trained / 'ours.safetensors'}")
+    ours = checkpoint.read(trained / "ours.safetensors")[0]
+    theirs = borrowed.network.encoder.encoder.state_dict()
+    assert borrowed.name == "prototype"
+    assert all(torch.equal(value, ours[f"encoder.{key}"]) for key, value in theirs.items() if f"encoder.{key}" in ours)
+    assert open_contestant("forest-filters").checkpoint_id == "none"
+    for wrong in ("nope", "nope=default", "prototype=nowhere.safetensors", f"late-global={trained / 'ours.safetensors'}"):
+        with pytest.raises(InputError):
+            open_contestant(wrong)
+
+
+def test_the_command_writes_a_table_curves_and_json(trained, tmp_path, capsys):
+    (tmp_path / "domains" / "mud" / "images").mkdir(parents=True)
+    (tmp_path / "domains" / "mud" / "masks").mkdir()
+    for i in range(3):
+        Image.fromarray(picture((40, 30), i)).save(tmp_path / "domains" / "mud" / "images" / f"{i}.png")
+        mask = np.zeros((30, 40), np.uint8)
+        mask[5:20, 5 + i : 25] = 1
+        Image.fromarray(mask).save(tmp_path / "domains" / "mud" / "masks" / f"{i}.png")
+    still, instances, clips = (f"procedural/1/{kind}/48:24" for kind in ("semantic", "instance", "video"))
+    some_classes = open_dataset(still).classes[3:6]
+    ridge = str(trained / "their-ridge.safetensors")
+    call = ["--model", str(trained / "ours.safetensors"), ridge, "--tasks", "2", "--points", "1", "all"]
+    call += ["--another", still, "--shots", "1", "2", "--same", still, "--video", clips, "--frames", "2", "--swap", still]
+    call += ["--many", still, still, "--many-shots", "1", "3", "--queries", "1", "--classes", *some_classes]
+    call += ["--domains", str(tmp_path / "domains"), "--seed", "3", "-o", str(tmp_path / "out")]
+    assert evaluation.main(call) == 0
+    assert (tmp_path / "out" / "table.md").read_text().strip() in capsys.readouterr().out
+    assert Image.open(tmp_path / "out" / "curves.png").width > 400
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert results["seed"] == 3 and [m["name"] for m in results["models"]] == ["ours", "their-ridge"]
+    assert set(results["data"]) == {"another image", "same image", "video", "many shots", "domain mud", "swap"}
+    listed = results["data"]["another image"]
+    assert listed["dataset"] == still and all(len(t["support"]) == 2 and len(t["queries"]) == 1 for t in listed["tasks"])
+    found = {(c["protocol"], c["contestant"], c["setting"], c["measure"]): c["value"] for c in results["cells"]}
+    each = [r for r in results["per_task"]["another image"] if (r["model"], r["setting"]) == ("ours", "S=2 P=all")]
+    mean = np.mean([np.mean(r["iou"]) for r in each])
+    assert found["another image", "ours", "S=2 P=all", "mean IoU"]["value"] == pytest.approx(mean, abs=1e-3)
+    assert ("video", "their-ridge", "S=1 P=1", "J&F") in found and ("many shots", "ours", "S=3 P=all", "mean IoU") in found
+
+    assert evaluation.main(["--model", ridge, "--clicks", instances, "--tasks", "1", "-o", str(tmp_path / "c")]) == 0
+    clicked = json.loads((tmp_path / "c" / "results.json").read_text())
+    assert {c["measure"] for c in clicked["cells"]} >= {"NoC@85", "NoC@90"}
+    assert len(clicked["per_task"]["clicks"]["their-ridge"][0]) == 20
+
+
+@pytest.mark.parametrize(
+    "call",
+    (
+        [],
+        ["--another", "procedural:0"],
+        ["--another", "nowhere"],
+        ["--model", "nope", "--another", "procedural:5"],
+        ["--domains", "nowhere"],
+        ["--model", "forest-filters", "forest-filters", "--another", "procedural:5"],
+    ),
+)
+def test_wrong_calls_say_why(call, capsys):
+    assert evaluation.main(call if "--model" in call else [*call, "--model", "forest-filters"]) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("guided_demo: ") and message.count("\n") == 1
+
+
+def test_wrong_numbers_are_refused_by_the_parser(capsys):
+    with pytest.raises(SystemExit) as caught:
+        evaluation.main(["--points", "0"])
+    assert caught.value.code == 2 and "neither a whole number above 0 nor 'all'" in capsys.readouterr().err
