@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import atexit
+import signal
+import sys
+import threading
 from pathlib import Path
 
 import gradio as gr
+
 from guided_demo.core.features import FeatureCache
 from guided_demo.core.model import GuidedSegmenter
-
 from guided_demo.events import AddClass
 from guided_demo.ui.gradio_canvas import guided_canvas
 from guided_demo.ui.protocol import Desk
@@ -33,8 +36,10 @@ SAMPLES = [
 ]
 SAMPLE_CLASS = "cheetah"
 
-FONTS = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}  # none from elsewhere
-THEME = gr.themes.Default(primary_hue="blue", neutral_hue="slate", **FONTS)
+# The reader's own fonts: a page that fetches some from elsewhere tells others who reads it.
+THEME = gr.themes.Default(
+    primary_hue="blue", neutral_hue="slate", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
+)
 CSS = """
 .gradio-container { padding: 0 !important; --g-accent: #1d5fd1; --g-height: calc(100dvh - 60px); }
 .dark .gradio-container, .gradio-container.dark { --g-accent: #7aa8ff; --g-on-accent: #0b1220; --g-bad: #ff8a7a; }
@@ -64,6 +69,7 @@ def build(segmenter: GuidedSegmenter) -> gr.Blocks:
         workspace.apply(AddClass(SAMPLE_CLASS))
         return Desk(workspace, samples=frozenset(item.key for item in workspace.session.images))
 
+    threading.Thread(target=lambda: [cache.encode(path) for path in SAMPLES if path.exists()], daemon=True).start()
     sessions = Sessions(desk)
     atexit.register(sessions.close)
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 3600), fill_width=True) as page:
@@ -74,6 +80,7 @@ def build(segmenter: GuidedSegmenter) -> gr.Blocks:
 
 def main() -> None:
     """Start the page. Port, host and path come from GRADIO_SERVER_PORT, GRADIO_SERVER_NAME and GRADIO_ROOT_PATH."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that what visitors left on disk goes, as with Ctrl+C
     build(GuidedSegmenter.load()).launch(
         theme=THEME,
         css=CSS,

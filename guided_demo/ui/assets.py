@@ -1,4 +1,4 @@
-"""The page's own files as text: canvas.js with the modules it imports as one ES module, and canvas.css."""
+"""The files of the page and the widget as text: a script with the modules it imports as one ES module, and styles."""
 
 from __future__ import annotations
 
@@ -13,18 +13,22 @@ _EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const) (\w+))", r
 
 
 @cache
-def script() -> str:
-    """One ES module that exports `mount`. Each file keeps a scope of its own, so names may repeat between files."""
+def script(name: str = "canvas.js") -> str:
+    """A script of this folder as one ES module, which exports what the script does; canvas.js exports `mount`.
+
+    Each file keeps a scope of its own, so names may repeat between files.
+    """
     order: list[Path] = []
-    _visit((FOLDER / "canvas.js").resolve(), order)
+    entry = (FOLDER / name).resolve()
+    _visit(entry, order)
     parts = [_scoped(path, _variable(path)) for path in order]
-    return "\n".join([*parts, f"export const {{ mount }} = {_variable(order[-1])};", ""])
+    return "\n".join([*parts, f"export const {{ {_exported(entry)} }} = {_variable(entry)};", ""])
 
 
 @cache
-def style() -> str:
-    """canvas.css."""
-    return (FOLDER / "canvas.css").read_text(encoding="utf-8")
+def style(name: str = "canvas.css") -> str:
+    """A style sheet of this folder."""
+    return (FOLDER / name).read_text(encoding="utf-8")
 
 
 def _visit(path: Path, order: list[Path]) -> None:
@@ -38,8 +42,11 @@ def _visit(path: Path, order: list[Path]) -> None:
 def _scoped(path: Path, variable: str) -> str:
     text = path.read_text(encoding="utf-8")
     text = _IMPORT.sub(lambda m: f"const {{{m[1]}}} = {_variable((path.parent / m[2]).resolve())};\n", text)
-    names = ", ".join(_EXPORT.findall(text))
-    return f"const {variable} = (() => {{\n{_EXPORT.sub('', text)}\nreturn {{ {names} }};\n}})();"
+    return f"const {variable} = (() => {{\n{_EXPORT.sub('', text)}\nreturn {{ {_exported(path)} }};\n}})();"
+
+
+def _exported(path: Path) -> str:
+    return ", ".join(_EXPORT.findall(path.read_text(encoding="utf-8")))
 
 
 def _variable(path: Path) -> str:

@@ -131,7 +131,14 @@ class Annotator {
   async start() {
     this.#take(await this.channel.read({ do: "start" }));
     this.element.dataset.ready = "true";
-    this.stage.ink.focus({ preventScroll: true });
+    if (this.host.wholePage) this.stage.ink.focus({ preventScroll: true });
+  }
+
+  /** Show the session as it is now that something else has changed it. */
+  async refresh() {
+    const before = this.current;
+    this.#take({ ...(await this.channel.read({ do: "start" })), focus: null, mask: null });
+    if (before && this.current === before) await this.#look();
   }
 
   settings() {

@@ -60,9 +60,10 @@ class Sessions:
         """The desk of a token, or None where there is none (any more)."""
         with self._lock:
             place = self._places.get(token) if isinstance(token, str) else None
-            if place is not None:
-                place.used = self.clock()
-            return place and place.desk
+            if place is None:
+                return None
+            place.used = self.clock()
+            return place.desk
 
     def enter(self, page: str, token: str) -> None:
         """Remember that the page the host knows as `page` holds this token."""

@@ -209,23 +209,34 @@ def test_everything_comes_from_this_server(visitor):
     assert outside == []
 
 
-@pytest.mark.parametrize("size", [(1440, 900), (1024, 768), (390, 844)])
-def test_nothing_needs_scrolling_and_nothing_jumps(visitor, size):
-    visitor.page.set_viewport_size(dict(zip(("width", "height"), size, strict=True)))
-    visitor.settle()
+@pytest.mark.parametrize(("width", "height", "touch"), [(1440, 900, False), (1024, 768, False), (390, 844, True)])
+def test_nothing_needs_scrolling_is_cut_off_or_jumps(chromium, server, width, height, touch):
+    context = chromium.new_context(viewport={"width": width, "height": height}, has_touch=touch, is_mobile=touch)
+    visitor = Visitor(context.new_page(), server)
 
     def layout():
         return visitor.page.evaluate(
             """() => [...document.querySelectorAll(".g-hint, .g-classes, .g-stage, .g-tools, .g-below, .g-side")]
-                .map((node) => { const { x, y, width, height } = node.getBoundingClientRect(); return [x, y, width, height]; })"""
+                .map((node) => node.getBoundingClientRect()).map(({ x, y, width, height }) => [x, y, width, height])"""
         )
 
+    def hint_fits():
+        return visitor.page.locator(".g-hint").evaluate("(node) => node.scrollHeight <= node.clientHeight")
+
     before = layout()
-    visitor.click(*ON_IT)
-    visitor.click(*BESIDE_IT, button="right")
-    visitor.page.keyboard.press("0")
-    visitor.page.keyboard.press("b")
-    assert layout() == before
+    assert hint_fits()
+    for act in (
+        lambda: visitor.click(*ON_IT),
+        lambda: visitor.click(*BESIDE_IT, button="right"),
+        lambda: visitor.page.keyboard.press("0"),
+        lambda: visitor.page.keyboard.press("b"),
+        lambda: visitor.page.keyboard.press("ArrowRight"),
+    ):
+        act()
+        visitor.settle()
+        assert layout() == before
+        assert hint_fits()
     assert visitor.page.evaluate("document.documentElement.scrollHeight <= innerHeight")
     assert visitor.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    assert all(x >= 0 and y >= 0 and x + w <= size[0] and y + h <= size[1] for x, y, w, h in before)
+    assert all(x >= 0 and y >= 0 and x + w <= width and y + h <= height for x, y, w, h in before)
+    context.close()

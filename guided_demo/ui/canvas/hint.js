@@ -8,19 +8,18 @@ const isTouch = () => window.matchMedia("(pointer: coarse)").matches;
 export function hint({ images, classes, marked, active, current, canAdd }) {
   if (!images.length)
     return canAdd ? "Drop photos anywhere on this page, or press Add photos." : "There are no photos.";
-  const click = isTouch() ? "Tap" : "Click";
-  const things = classes.length > 1 ? active : "something";
   if (classes.length < 2) return "Add a class first: a name for what you want to find.";
+  const click = isTouch() ? "Tap" : "Click";
   if (marked.every((name) => name === BACKGROUND))
     return active === BACKGROUND
       ? `${click} on something that is not wanted, or choose a class.`
-      : `${click} on ${quoted(things)} in a photo. It is then found in all photos.`;
-  if (!marked.includes(BACKGROUND)) {
-    const how = isTouch() ? "choose background and tap" : "right-click";
-    return `Covers too much? ${how[0].toUpperCase()}${how.slice(1)} to mark background: all masks improve.`;
-  }
+      : `${click} on “${short(active)}” in a photo. It is then found in all photos.`;
+  if (!marked.includes(BACKGROUND))
+    return isTouch()
+      ? "Covers too much? Choose background, then tap there. All masks improve."
+      : "Covers too much? Right-click there, and all masks improve.";
   if (current && !current.marks) return `Right already? Good. If not, ${click.toLowerCase()} where it is wrong.`;
   return "Correct whatever is still wrong, in any photo. Then download the masks.";
 }
 
-const quoted = (name) => `“${name}”`;
+const short = (name) => (name.length > 24 ? `${name.slice(0, 23)}…` : name);

@@ -70,10 +70,9 @@ export function paintPoint(context, mark, view, colors) {
     context.strokeStyle = style;
     context.stroke();
   };
-  ring(POINT_RADIUS, 6, "rgb(0 0 0 / .55)");
+  ring(POINT_RADIUS, 6.5, "rgb(0 0 0 / .7)");
   if (hollow) {
-    ring(POINT_RADIUS, 4, "#fff");
-    ring(POINT_RADIUS, 2, colors[mark.label] ?? "#000");
+    ring(POINT_RADIUS, 3, "#fff");
   } else {
     context.fillStyle = colors[mark.label] ?? "#000";
     context.fill();
