@@ -180,22 +180,49 @@ class Annotation:
 
     def label_map(self, size: tuple[int, int], classes: Sequence[str]) -> np.ndarray:
         """HxW uint8 for an image of `size` (W, H): index into `classes`, 255 where unmarked or of no class named."""
+        out = np.full((size[1], size[0]), UNMARKED, np.uint8)
+        rows, columns, labels = self.marked(size, classes)
+        out[rows, columns] = labels
+        return out
+
+    def marked(self, size: tuple[int, int], classes: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Rows, columns and labels of the marked pixels of label_map; cheap where the marks cover little of a large image."""
         index = {name: i for i, name in enumerate(classes)}
+        left, top, right, bottom = self._box(size)
         if self.mask is not None:
             lookup = np.full(256, UNMARKED, np.uint8)
             lookup[: len(self.mask.classes)] = [index.get(c, UNMARKED) for c in self.mask.classes]
             canvas = Image.fromarray(lookup[self.mask.labels()])
         else:
-            canvas = Image.new("L", size, UNMARKED)
+            canvas = Image.new("L", (right - left, bottom - top), UNMARKED)
         draw = ImageDraw.Draw(canvas)
         for mark in self.marks:
             value = UNMARKED if mark.label is None else index.get(mark.label, UNMARKED)
             if isinstance(mark, Point):
-                x = min(max(int(mark.x), 0), size[0] - 1)
-                canvas.putpixel((x, min(max(int(mark.y), 0), size[1] - 1)), value)
+                x, y = min(max(int(mark.x), 0), size[0] - 1), min(max(int(mark.y), 0), size[1] - 1)
+                canvas.putpixel((x - left, y - top), value)
             else:
-                _paint(draw, mark, value)
-        return np.array(canvas)
+                _paint(draw, mark, value, left, top)
+        values = np.asarray(canvas)
+        rows, columns = np.nonzero(values != UNMARKED)
+        return rows + top, columns + left, values[rows, columns]
+
+    def _box(self, size: tuple[int, int]) -> tuple[int, int, int, int]:
+        """Left, top, right and bottom of what the marks can touch; the whole image where there is a dense mask."""
+        if self.mask is not None:
+            return 0, 0, *size
+        xs, ys = [0.0], [0.0]
+        for i, mark in enumerate(self.marks):
+            reach = 1 if isinstance(mark, Point) else mark.radius + 2
+            places = [(mark.x, mark.y)] if isinstance(mark, Point) else mark.path
+            if i == 0:
+                xs, ys = [], []
+            for x, y in places:
+                xs += [x - reach, x + reach]
+                ys += [y - reach, y + reach]
+        left, top = (min(max(int(min(v)), 0), n - 1) for v, n in zip((xs, ys), size, strict=True))
+        right, bottom = (min(max(int(max(v)) + 1, low + 1), n) for v, low, n in zip((xs, ys), (left, top), size, strict=True))
+        return left, top, right, bottom
 
     def to_json(self) -> dict[str, Any]:
         marks = [
@@ -255,9 +282,9 @@ def _check_stroke(stroke: Stroke, width: int, height: int) -> None:
         raise InputError(f"A stroke lies outside the image, which is {width}x{height} pixels.")
 
 
-def _paint(draw: ImageDraw.ImageDraw, stroke: Stroke, value: int) -> None:
+def _paint(draw: ImageDraw.ImageDraw, stroke: Stroke, value: int, left: int, top: int) -> None:
     # Pillow's pixel i is drawn for coordinate i, ours has its centre at i + 0.5.
-    path = [(x - 0.5, y - 0.5) for x, y in stroke.path]
+    path = [(x - left - 0.5, y - top - 0.5) for x, y in stroke.path]
     if stroke.shape == "polygon" and len(path) >= 3:
         draw.polygon(path, fill=value, outline=value)
         return

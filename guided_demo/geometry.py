@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from .annotation import UNMARKED, Annotation
+from .annotation import Annotation
 
 CELL, MULTIPLE = 4, 32
 PADDING = 127 / 255  # grey, which the backbone sees as zero
@@ -51,11 +51,9 @@ class Frame:
 
     def annotation_to_input(self, annotation: Annotation, classes: Sequence[str]) -> Tensor:
         """(1, K, H, W) float32, 1 where the input's pixel holds an annotated pixel of the class, else 0."""
-        labels = annotation.label_map(self.size, classes)
+        rows, columns, labels = annotation.marked(self.size, classes)
         out = np.zeros((len(classes), *self.padded), np.float32)
-        ys, xs = np.nonzero(labels != UNMARKED)
-        columns, rows = scale_pixels(xs, ys, self.size, self.content)
-        out[labels[ys, xs], rows, columns] = 1
+        out[labels, *scale_pixels(rows, columns, self.size, self.content)] = 1
         return torch.from_numpy(out)[None]
 
     def to_image(self, maps: Tensor, stride: int, size: tuple[int, int] | None = None) -> Tensor:
@@ -67,7 +65,7 @@ class Frame:
 
 
 def scale_pixels(
-    xs: np.ndarray, ys: np.ndarray, size: tuple[int, int], target: tuple[int, int]
+    rows: np.ndarray, columns: np.ndarray, size: tuple[int, int], target: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Columns and rows of pixels of an image of `size` (W, H) to the pixels of `target` (W, H) that hold their centres."""
-    return ((2 * xs + 1) * target[0] // (2 * size[0])), ((2 * ys + 1) * target[1] // (2 * size[1]))
+    """Pixels of an image of `size` (W, H) to the pixels of `target` (W, H) that hold their centres, as rows and columns."""
+    return (2 * rows + 1) * target[1] // (2 * size[1]), (2 * columns + 1) * target[0] // (2 * size[0])

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .encoder import COARSE, COARSE_WIDTH, DETAIL, FINE, FINE_WIDTH, GROUPS, SEMANTIC, Features, upsample
+from .encoder import COARSE, COARSE_WIDTH, DETAIL, FINE, FINE_WIDTH, GROUPS, SEMANTIC, Features, unit_length, upsample
 
 WORLD = 24  # learned exemplars of "anything else": negatives that are always there, also before a background is marked
 COARSE_SCORES, FINE_SCORES = 5 * len(GROUPS) + 1, 4
@@ -54,9 +54,14 @@ class Problem:
 
 @dataclass(frozen=True)
 class Classifier:
-    """A Problem made ready for any number of queries (see Head.compile)."""
+    """A Problem made ready for any number of queries (see Head.compile).
+
+    semantic and centred (B, n, SEMANTIC): unit vectors a group, as they are and after taking away `centre`; detail (B, n,
+    DETAIL + 2): rows whose product with (q, 1, |q|^2) is the squared distance to q.
+    """
 
     semantic: Tensor
+    centred: Tensor
     detail: Tensor
     sign: Tensor
     log_weight: Tensor
@@ -112,9 +117,12 @@ class Head(nn.Module):
         detail_ridge = solve(detail, sides, sign, torch.exp(detail_log - 2.0))
         if compared is not None:
             semantic, detail, sign, weight = self._with_world(compared, world)
+        unit = normalize(semantic)
+        square = (detail**2).sum(-1, keepdim=True)
         return Classifier(
-            semantic=normalize(semantic),
-            detail=detail,
+            semantic=unit,
+            centred=normalize(unit - problem.centre[:, None]),
+            detail=torch.cat([-2 * detail, square, torch.ones_like(square)], -1),
             sign=sign,
             log_weight=weight.clamp_min(1e-9).log().masked_fill(sign == 0, -1e4),
             centre=problem.centre,
@@ -154,7 +162,8 @@ class Head(nn.Module):
             own = detail.new_zeros(b, OWN, h4, w4)
         fine_scores = torch.cat([detail, own], 1)
         x = self.scores_in(torch.cat([scores, halve(fine_scores)], 1))
-        x = F.relu(x + features.coarse + classifier.bias[:, :, None, None])
+        # Dilated convolutions are nearly twice as quick on a CPU with the channels last.
+        x = F.relu(x + features.coarse + classifier.bias[:, :, None, None]).contiguous(memory_format=torch.channels_last)
         for conv in self.context:
             x = x + F.relu(conv(x))
         coarse = self.coarse_linear(scores) + self.coarse_out(x)
@@ -169,29 +178,29 @@ class Head(nn.Module):
     def _coarse_scores(self, query: Tensor, c: Classifier) -> Tensor:
         """(B, COARSE_SCORES, pixels)."""
         maps = [ridge_scores(c.ridge, query)]
+        # The same cosines after taking away what all pixels of the support share are sharper where all look alike.
+        centred = query - c.centre[..., None]
         start = 0
         for group, size in enumerate(GROUPS):
             part = slice(start, start + size)
             start += size
-            q, t, mu, means = query[:, part], c.semantic[..., part], c.centre[:, part, None], c.means[..., part]
-            cosine = t @ q
-            maps += [means @ q]
-            positive = cosine.masked_fill(c.sign[..., None] <= 0, -1).amax(1, keepdim=True)
-            negative = cosine.masked_fill(c.sign[..., None] >= 0, -1).amax(1, keepdim=True)
-            # The same cosine after taking away what all pixels of the support share: sharper where all look alike.
-            q_mu, t_mu, mu_mu = mu.transpose(1, 2) @ q, t @ mu, (mu * mu).sum(1, keepdim=True)
-            scale = ((1 - 2 * t_mu + mu_mu) * (1 - 2 * q_mu + mu_mu)).clamp_min(1e-4).rsqrt()
-            centred = (cosine - t_mu - q_mu + mu_mu) * scale
-            maps += [positive, negative, vote(centred * self.sharpness[group].exp() + c.log_weight[..., None], c.sign)]
+            cosine = c.semantic[..., part] @ query[:, part]
+            # What is not of a side is put out of reach by adding: a masked fill is slow on a CPU.
+            positive = (cosine - 4.0 * (c.sign[..., None] <= 0)).amax(1, keepdim=True).clamp_min(-1)
+            negative = (cosine - 4.0 * (c.sign[..., None] >= 0)).amax(1, keepdim=True).clamp_min(-1)
+            sharper = c.centred[..., part] @ unit_length(centred[:, part])
+            logits = torch.addcmul(c.log_weight[..., None], sharper, self.sharpness[group].exp())
+            maps += [c.means[..., part] @ query[:, part], positive, negative, vote(logits, c.sign)]
         return torch.cat(maps, 1)
 
     def _fine_scores(self, query: Tensor, c: Classifier) -> Tensor:
         """(B, FINE_SCORES, pixels)."""
         q = query * self.detail_scale.exp()[:, None]
-        distance = (c.detail**2).sum(-1, keepdim=True) + (q * q).sum(1, keepdim=True) - 2 * c.detail @ q
+        square = (q * q).sum(1, keepdim=True)
+        distance = c.detail @ torch.cat([q, torch.ones_like(square), square], 1)
         near = [
-            torch.exp(-0.25 * distance.clamp_min(0).masked_fill(side[..., None], 1e4).amin(1, keepdim=True))
-            for side in (c.sign <= 0, c.sign >= 0)
+            torch.exp(-0.25 * (distance + 1e4 * other[..., None]).amin(1, keepdim=True).clamp(0, 160))
+            for other in (c.sign <= 0, c.sign >= 0)
         ]
         return torch.cat([ridge_scores(c.detail_ridge, q), vote(c.log_weight[..., None] - distance, c.sign), *near], 1)
 
@@ -201,7 +210,8 @@ def vote(logits: Tensor, sign: Tensor) -> Tensor:
 
     Written out, because a softmax over any but the last dimension is slow on a CPU.
     """
-    share = (logits - logits.detach().amax(1, keepdim=True)).exp()
+    # The floor keeps shares out of the denormal numbers, with which a CPU is many times slower.
+    share = (logits - logits.detach().amax(1, keepdim=True)).clamp_min(-40).exp()
     return (sign[:, None] @ share) / (torch.ones_like(sign)[:, None] @ share)
 
 
@@ -222,7 +232,7 @@ def solve(x: Tensor, weight: Tensor, sign: Tensor, regulariser: Tensor) -> Tenso
     weighted = (x * (weight * (sign != 0))[..., None]).transpose(1, 2)
     eye = torch.eye(x.shape[-1], device=x.device, dtype=x.dtype)
     gram = weighted @ x + (regulariser[:, None, None] + 1e-5) * eye
-    return torch.linalg.solve(gram, weighted @ sign[..., None])[..., 0]
+    return torch.cholesky_solve(weighted @ sign[..., None], torch.linalg.cholesky(gram))[..., 0]
 
 
 def ridge_scores(solution: Tensor, query: Tensor) -> Tensor:

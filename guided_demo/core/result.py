@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from torch import Tensor
 
-from ..annotation import UNMARKED, Annotation
+from ..annotation import Annotation
 from ..geometry import Frame, scale_pixels
 
 
@@ -45,7 +45,10 @@ class Result:
         return self.novelty_at(self._frame.size)
 
     def labels_at(self, size: tuple[int, int]) -> np.ndarray:
-        labels = _largest(self._frame.to_image(self._logits, 4, size).numpy())
+        foreground = self._logits[1:]
+        if len(foreground) == 0:
+            return np.zeros((size[1], size[0]), np.uint8)
+        labels = _largest(self._frame.to_image(foreground, 4, size).numpy())
         rows, columns, marked = self._marked(size)
         labels[rows, columns] = marked
         return labels
@@ -64,18 +67,18 @@ class Result:
         if self._marks is None:
             none = np.zeros(0, np.intp)
             return none, none, none
-        labels = self._marks.label_map(self._frame.size, self.classes)
-        ys, xs = np.nonzero(labels != UNMARKED)
-        columns, rows = scale_pixels(xs, ys, self._frame.size, size)
-        return rows, columns, labels[ys, xs]
+        rows, columns, labels = self._marks.marked(self._frame.size, self.classes)
+        return *scale_pixels(rows, columns, self._frame.size, size), labels
 
 
 def _largest(logits: np.ndarray) -> np.ndarray:
-    """Index of the largest over the first axis, the first of equals; an argmax over few planes is slow."""
-    labels = np.zeros(logits.shape[1:], np.uint8)
-    best = logits[0].copy()
-    for k in range(1, len(logits)):
-        better = logits[k] > best
-        labels[better] = k
-        np.maximum(best, logits[k], out=best)
+    """Index of the largest of 0, the background's logit, and of `logits` (K - 1, H, W), the first of equals: HxW uint8.
+
+    Plane by plane, because an argmax over few planes is slow.
+    """
+    labels = (logits[0] > 0).view(np.uint8)
+    best = np.maximum(logits[0], 0) if len(logits) > 1 else logits[0]
+    for k, plane in enumerate(logits[1:], 2):
+        labels[plane > best] = k
+        np.maximum(best, plane, out=best)
     return labels
