@@ -16,7 +16,7 @@ from gradio.data_classes import DataWithFiles
 from . import assets
 from .sessions import Sessions
 
-GONE = "This page has been away for long, or was opened again in another tab. Reload it to go on."
+GONE = "This page was away for long, is open in another tab, or the server was started again. Reload it to go on."
 
 _TEMPLATE = """<style>{style}</style>
 <div class="g-root"><div class="guided g-loading" role="status">Loading …</div></div>"""
