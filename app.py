@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import atexit
+import importlib.util
 import signal
 import sys
 import threading
@@ -13,6 +15,7 @@ import gradio as gr
 from guided_demo.core.features import FeatureCache
 from guided_demo.core.model import GuidedSegmenter
 from guided_demo.events import AddClass
+from guided_demo.ui.api import add_endpoints
 from guided_demo.ui.gradio_canvas import guided_canvas
 from guided_demo.ui.protocol import Desk
 from guided_demo.ui.sessions import Sessions
@@ -75,11 +78,17 @@ def build(segmenter: GuidedSegmenter) -> gr.Blocks:
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 3600), fill_width=True) as page:
         gr.HTML(f"<div id='title'><h1>{TITLE}</h1><p>{CAPTION}</p></div>")
         guided_canvas(page, sessions, MAX_FILE_BYTES, elem_id="canvas")
+        add_endpoints(segmenter, cache)
     return page
 
 
 def main() -> None:
     """Start the page. Port, host and path come from GRADIO_SERVER_PORT, GRADIO_SERVER_NAME and GRADIO_ROOT_PATH."""
+    parser = argparse.ArgumentParser(description="Start the page, and its HTTP endpoints for programs.")
+    parser.add_argument("--mcp", action="store_true", help="offer the endpoints as MCP tools too")
+    mcp = parser.parse_args().mcp
+    if mcp and importlib.util.find_spec("mcp") is None:
+        parser.error('--mcp needs one package more: python -m pip install "gradio[mcp]"')
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that what visitors left on disk goes, as with Ctrl+C
     build(GuidedSegmenter.load()).launch(
         theme=THEME,
@@ -89,6 +98,7 @@ def main() -> None:
         enable_monitoring=False,
         ssr_mode=False,
         max_file_size=MAX_FILE_BYTES,
+        mcp_server=mcp or None,  # None: as GRADIO_MCP_SERVER says
     )
 
 

@@ -1,14 +1,12 @@
 """The same work for programs, over HTTP: /guide, /segment and /export, for gradio_client, curl, and as MCP tools.
 
 Nothing is remembered between calls: the guidance travels as text, the base64 of a guidance file, which the caller holds.
-Photos come as uploads, in Gradio's own folder, which it empties by age. Guidance and masks never enter that folder, because
-Gradio serves what lies there to whoever has the path: they come and go within the messages.
+Photos come as uploads in Gradio's own folder, which it empties by age, or in the message. Guidance and masks come and go in
+messages only: Gradio serves what lies in that folder to whoever has the path.
 """
 
-from __future__ import annotations
-
+# No `from __future__ import annotations` here: Gradio reads the types of the endpoints as they are.
 import base64
-import binascii
 import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +14,7 @@ from typing import Any
 
 import gradio as gr
 from gradio.data_classes import FileData
-from gradio_client.utils import is_file_obj_with_meta
+from gradio.utils import get_upload_folder
 
 from ..annotation import Annotation
 from ..core.features import FeatureCache
@@ -28,23 +26,25 @@ from ..export import Mask, indexed_png, write
 from ..files import zip_bytes
 from ..workspace import Problem, Workspace
 
+Photo = FileData | str
+
 
 class Endpoints:
-    """What a program can ask for. Every call has a workspace of its own, so callers share nothing but encoded photos.
+    """What a program can ask for. Every call has a workspace of its own; callers share encoded photos and nothing else.
 
-    The docstrings of the methods are what the API's own description and MCP clients show.
+    Programs see the docstrings of the methods, so they speak to them, in the form that Gradio reads: a line a parameter.
     """
 
     def __init__(self, segmenter: GuidedSegmenter, cache: FeatureCache) -> None:
         self._segmenter, self._cache = segmenter, cache
 
-    def guide(self, image: FileData | str, annotation: dict[str, Any], guidance: str = "") -> str:
-        """Learn from what is marked on one photo.
+    def guide(self, image: Photo, annotation: dict[str, Any], guidance: str = "") -> str:
+        """Learn named classes from points and strokes on one photo; x and y are pixels from its top left corner.
 
         Args:
-            image: The photo, in any common format.
-            annotation: {"marks": [{"point": [x, y], "label": "cat"}, {"stroke": [[x, y], ...], "label": "background", "radius": 6}]}, in pixels from the top left corner; one class must be called background.
-            guidance: What was learned so far, as /guide returned it, to be added to.
+            image: The photo: an uploaded file, or a data URL.
+            annotation: {"marks": [{"point": [x, y], "label": "cat"}, {"stroke": [[x, y], …], "label": "sky", "radius": 6}]}
+            guidance: What was learned before, as this returned it, to be added to.
 
         Returns:
             The guidance: the base64 of a guidance file.
@@ -56,22 +56,18 @@ class Endpoints:
         return _text(workspace.guidance.to_bytes())
 
     def segment(
-        self,
-        image: FileData | str,
-        guidance: str = "",
-        annotation: dict[str, Any] | None = None,
-        scope: Scope = "everywhere",
+        self, image: Photo, guidance: str = "", annotation: dict[str, Any] | None = None, scope: Scope = "everywhere"
     ) -> dict[str, Any]:
-        """Find the classes of the guidance in a photo.
+        """Find the classes of the guidance in a photo, or of marks on the photo itself, or both.
 
         Args:
-            image: The photo, in any common format.
-            guidance: What was learned, as /guide returned it.
-            annotation: Marks on this photo itself, as for /guide; marked pixels keep their class.
-            scope: "everywhere" for all that looks like what was marked; "object" for just the thing that is marked on this photo.
+            image: The photo: an uploaded file, or a data URL.
+            guidance: What was learned, as guide returned it.
+            annotation: Marks on this photo, as for guide. A marked pixel keeps its class.
+            scope: "everywhere" finds all that looks like what was marked; "object" only the very thing marked on this photo.
 
         Returns:
-            {"classes": names by pixel value, background first; "mask": the base64 of an indexed PNG of the photo's size}.
+            classes: a name for each pixel value, background first; mask: the base64 of an indexed PNG of the photo's size.
         """
         workspace = self._workspace(guidance)
         key = _add(workspace, image)
@@ -82,28 +78,28 @@ class Endpoints:
         return {"classes": list(result.classes), "mask": _text(indexed_png(result.labels))}
 
     def export(
-        self, images: list[FileData | str], guidance: str, form: str = "png", scope: Scope = "everywhere"
+        self, images: list[Photo], guidance: str, form: str = "png", scope: Scope = "everywhere"
     ) -> dict[str, Any]:
-        """Find the classes of the guidance in many photos, and write the masks as files.
+        """Find the classes of the guidance in many photos, and get files for other programs.
 
         Args:
-            images: The photos, in any common format.
-            guidance: What was learned, as /guide returned it.
-            form: The kind of files: png, coco-rle, coco-polygons, yolo, labelme, tiff, csv or overlays.
-            scope: "everywhere" or "object", as for /segment.
+            images: The photos: uploaded files, or data URLs.
+            guidance: What was learned, as guide returned it.
+            form: png, coco-rle, coco-polygons, yolo, labelme, tiff, csv or overlays.
+            scope: "everywhere" or "object", as for segment.
 
         Returns:
-            {"zip": the base64 of a zip; "problems": [{"name", "sentence"}] of the photos that could not be used}.
+            zip: the base64 of a zip; problems: a name and a sentence for each photo that could not be used.
         """
         workspace = self._workspace(guidance)
         problems: list[Problem] = []
 
         def masks() -> Iterator[Mask]:
-            for number, image in enumerate(images):
+            for image in images:
                 try:
                     yield workspace.mask(_name(image), _add(workspace, image), scope)
                 except InputError as error:
-                    problems.append(Problem(_name(image) or f"photo {number + 1}", str(error)))
+                    problems.append(Problem(_name(image), str(error)))
 
         data = zip_bytes(write(masks(), workspace.mask_classes, form))
         return {"zip": _text(data), "problems": [vars(problem) for problem in problems]}
@@ -111,19 +107,19 @@ class Endpoints:
     def _workspace(self, guidance: str) -> Workspace:
         workspace = Workspace(self._segmenter, cache=self._cache)
         if guidance:
-            workspace.apply(LoadGuidance(Guidance.from_bytes(_bytes(guidance))))
+            workspace.apply(LoadGuidance(Guidance.from_bytes(_bytes(guidance, "The guidance"))))
         return workspace
 
 
 def add_endpoints(segmenter: GuidedSegmenter, cache: FeatureCache) -> None:
-    """Offer /guide, /segment and /export on the page that is being built; called inside its `with` block."""
+    """Offer /guide, /segment and /export beside the page that is being built; called inside its `with` block."""
     endpoints = Endpoints(segmenter, cache)
     for endpoint in (endpoints.guide, endpoints.segment, endpoints.export):
         gr.api(_told(endpoint), api_name=endpoint.__name__)
 
 
 def _told(endpoint: Callable) -> Callable:
-    """The endpoint, its InputErrors as Gradio's: the caller reads the sentence, the server's log stays short."""
+    """The endpoint, its InputErrors as Gradio's: the caller reads the sentence, and the server's log no traceback."""
 
     @functools.wraps(endpoint)
     def call(*arguments: Any) -> Any:
@@ -135,15 +131,24 @@ def _told(endpoint: Callable) -> Callable:
     return call
 
 
-def _name(image: Any) -> str:
-    return str(image.get("orig_name") or Path(str(image.get("path", ""))).name) if isinstance(image, dict) else ""
-
-
 def _add(workspace: Workspace, image: Any) -> str:
-    # Gradio refuses a path outside its folder of uploads, but only in what it takes for a file: this very form.
-    if not is_file_obj_with_meta(image):
-        raise InputError('A photo is an uploaded file: {"path": "...", "meta": {"_type": "gradio.FileData"}}.')
-    return workspace.add_image(_name(image), image["path"])
+    """Add a photo, and return its key."""
+    source = image.get("path") if isinstance(image, dict) else image
+    if not isinstance(source, str):
+        raise InputError("A photo is an uploaded file, or a data URL.")
+    if source.startswith("data:"):
+        return workspace.add_image(_name(image), _bytes(source.partition(",")[2], "The photo"))
+    path = Path(source.rpartition("/gradio_api/file=")[2]).resolve()
+    if not path.is_relative_to(Path(get_upload_folder()).resolve()):  # else anybody could look at any file of this machine
+        raise InputError(f"{source} was not uploaded here; send it to /gradio_api/upload first, or give it as a data URL.")
+    return workspace.add_image(_name(image), path)
+
+
+def _name(image: Any) -> str:
+    """What the caller calls a photo, as far as that is told."""
+    if isinstance(image, dict):
+        return str(image.get("orig_name") or _name(image.get("path")))
+    return "image" if not isinstance(image, str) or image.startswith("data:") else image.rpartition("/")[2]
 
 
 def _annotate(workspace: Workspace, key: str, marks: dict[str, Any]) -> None:
@@ -157,8 +162,8 @@ def _text(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def _bytes(text: Any) -> bytes:
+def _bytes(text: Any, what: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
-    except (binascii.Error, TypeError, ValueError) as error:
-        raise InputError("The guidance is not base64 text; give what /guide returned, or the base64 of a saved file.") from error
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{what} is not the base64 of a file, or it is cut short.") from error
