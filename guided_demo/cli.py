@@ -20,7 +20,7 @@ from guided_demo.imports import read_annotations, read_classes, read_mask
 from guided_demo.workspace import Workspace
 
 ELSEWHERE = {
-    "train": ("guided_demo.meta.training", "meta-train a network through episodes"),
+    "train": ("guided_demo.meta.command", "meta-train a network through episodes"),
     "evaluate": ("guided_demo.meta.evaluation", "measure networks and baselines under one protocol"),
     "bench": ("guided_demo.bench", "time encoding, guiding and segmenting on this machine"),
 }

@@ -79,6 +79,7 @@ class EfficientNetLite(nn.Module):
 
     def __init__(self, variant: str = "lite2") -> None:
         super().__init__()
+        self.variant = variant
         width, depth = VARIANTS[variant]
         self.stem = ConvNorm(3, 32, 3, 2)
         stages, cin = [], 32

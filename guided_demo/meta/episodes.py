@@ -7,7 +7,8 @@ moved, coloured and annotated for a whole batch at once on the device the images
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .pool import IGNORE, Pool
-from .simulate import Drawing, annotate, draw_style
+from .simulate import ANNOTATORS, Drawing, annotate
 
 GREY = 127 / 255
 
@@ -51,6 +52,10 @@ class Batch:
     own: Tensor
     scope: Tensor
 
+    def share(self, rank: int, world: int) -> Batch:
+        """The episodes of one of `world` processes."""
+        return Batch(**{f.name: getattr(self, f.name)[rank::world] for f in fields(self)})
+
 
 @dataclass(frozen=True)
 class Mixture:
@@ -69,8 +74,10 @@ class Mixture:
 class Sampler:
     """Draws episodes from a pool; the same seed draws the same episodes."""
 
-    def __init__(self, pool: Pool, mixture: Mixture, seed: int, augment: bool = True) -> None:
-        self.pool, self.mixture, self.augment = pool, mixture, augment
+    def __init__(
+        self, pool: Pool, mixture: Mixture, seed: int, augment: bool = True, annotator: Callable = ANNOTATORS["people"]
+    ) -> None:
+        self.pool, self.mixture, self.augment, self.annotator = pool, mixture, augment, annotator
         self.rng = np.random.default_rng(seed)
         kinds = [("video", "", mixture.video)] if pool.by_clip else []
         for kind in ("semantic", "views", "same", "parts"):
@@ -148,12 +155,12 @@ class Sampler:
     def _episode(self, support: list[int], query: int, table, own: bool, scope: bool) -> Episode:
         if self.rng.random() < self.mixture.swap and not scope:
             given, table = table, lambda n: _swapped(given(n))
-        shared = colour_shift(self.rng, 1.0) if self.augment else np.eye(3, 4)
+        shared = colour_shift(self.rng, 1.0) if self.augment else np.eye(3, 4, dtype=np.float32)
         asked = self._view(query, table(query), shared)
         shown = [self._view(n, table(n), shared) for n in support]
         if own:
             shown[-1] = asked
-        drawings = tuple(draw_style(self.rng) for _ in shown)
+        drawings = tuple(self.annotator(self.rng) for _ in shown)
         return Episode(tuple(shown), asked, drawings, own, scope)
 
     def _view(self, n: int, table: np.ndarray, shared: np.ndarray) -> View:

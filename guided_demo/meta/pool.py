@@ -10,7 +10,7 @@ import io
 import json
 import zipfile
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +19,8 @@ import torch
 from PIL import Image
 from scipy import ndimage
 from torch import Tensor
+
+from .datasets import Dataset
 
 IGNORE = 255
 MAX_REGIONS = 254
@@ -55,13 +57,24 @@ def record(image: np.ndarray, labels: np.ndarray, source: str, clip: str = "", i
 
 
 def regions_record(image: np.ndarray, numbers: np.ndarray, classes: dict[int, int] | None, source: str) -> Record:
-    """A Record from a map of region numbers; `classes` gives the class of each, all -1 where None."""
+    """A Record from a map of region numbers (below 0: ignored); `classes` gives the class of each, all -1 where None."""
     values, inverse = np.unique(numbers, return_inverse=True)
     inverse = inverse.reshape(numbers.shape)
-    kept = np.argsort(-np.bincount(inverse.ravel()))[:MAX_REGIONS]
+    largest = np.argsort(-np.bincount(inverse.ravel()))
+    kept = largest[values[largest] >= 0][:MAX_REGIONS]
     lookup = np.full(len(values), IGNORE, np.uint8)
     lookup[kept] = np.arange(len(kept))
     return Record(image, lookup[inverse], tuple((classes or {}).get(int(values[k]), -1) for k in kept), source)
+
+
+def records_of(dataset: Dataset, source: str) -> Iterator[Record]:
+    """Every sample of a dataset as a Record: class maps by their connected parts, others by their numbers."""
+    for sample in dataset:
+        if sample.objects is None and dataset.classes:
+            yield record(sample.image, sample.labels, source, sample.clip or "", dataset.ignore)
+        else:
+            numbers = np.where(sample.labels == dataset.ignore, -1, sample.labels)
+            yield regions_record(sample.image, numbers, dict(enumerate(sample.objects or ())), source)
 
 
 @dataclass
@@ -96,6 +109,11 @@ class Pool:
     def __len__(self) -> int:
         return len(self.sources)
 
+    @property
+    def clip_sources(self) -> set[str]:
+        """Sources of video frames."""
+        return {source for source, clip in zip(self.sources, self.clips, strict=True) if clip}
+
     def to(self, device: torch.device | str) -> Pool:
         self.images, self.regions = self.images.to(device), self.regions.to(device)
         return self
@@ -111,7 +129,7 @@ class Pool:
         for n, r in enumerate(items):
             h, w = r.regions.shape
             images[n, :, :h, :w] = torch.from_numpy(np.ascontiguousarray(r.image.transpose(2, 0, 1)))
-            regions[n, :h, :w] = torch.from_numpy(r.regions)
+            regions[n, :h, :w] = torch.from_numpy(np.array(r.regions))
             slices = ndimage.find_objects(r.regions.astype(np.int32) + 1, max_label=256)
             found = [s or (slice(0, h), slice(0, w)) for s in slices[: len(r.classes)]]
             found += [(slice(0, h), slice(0, w))] * (len(r.classes) - len(found))

@@ -21,7 +21,14 @@ class Drawing:
     stroke: float = 0.0
 
 
-def draw_style(rng: np.random.Generator) -> Drawing:
+def as_in_the_paper(rng: np.random.Generator) -> Drawing:
+    """P uniform in 1 to 100 points a class (Rakelly et al. 2018, section 5)."""
+    count = int(rng.integers(1, 101))
+    return Drawing(count, count)
+
+
+def as_people_do(rng: np.random.Generator) -> Drawing:
+    """Few points mostly, sometimes strokes or whole masks, and now and then no background."""
     chance = rng.random()
     if chance < 0.16:
         return Drawing(DENSE, DENSE)
@@ -79,3 +86,6 @@ def _strokes(sides: Tensor, index: Tensor, wanted: Tensor, radius: Tensor) -> Te
         used = (wanted > i)[..., None, None]
         out = torch.maximum(out, ((distance <= radius[:, None, None, None]) & sides & used).float())
     return out
+
+
+ANNOTATORS = {"people": as_people_do, "paper": as_in_the_paper}

@@ -1,22 +1,23 @@
-"""Meta-training: episodes in, a checkpoint out; resumable to the exact step, on one process or several."""
+"""Meta-training: from episodes to weights. Resumable to the exact step, on one process or several."""
 
 from __future__ import annotations
 
-import json
+import copy
 import math
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .episodes import Batch, Mixture, Sampler, render
 from .pool import IGNORE, Pool
+from .simulate import ANNOTATORS
 
 OUR_MIXTURE = Mixture(
     semantic={"voc": 0.28, "ccp": 0.06, "facade": 0.07, "coco": 0.02, "synth": 0.10},
@@ -25,17 +26,19 @@ OUR_MIXTURE = Mixture(
     same={"voc": 0.10, "ccp": 0.02, "facade": 0.02, "davis": 0.02, "synth": 0.03},
     parts={"voc": 0.05, "bsds": 0.04, "coco": 0.04, "ccp": 0.02, "davis": 0.02, "synth": 0.01},
 )
+OTHER_SOURCE = {"semantic": 0.10, "views": 0.03, "same": 0.05, "parts": 0.03}
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Everything a run is determined by, besides the data; kept in the checkpoint."""
+    """What a run is determined by, besides the data; kept in its checkpoint. Rates are per step, `side` is in pixels."""
 
     model: str = "guided"
     steps: int = 10_000
-    batch: int = 48
+    batch: int = 48  # episodes a step with one shot; fewer with more, so that the number of images stays the same
     side: int = 288
     shots: tuple[int, ...] = (1, 1, 1, 1, 1, 1, 2, 3, 5)
+    annotator: str = "people"
     optimiser: str = "adamw"
     rate: float = 1e-3
     backbone_rate: float = 1e-4
@@ -46,6 +49,35 @@ class TrainConfig:
     average: float = 0.999  # of the weights, which is what is evaluated and shipped
     seed: int = 0
     mixture: Mixture = field(default_factory=lambda: OUR_MIXTURE)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> TrainConfig:
+        return cls(**{**data, "shots": tuple(data["shots"]), "mixture": Mixture(**data["mixture"])})
+
+
+CONFIGS = {
+    "ours": TrainConfig(),
+    # Section 7.2: SGD 1e-5, momentum 0.99, weight decay 5e-4, batch 1, 100k iterations; S = 1 and P uniform in 1..100.
+    "paper": TrainConfig(
+        model="late-global", steps=100_000, batch=1, shots=(1,), annotator="paper", optimiser="sgd", rate=1e-5,
+        backbone_rate=1e-5, weight_decay=5e-4, warmup=0, dice=0.0, average=0.0,
+    ),
+}  # fmt: skip
+
+
+def available(mixture: Mixture, pool: Pool) -> Mixture:
+    """The mixture as far as the pool has its sources; sources it does not name are given weights of their own."""
+    named = {s for kind in OTHER_SOURCE for s in getattr(mixture, kind)}
+    kinds = {}
+    for kind, weight in OTHER_SOURCE.items():
+        known = {s: w for s, w in getattr(mixture, kind).items() if s in pool.by_source}
+        kinds[kind] = known | {s: weight for s in pool.by_source if s not in named and s not in pool.clip_sources}
+    repeated = {s for (s, c), images in pool.by_class.items() if c > 0 and len(images) >= 2}
+    kinds["semantic"] = {s: w for s, w in kinds["semantic"].items() if s in repeated}
+    return replace(mixture, video=mixture.video if pool.by_clip else 0.0, **kinds)
 
 
 def episode_loss(logits: Tensor, target: Tensor, dice: float) -> Tensor:
@@ -61,27 +93,26 @@ def episode_loss(logits: Tensor, target: Tensor, dice: float) -> Tensor:
     return loss
 
 
-def batch_loss(network: nn.Module, batch: Batch, dice: float) -> Tensor:
-    """Mean over the episodes whose support shows the class at all (a crop may have lost it)."""
+def logits_of(network: nn.Module, batch: Batch) -> tuple[Tensor, Tensor | None]:
+    """Logits (B, H, W) of any network of the registry, and at stride 8 where it has them."""
     extra = {"own": batch.own, "scope": batch.scope} if getattr(network, "takes_own", False) else {}
     out = network(batch.support, batch.annotation, batch.query, **extra)
-    logits, coarse = out if isinstance(out, tuple) else (out, None)
+    return out if isinstance(out, tuple) else (out, None)
+
+
+def batch_loss(network: nn.Module, batch: Batch, dice: float) -> Tensor:
+    """Sum over the episodes whose support shows the class at all (a crop may have lost it)."""
+    logits, coarse = logits_of(network, batch)
     loss = episode_loss(logits.float(), batch.target, dice)
     if coarse is not None:
         small = F.interpolate(batch.target[:, None].float(), size=coarse.shape[-2:], mode="nearest")[:, 0]
         loss = loss + 0.4 * episode_loss(coarse, small, dice)
-    shown = (batch.annotation[:, :, 0].flatten(1).amax(1) > 0).float()
-    return (loss * shown).sum() / shown.sum().clamp_min(1)
+    return (loss * shown(batch)).sum()
 
 
-def parameter_groups(network: nn.Module, config: TrainConfig) -> list[dict]:
-    backbone = {id(p) for n, p in network.named_parameters() if "backbone" in n}
-    rest = [p for p in network.parameters() if id(p) not in backbone]
-    slow = [p for p in network.parameters() if id(p) in backbone]
-    return [
-        {"params": rest, "lr": config.rate, "peak": config.rate},
-        {"params": slow, "lr": config.backbone_rate, "peak": config.backbone_rate},
-    ]
+def shown(batch: Batch) -> Tensor:
+    """(B,) 1 where the support shows the class, else 0."""
+    return (batch.annotation[:, :, 0].flatten(1).amax(1) > 0).float()
 
 
 def schedule(step: int, config: TrainConfig) -> float:
@@ -95,95 +126,115 @@ def schedule(step: int, config: TrainConfig) -> float:
 
 @dataclass
 class Run:
-    """A training run under way: what a checkpoint of it must hold to go on to the exact same result."""
+    """A training run under way, and what must be kept of it to go on to the exact same result."""
 
+    config: TrainConfig
     network: nn.Module
     average: nn.Module
     optimiser: torch.optim.Optimizer
     step: int = 0
 
-    def state(self) -> dict:
-        return {
-            "network": self.network.state_dict(),
-            "average": self.average.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "step": self.step,
-        }
+    @classmethod
+    def start(cls, network: nn.Module, config: TrainConfig, device: torch.device | str = "cpu") -> Run:
+        network = network.to(device).train()
+        slow = [p for name, p in network.named_parameters() if "backbone" in name]
+        ids = {id(p) for p in slow}
+        groups = [
+            {"params": [p for p in network.parameters() if id(p) not in ids], "peak": config.rate},
+            {"params": slow, "peak": config.backbone_rate},
+        ]
+        optimiser: torch.optim.Optimizer
+        if config.optimiser == "sgd":
+            optimiser = torch.optim.SGD(groups, lr=config.rate, momentum=config.momentum, weight_decay=config.weight_decay)
+        else:
+            optimiser = torch.optim.AdamW(groups, lr=config.rate, weight_decay=config.weight_decay)
+        return cls(config, network, copy.deepcopy(network).eval().requires_grad_(False), optimiser)
 
-    def restore(self, state: dict) -> None:
-        self.network.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
+    def state(self) -> dict[str, Any]:
+        parts = {name: getattr(self, name).state_dict() for name in ("network", "average", "optimiser")}
+        return {**parts, "step": self.step}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        for name in ("network", "average", "optimiser"):
+            getattr(self, name).load_state_dict(state[name])
         self.step = state["step"]
-
-
-def start(network: nn.Module, config: TrainConfig, device: torch.device | str) -> Run:
-    import copy
-
-    network = network.to(device).train()
-    average = copy.deepcopy(network).eval().requires_grad_(False)
-    groups = parameter_groups(network, config)
-    optimiser: torch.optim.Optimizer
-    if config.optimiser == "sgd":
-        optimiser = torch.optim.SGD(groups, momentum=config.momentum, weight_decay=config.weight_decay)
-    else:
-        optimiser = torch.optim.AdamW(groups, weight_decay=config.weight_decay)
-    return Run(network, average, optimiser)
 
 
 def train(
     run: Run,
-    config: TrainConfig,
     pool: Pool,
     *,
     until: Callable[[int], bool] = lambda step: False,
     report: Callable[[int, float], None] = lambda step, loss: None,
 ) -> Run:
-    """Train to config.steps, or until `until(step)`. Every step's episodes depend on (seed, step) alone."""
-    device = pool.images.device
-    amp = device.type == "cuda"
+    """Train to config.steps, or until `until(step)`; `report` is told every step's loss.
+
+    A step's episodes depend on (seed, step) alone. With torch.distributed set up, each process computes its share of them, and
+    the gradients are those of one process with the whole batch.
+    """
+    config, device = run.config, pool.images.device
+    rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    sampler = Sampler(pool, available(config.mixture, pool), config.seed, annotator=ANNOTATORS[config.annotator])
 
     def draw(step: int):
-        rng = np.random.default_rng([config.seed, step])
-        shots = int(rng.choice(config.shots))
-        sampler.rng = np.random.default_rng([config.seed, step, 1])
-        count = max(1, 2 * config.batch // (shots + 1))
-        return [sampler.draw(shots) for _ in range(count)]
+        sampler.rng = np.random.default_rng([config.seed, step])
+        shots = int(sampler.rng.choice(config.shots))
+        return [sampler.draw(shots) for _ in range(max(1, 2 * config.batch // (shots + 1)))]
 
-    sampler = Sampler(pool, config.mixture, config.seed)
     with ThreadPoolExecutor(1) as ahead:
         following = ahead.submit(draw, run.step)
         while run.step < config.steps and not until(run.step):
             episodes = following.result()
             following = ahead.submit(draw, run.step + 1)
             batch = render(pool, episodes, config.side, seed=config.seed * 1_000_003 + run.step)
-            for group in run.optimiser.param_groups:
-                group["lr"] = group["peak"] * schedule(run.step, config)
-            with torch.autocast(device.type, dtype=torch.bfloat16, enabled=amp):
-                loss = batch_loss(run.network, batch, config.dice)
-            run.optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            if config.optimiser == "adamw":
-                nn.utils.clip_grad_norm_(run.network.parameters(), 1.0)
-            run.optimiser.step()
-            keep = min(config.average, (1 + run.step) / (10 + run.step))
-            with torch.no_grad():
-                torch._foreach_lerp_(list(run.average.parameters()), list(run.network.parameters()), 1 - keep)
+            loss = step(run, batch, rank, world, device.type)
             run.step += 1
-            if run.step % 50 == 0:
-                report(run.step, float(loss.detach()))
+            report(run.step, loss)
     return run
 
 
-def log_to(path: Path) -> Callable[[int, float], None]:
-    began = time.time()
+def step(run: Run, batch: Batch, rank: int, world: int, device: str) -> float:
+    """One step of the optimiser on this process's share of a batch; returns the loss of the whole batch."""
+    config = run.config
+    for group in run.optimiser.param_groups:
+        group["lr"] = group["peak"] * schedule(run.step, config)
+    count = shown(batch).sum().clamp_min(1)
+    run.optimiser.zero_grad()
+    with torch.autocast(device, dtype=torch.bfloat16, enabled=device == "cuda"):
+        loss = batch_loss(run.network, batch.share(rank, world), config.dice) / count
+    loss.backward()
+    loss = loss.detach()
+    if world > 1:
+        gradients = [p.grad for p in run.network.parameters() if p.grad is not None]
+        flat = torch.cat([loss[None], *(g.flatten() for g in gradients)])
+        dist.all_reduce(flat)
+        loss, *parts = flat.split([1, *(g.numel() for g in gradients)])
+        for gradient, part in zip(gradients, parts, strict=True):
+            gradient.copy_(part.view_as(gradient))
+    if config.optimiser == "adamw":
+        nn.utils.clip_grad_norm_(run.network.parameters(), 1.0)
+    run.optimiser.step()
+    # The average starts short, so that it forgets the initial weights.
+    keep = min(config.average, (1 + run.step) / (10 + run.step))
+    with torch.no_grad():
+        for mean, value in zip(run.average.parameters(), run.network.parameters(), strict=True):
+            mean.lerp_(value, 1 - keep)
+    return float(loss)
 
-    def report(step: int, loss: float) -> None:
-        with path.open("a") as out:
-            out.write(json.dumps({"step": step, "loss": round(loss, 4), "seconds": round(time.time() - began, 1)}) + "\n")
 
-    return report
+def mean_iou(network: nn.Module, pool: Pool, side: int, tasks: int = 48, points: int = 5, seed: int = 1) -> float:
+    """Mean IoU of positives over `tasks` fixed tasks of another image of the class, whole images, `points` a class."""
+    from .simulate import Drawing
 
-
-def config_json(config: TrainConfig) -> dict:
-    return asdict(config)
+    sources = {s: 1.0 for (s, c), images in pool.by_class.items() if c > 0 and len(images) >= 2}
+    mixture = Mixture(semantic=sources, video=0.0, views={}, same={}, parts={}, absent=0.0, union=0.0, swap=0.0)
+    sampler = Sampler(pool, mixture, seed, augment=False, annotator=lambda rng: Drawing(points, points))
+    found = []
+    for start in range(0, tasks, 8):
+        batch = render(pool, [sampler.draw(1) for _ in range(min(8, tasks - start))], side, seed=seed + start)
+        with torch.no_grad():
+            logits, _ = logits_of(network, batch)
+        guess, truth, known = logits > 0, batch.target == 1, batch.target != IGNORE
+        overlap, union = (guess & truth).sum((1, 2)), ((guess | truth) & known).sum((1, 2))
+        found += (overlap / union.clamp_min(1)).tolist()
+    return float(np.mean(found))

