@@ -31,6 +31,10 @@ class Point:
     y: float
     label: str
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "x", float(self.x))
+        object.__setattr__(self, "y", float(self.y))
+
 
 @dataclass(frozen=True)
 class Stroke:
@@ -43,6 +47,7 @@ class Stroke:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", tuple((float(x), float(y)) for x, y in self.path))
+        object.__setattr__(self, "radius", float(self.radius))
 
 
 Mark = Point | Stroke

@@ -1,0 +1,160 @@
+import itertools
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from guided_demo import Annotation, Guidance, GuidedSegmenter, InputError, Stroke
+from guided_demo.core.features import FeatureCache
+
+
+def photo(seed, size=(90, 60)):
+    rng = np.random.default_rng(seed)
+    small = Image.fromarray(rng.integers(0, 255, (6, 9, 3), np.uint8))
+    return small.resize(size, Image.Resampling.BICUBIC)
+
+
+@pytest.fixture(scope="module")
+def segmenter():
+    return GuidedSegmenter.untrained(seed=1, side=96)
+
+
+CAT = Annotation(points=[(20, 20, "cat"), (70, 50, "background")])
+DOG = Annotation(points=[(40, 30, "dog")], strokes=[Stroke(((5, 5), (30, 8)), "background", 4)])
+
+
+def test_guidance_adds_in_any_order_and_takes_out_exactly(segmenter):
+    parts = [segmenter.guide(photo(i), a) for i, a in enumerate((CAT, DOG, CAT))]
+    masks = {segmenter.segment(photo(9), sum(p, Guidance.empty())).labels.tobytes() for p in itertools.permutations(parts)}
+    assert len(masks) == 1
+    whole = parts[0] + parts[1] + parts[2]
+    assert whole.classes == ("background", "cat", "dog") and len(whole.images) == 3
+    left = whole.without(parts[1].images[0])
+    assert left.to_bytes() == (parts[0] + parts[2]).to_bytes() and left.classes == ("background", "cat")
+    assert whole.without("unknown") is whole
+
+
+def test_more_annotation_of_an_image_is_added_and_the_same_counts_once(segmenter):
+    first, second = segmenter.guide(photo(0), CAT), segmenter.guide(photo(0), DOG)
+    both = first + second
+    assert both.images == first.images and both.classes == ("background", "cat", "dog")
+    assert (both + first).to_bytes() == both.to_bytes()
+    assert set(both.annotations[both.images[0]].classes) == {"background", "cat", "dog"}
+
+
+def test_saved_guidance_gives_the_same_masks(segmenter, tmp_path):
+    guidance = segmenter.guide(photo(0), CAT) + segmenter.guide(photo(1), DOG)
+    guidance.save(tmp_path / "g.safetensors")
+    again = Guidance.load(tmp_path / "g.safetensors")
+    a, b = segmenter.segment(photo(2), guidance), segmenter.segment(photo(2), again)
+    assert np.array_equal(a.probabilities, b.probabilities) and again.annotations == guidance.annotations
+    assert again.to_bytes() == guidance.to_bytes()
+
+
+def test_ten_densely_annotated_images_of_three_classes_fit_in_a_megabyte(segmenter):
+    guidance = Guidance.empty()
+    for i in range(10):
+        mask = np.arange(60 * 90).reshape(60, 90) * 3 // (60 * 90)
+        guidance = guidance + segmenter.guide(photo(i), Annotation.from_mask(mask, ["background", "cat", "dog"]))
+    assert len(guidance.to_bytes()) <= 1_000_000
+
+
+@pytest.mark.parametrize("cut", [0, 7, 100, 0.5, 0.99])
+def test_a_guidance_file_that_is_cut_short_is_refused(segmenter, cut):
+    data = segmenter.guide(photo(0), CAT).to_bytes()
+    length = cut if isinstance(cut, int) else int(len(data) * cut)
+    with pytest.raises(InputError, match="cut short"):
+        Guidance.from_bytes(data[:length])
+
+
+def test_guidance_of_another_checkpoint_is_refused_with_what_to_do(segmenter):
+    other = GuidedSegmenter.untrained(seed=2, side=96).guide(photo(0), CAT)
+    with pytest.raises(InputError, match="load that one"):
+        segmenter.segment(photo(1), other)
+    with pytest.raises(InputError, match="different checkpoints"):
+        other + segmenter.guide(photo(1), CAT)
+
+
+def test_absent_is_absent(segmenter):
+    empty = segmenter.segment(photo(0), Guidance.empty())
+    assert empty.classes == ("background",) and not empty.labels.any() and (empty.novelty == 1).all()
+    assert segmenter.guide(photo(0), Annotation()).images == ()
+    only_background = segmenter.guide(photo(0), Annotation(points=[(5, 5, "background")]))
+    assert not segmenter.segment(photo(1), only_background).labels.any()
+    cat = segmenter.guide(photo(0), CAT)
+    with_nothing = cat + segmenter.guide(photo(1), Annotation())
+    assert np.array_equal(segmenter.segment(photo(2), cat).labels, segmenter.segment(photo(2), with_nothing).labels)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 5), (300, 4), (3, 200), (1300, 900)])
+def test_masks_come_back_in_the_originals_pixels(segmenter, size):
+    annotation = Annotation(points=[(0.5, 0.5, "cat")])
+    result = segmenter.segment(photo(0, size), segmenter.guide(photo(0, size), annotation), annotation)
+    assert result.labels.shape == size[::-1] and result.labels.dtype == np.uint8
+    assert result.probabilities.shape == (2, *size[::-1]) and result.novelty.shape == size[::-1]
+    assert np.allclose(result.probabilities.sum(0), 1, atol=1e-5)
+    assert result.labels[0, 0] == 1 and 0 <= result.novelty.min() <= result.novelty.max() <= 1
+
+
+@pytest.mark.parametrize("scope", ["everywhere", "object"])
+def test_annotated_pixels_keep_their_class(segmenter, scope):
+    annotation = CAT + DOG
+    result = segmenter.segment(photo(0), segmenter.guide(photo(0), annotation), annotation, scope)
+    wanted = annotation.label_map((90, 60), result.classes)
+    known = wanted != 255
+    assert np.array_equal(result.labels[known], wanted[known])
+    assert np.array_equal(result.probabilities.argmax(0)[known], wanted[known])
+
+
+def test_own_annotation_guides_whether_or_not_guidance_holds_it(segmenter):
+    other = segmenter.guide(photo(1), DOG)
+    a = segmenter.segment(photo(0), other, CAT)
+    b = segmenter.segment(photo(0), other + segmenter.guide(photo(0), CAT), CAT)
+    assert a.classes == b.classes and np.array_equal(a.labels, b.labels)
+
+
+def test_labels_follow_probabilities(segmenter):
+    guidance = segmenter.guide(photo(0), CAT) + segmenter.guide(photo(1), DOG)
+    result = segmenter.segment(photo(2), guidance)
+    assert np.array_equal(result.labels, segmenter.segment(photo(2), guidance).labels)
+    top = np.sort(result.probabilities, 0)
+    clear = top[-1] - top[-2] > 1e-4
+    assert np.array_equal(result.probabilities.argmax(0)[clear], result.labels[clear])
+
+
+def test_encoding_twice_is_encoding_once(segmenter):
+    encoded = segmenter.encode(photo(0))
+    assert segmenter.encode(encoded) is encoded and encoded.size == (90, 60)
+    assert encoded.key == segmenter.encode(np.asarray(photo(0))).key != segmenter.encode(photo(1)).key
+    a = segmenter.segment(encoded, segmenter.guide(encoded, CAT)).probabilities
+    b = segmenter.segment(photo(0), segmenter.guide(photo(0), CAT)).probabilities
+    assert np.array_equal(a, b)
+
+
+def test_bad_calls_get_a_sentence(segmenter):
+    with pytest.raises(InputError, match="outside"):
+        segmenter.guide(photo(0), Annotation(points=[(500, 1, "cat")]))
+    with pytest.raises(InputError, match="scope"):
+        segmenter.segment(photo(0), Guidance.empty(), scope="here")
+    with pytest.raises(InputError, match="no checkpoint"):
+        GuidedSegmenter.load("nowhere.safetensors")
+    with pytest.raises(InputError, match="another checkpoint"):
+        GuidedSegmenter.untrained(seed=5, side=96).encode(segmenter.encode(photo(0)))
+
+
+def test_features_are_worked_out_once_and_kept_within_bounds(segmenter, tmp_path, monkeypatch):
+    calls = []
+    encode = segmenter.encode
+    monkeypatch.setattr(segmenter, "encode", lambda i: (isinstance(i, Image.Image) and calls.append(1)) or encode(i))
+    one = encode(photo(0)).nbytes
+    cache = FeatureCache(segmenter, memory_bytes=int(1.5 * one), folder=tmp_path)
+    first, second = cache.encode(photo(0)), cache.encode(photo(1))
+    assert len(calls) == 2 and len(cache._kept) == 1
+    again = cache.encode(photo(0))
+    assert len(calls) == 2 and again is not first
+    guidance = segmenter.guide(second, CAT)
+    assert np.array_equal(segmenter.segment(again, guidance).labels, segmenter.segment(first, guidance).labels)
+    for file in tmp_path.rglob("*.safetensors"):
+        file.write_bytes(file.read_bytes()[:50])
+    cache.encode(photo(1))
+    assert len(calls) == 3

@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+import torch
+
+from guided_demo.meta.episodes import Mixture, Sampler, render
+from guided_demo.meta.pool import Pool, load_records, record, records_of, regions_record, save_records
+from guided_demo.meta.procedural import procedural
+from guided_demo.meta.simulate import ANNOTATORS, DENSE, Drawing, annotate
+
+EVERYTHING = Mixture({"p": 1.0}, 0.0, {"p": 1.0}, {"p": 1.0}, {"p": 1.0})
+SEMANTIC = Mixture({"p": 1.0}, 0.0, {}, {}, {}, absent=0.0, union=0.0, swap=0.0)
+
+
+@pytest.fixture(scope="module")
+def records():
+    return list(records_of(procedural(24, 0), "p"))
+
+
+@pytest.fixture(scope="module")
+def pool(records):
+    return Pool.build(records, 96)
+
+
+def test_the_same_seed_draws_the_same_episodes(pool):
+    batches = []
+    for seed in (3, 3, 4):
+        sampler = Sampler(pool, EVERYTHING, seed)
+        batches.append(render(pool, [sampler.draw(2) for _ in range(6)], 64, seed))
+    a, b, c = batches
+    assert all(torch.equal(getattr(a, name), getattr(b, name)) for name in vars(a))
+    assert not torch.equal(a.query, c.query)
+
+
+def test_support_and_query_are_disjoint_where_the_task_is_another_image(pool):
+    sampler = Sampler(pool, SEMANTIC, 0)
+    for _ in range(60):
+        episode = sampler.draw(1)
+        assert episode.query.image not in {view.image for view in episode.support} and not episode.own
+
+
+def test_annotation_lies_on_its_own_side_and_targets_are_binary(pool):
+    sampler = Sampler(pool, EVERYTHING, 1)
+    episodes = [sampler.draw(1) for _ in range(40)]
+    batch = render(pool, episodes, 64, 0)
+    assert set(batch.target.unique().tolist()) <= {0, 1, 255}
+    assert not (batch.annotation[:, :, 0] * batch.annotation[:, :, 1]).any()
+    for i, episode in enumerate(episodes):
+        if episode.own:
+            assert torch.equal(batch.own[i], batch.annotation[i, -1])
+            assert (batch.target[i][batch.own[i, 0] > 0] == 1).all() and (batch.target[i][batch.own[i, 1] > 0] == 0).all()
+        else:
+            assert not batch.own[i].any()
+
+
+def test_as_many_pixels_are_marked_as_were_asked_for():
+    target = torch.zeros(4, 40, 40, dtype=torch.uint8)
+    target[:, 10:20, 10:20] = 1
+    target[:, 30:] = 255
+    drawings = [Drawing(1, 3), Drawing(25, 0), Drawing(DENSE, DENSE), Drawing(2, 1, stroke=2.0)]
+    marks = annotate(target, drawings, torch.Generator().manual_seed(0))
+    assert marks[:3].sum((2, 3)).tolist() == [[1, 3], [25, 0], [100, 1100]]
+    for side, value in ((0, 1), (1, 0)):
+        assert ((marks[:, side] == 0) | (target == value)).all()
+    assert 3 < marks[3, 0].sum() <= 100
+
+
+def test_the_papers_annotator_draws_uniformly():
+    rng = np.random.default_rng(0)
+    counts = [ANNOTATORS["paper"](rng).positive for _ in range(4000)]
+    assert min(counts) == 1 and max(counts) == 100 and 48 < np.mean(counts) < 53
+
+
+def test_regions_are_the_connected_parts_of_each_class():
+    labels = np.zeros((40, 60), int)
+    labels[5:15, 5:15] = labels[25:35, 40:55] = 7
+    labels[0, :] = 255
+    found = record(np.zeros((40, 60, 3), np.uint8), labels, "s")
+    assert sorted(found.classes) == [0, 7, 7] and (found.regions[0] == 255).all()
+    assert found.regions[10, 10] != found.regions[30, 45]
+    numbered = regions_record(np.zeros((2, 2, 3), np.uint8), np.array([[1, 9], [-1, 9]]), {9: 3}, "s")
+    assert numbered.regions[1, 0] == 255 and numbered.classes[numbered.regions[0, 1]] == 3
+
+
+def test_records_come_back_from_a_file(records, tmp_path):
+    save_records(records[:3], tmp_path / "r.zip")
+    for a, b in zip(records, load_records(tmp_path / "r.zip"), strict=False):
+        assert np.array_equal(a.regions, b.regions) and a.classes == b.classes and a.source == b.source
+        assert np.abs(a.image.astype(int) - b.image).mean() < 12
+
+
+def test_a_view_without_augmentation_is_the_image_itself(pool):
+    sampler = Sampler(pool, SEMANTIC, 0, augment=False)
+    episode = sampler.draw(1)
+    batch = render(pool, [episode], 96, 0)
+    n = episode.query.image
+    assert torch.allclose(batch.query[0], pool.images[n].float() / 255, atol=0.02)

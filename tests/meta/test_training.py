@@ -1,0 +1,123 @@
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from guided_demo.core import checkpoint
+from guided_demo.meta.command import main
+from guided_demo.meta.pool import Pool, records_of
+from guided_demo.meta.procedural import procedural
+from guided_demo.meta.training import CONFIGS, Run, TrainConfig, available, episode_loss, train
+
+ROOT = Path(__file__).parents[2]
+CONFIG = TrainConfig(steps=4, batch=2, side=32, warmup=1, shots=(1, 2), mixture=CONFIGS["ours"].mixture)
+
+
+class Tiny(nn.Module):
+    """The interface of a guided network in three lines: colour alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.backbone = nn.Conv2d(3, 8, 3, padding=1)
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def forward(self, support, annotation, query):
+        features = self.backbone(support.flatten(0, 1)).unflatten(0, support.shape[:2])
+        sides = [(features * annotation[:, :, None, i]).mean((1, 3, 4)) for i in (0, 1)]
+        return self.scale * torch.einsum("bchw,bc->bhw", self.backbone(query), sides[0] - sides[1])
+
+
+@pytest.fixture(scope="module")
+def pool():
+    return Pool.build(records_of(procedural(16, 0), "p"), 48)
+
+
+def fresh(config=CONFIG):
+    torch.manual_seed(0)
+    return Run.start(Tiny(), config)
+
+
+def weights(run):
+    return torch.cat([p.detach().flatten() for p in (*run.network.parameters(), *run.average.parameters())])
+
+
+def test_a_run_that_was_stopped_ends_as_one_that_was_not(pool, tmp_path):
+    whole = train(fresh(), pool)
+    part = train(fresh(), pool, until=lambda step: step >= 2)
+    torch.save(part.state(), tmp_path / "state.pt")
+    again = fresh()
+    again.restore(torch.load(tmp_path / "state.pt", weights_only=True))
+    assert again.step == 2
+    assert torch.equal(weights(whole), weights(train(again, pool)))
+
+
+def test_the_loss_of_pixels_nobody_labelled_is_nothing():
+    target = torch.tensor([[[1, 0], [255, 255]]])
+    logits = torch.tensor([[[2.0, -1.0], [50.0, -50.0]]])
+    wanted = -(torch.tensor(2.0).sigmoid().log() + torch.tensor(1.0).sigmoid().log()) / 2
+    assert torch.allclose(episode_loss(logits, target, dice=0.0), wanted)
+    assert episode_loss(logits.where(target != 255, torch.zeros(())), target, dice=1.0) == episode_loss(logits, target, dice=1.0)
+
+
+def test_the_papers_settings_are_the_papers():
+    paper = CONFIGS["paper"]
+    assert (paper.optimiser, paper.rate, paper.momentum, paper.weight_decay) == ("sgd", 1e-5, 0.99, 5e-4)
+    assert (paper.batch, paper.steps, paper.shots, paper.annotator) == (1, 100_000, (1,), "paper")
+    run = fresh(paper)
+    assert all(g["momentum"] == 0.99 and g["weight_decay"] == 5e-4 for g in run.optimiser.param_groups)
+
+
+def test_a_config_comes_back_from_json():
+    config = replace(CONFIGS["ours"], seed=7)
+    assert TrainConfig.from_json(config.to_json()) == config
+
+
+def test_a_source_the_mixture_does_not_name_is_trained_on_too(pool):
+    found = available(CONFIGS["ours"].mixture, pool)
+    assert set(found.views) == set(found.same) == set(found.parts)
+    assert found.video == (CONFIG.mixture.video if pool.by_clip else 0.0)
+
+
+WORKER = """
+import sys, torch
+import torch.distributed as dist
+sys.path.insert(0, sys.argv[1])
+from tests.meta.test_training import CONFIG, Pool, fresh, procedural, records_of, train, weights
+dist.init_process_group("gloo")
+run = train(fresh(), Pool.build(records_of(procedural(16, 0), "p"), 48))
+if dist.get_rank() == 0:
+    torch.save(weights(run), sys.argv[2])
+"""
+
+
+def test_two_processes_train_as_one_with_the_whole_batch(pool, tmp_path):
+    script = tmp_path / "worker.py"
+    script.write_text(WORKER)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", script, ROOT]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([*map(str, command), str(tmp_path / "w.pt")], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = torch.load(tmp_path / "w.pt", weights_only=True)
+    assert torch.allclose(found, weights(train(fresh(), pool)), atol=2e-5)
+
+
+def test_the_command_trains_validates_and_resumes(tmp_path, capsys):
+    common = ["--data", "procedural:12", "--validate", "procedural/1:12", "--model", "prototype", "--batch", "1", "--side", "64"]
+    options = [*common, "--every", "1", "--seed", "3", "-o", str(tmp_path)]
+    assert main([*options, "--steps", "1"]) == 0
+    assert main([*options, "--steps", "2"]) == 0
+    assert "going on from step 1" in capsys.readouterr().out
+    assert (tmp_path / "curves.png").stat().st_size > 1000
+    _, metadata, _ = checkpoint.read(tmp_path / "last.safetensors")
+    assert metadata["model"] == "prototype" and metadata["step"] == 2 and 0 <= metadata["held_out_iou"] <= 1
+    assert TrainConfig.from_json(metadata["training"]).seed == 3
+
+
+def test_a_missing_data_set_is_named(tmp_path, capsys):
+    assert main(["--data", "voc/train:/nowhere", "-o", str(tmp_path)]) == 2
+    assert "/nowhere" in capsys.readouterr().err

@@ -1,0 +1,45 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from guided_demo import Annotation
+from guided_demo.geometry import Frame, scale_pixels
+
+
+@pytest.mark.parametrize("size", [(800, 600), (1, 1), (3000, 20), (17, 4000), (384, 384)])
+def test_any_size_fits_with_its_aspect_kept_and_sides_that_strides_divide(size):
+    frame = Frame.fit(size, 384)
+    assert max(frame.content) == 384 and all(n % 4 == 0 and n >= 4 for n in frame.content)
+    assert all(n % 32 == 0 for n in frame.padded)
+    for own, other in ((0, 1), (1, 0)):
+        assert abs(frame.content[own] - size[own] * 384 / max(size)) <= 2 or frame.content[own] == 4, other
+    assert frame.to_input(Image.new("RGB", size)).shape == (1, 3, *frame.padded)
+
+
+def test_pixels_go_to_the_pixel_that_holds_their_centre():
+    rows, columns = np.arange(600), np.arange(600)
+    found_rows, found_columns = scale_pixels(rows, columns, (800, 600), (384, 288))
+    assert np.array_equal(found_rows, np.floor((rows + 0.5) * 288 / 600))
+    assert np.array_equal(found_columns, np.floor((columns + 0.5) * 384 / 800))
+
+
+def test_a_point_and_the_mask_around_it_meet_at_the_same_place():
+    frame = Frame.fit((1000, 700), 128)
+    for x, y in ((0.5, 0.5), (999.5, 699.5), (640.5, 120.5)):
+        marks = frame.annotation_to_input(Annotation(points=[(x, y, "cat")]), ["cat"])
+        assert marks.sum() == 1
+        coarse = torch.nn.functional.avg_pool2d(marks, 4)[0]
+        back = frame.to_image(coarse, 4)[0].numpy()
+        row, column = np.unravel_index(back.argmax(), back.shape)
+        assert abs(row + 0.5 - y) < 700 / frame.content[1] * 4 and abs(column + 0.5 - x) < 1000 / frame.content[0] * 4
+        assert back[int(y), int(x)] > 0
+
+
+def test_maps_come_back_without_a_shift():
+    frame = Frame.fit((640, 480), 128)
+    height, width = frame.padded
+    ramp = (torch.arange(width // 4) * 4 + 2).float().expand(1, height // 4, -1)
+    found = frame.to_image(ramp, 4)[0, 100]
+    wanted = (torch.arange(640) + 0.5) * frame.content[0] / 640
+    assert torch.allclose(found[20:-20], wanted[20:-20], atol=0.01)
