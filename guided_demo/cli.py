@@ -1,4 +1,4 @@
-"""The command line: `python -m guided_demo guide|segment|train|evaluate|bench`."""
+"""The command line: `python -m guided_demo guide|segment|video|train|evaluate|bench`."""
 
 import argparse
 import contextlib
@@ -7,16 +7,20 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
-from guided_demo.annotation import Annotation, Point, Stroke
+from guided_demo.annotation import Annotation
 from guided_demo.core.guidance import Guidance
 from guided_demo.core.model import GuidedSegmenter
 from guided_demo.errors import InputError
-from guided_demo.events import LoadGuidance, SetAnnotation, check_name
+from guided_demo.events import LoadGuidance, SetAnnotation
 from guided_demo.export import FORMATS, Mask, write
 from guided_demo.files import list_images, write_atomic, zip_bytes
 from guided_demo.imports import read_annotations, read_classes, read_mask
+from guided_demo.options import Failures, add_command, add_marks, marks
+from guided_demo.render import overlay
+from guided_demo.video import read_frames, segment_frames, write_film
 from guided_demo.workspace import Workspace
 
 ELSEWHERE = {
@@ -32,6 +36,9 @@ EXAMPLES = """examples:
 
   What you saved on the page, as a zip:
     python -m guided_demo segment guidance.safetensors photos/*.jpg -o masks.zip
+
+  Two clicks on the first frame of a film, then a film with the lion tinted in every frame:
+    python -m guided_demo video lion.mp4 --point 310,220,lion --point 40,30,background --overlay tinted.mp4
 
 exit status: 0 fine; 1 some inputs failed, each named on stderr, the rest done; 2 wrong call, nothing done."""
 
@@ -61,6 +68,17 @@ like them. An annotated pixel keeps its class either way.
 
 A mask is an indexed PNG named as its photo; classes.txt beside it names the class of every pixel value, from 0."""
 
+VIDEO_EXAMPLES = """examples:
+  What is marked is on the first frame; a mask of it counts as well:
+    video clip.mp4 --point 310,220,lion --point 40,30,background -o masks/
+    video frames/ --mask first.png --classes background,lion -o masks/ --overlay tinted.mp4
+
+  What you saved on the page, frame by frame:
+    video clip.mp4 --guidance lion.safetensors -o masks/
+
+A folder is a film of the images in it, in the order of their names. The masks are indexed PNGs named as those images, or by
+the number of the frame; classes.txt beside them names the class of every pixel value, from 0. Films need the package av."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status. Raises SystemExit(2) for a call that argparse refuses."""
@@ -68,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv and argv[0] in ELSEWHERE:
         return importlib.import_module(ELSEWHERE[argv[0]][0]).main(argv[1:]) or 0
     arguments = _parser().parse_args(argv)
-    failures = _Failures()
+    failures = Failures()
     try:
         arguments.run(arguments, failures)
     except InputError as error:
@@ -77,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 1 if failures else 0
 
 
-def guide(arguments: argparse.Namespace, failures: "_Failures") -> None:
+def guide(arguments: argparse.Namespace, failures: Failures) -> None:
     """Images and their annotations to a guidance file."""
     jobs = _annotations(arguments, failures)
     workspace = Workspace(GuidedSegmenter.load(arguments.checkpoint, device=arguments.device))
@@ -96,7 +114,7 @@ def guide(arguments: argparse.Namespace, failures: "_Failures") -> None:
     print(f"{arguments.out}: {len(guidance.images)} images, classes {', '.join(guidance.classes)}")
 
 
-def segment(arguments: argparse.Namespace, failures: "_Failures") -> None:
+def segment(arguments: argparse.Namespace, failures: Failures) -> None:
     """Guidance and images to a folder or zip of masks."""
     workspace = Workspace(GuidedSegmenter.load(arguments.checkpoint, device=arguments.device))
     workspace.apply(_loaded(arguments.guidance))
@@ -120,6 +138,45 @@ def segment(arguments: argparse.Namespace, failures: "_Failures") -> None:
     print(f"{arguments.out}: {done} images, classes {', '.join(item.name for item in classes)}")
 
 
+def video(arguments: argparse.Namespace, failures: Failures) -> None:
+    """Guidance, or marks on the first frame, and a film to masks of every frame, a tinted film, or both."""
+    if not (arguments.out or arguments.overlay):
+        raise InputError("There is nothing to write; give -o, --overlay, or both.")
+    workspace = Workspace(GuidedSegmenter.load(arguments.checkpoint, device=arguments.device))
+    if arguments.guidance:
+        workspace.apply(_loaded(arguments.guidance))
+    frames = read_frames(arguments.film, failures.add)
+    first = next(frames)
+    annotation = Annotation(marks=marks(arguments))
+    if arguments.mask:
+        annotation = read_mask(arguments.mask, _mask_classes(arguments, arguments.mask.parent)) + annotation
+    if not annotation.is_empty:
+        key = workspace.add_image(first.name, first.image)
+        workspace.apply(SetAnnotation(key, workspace.session.annotation(key) + annotation))
+    if not workspace.guidance.images:
+        raise InputError("There is nothing to segment by; give --guidance, or mark the first frame.")
+    classes = workspace.mask_classes
+    done = 0
+
+    def masks() -> Iterator[Mask]:
+        nonlocal done
+        for frame, labels in segment_frames(workspace.segmenter, workspace.guidance, chain([first], frames)):
+            if add is not None:
+                with failures.of(frame.name):
+                    add(replace(frame, image=overlay(frame.image, labels, [item.color for item in classes])))
+            done += 1
+            yield Mask(frame.name, labels, frame.image.copy)
+
+    with write_film(arguments.overlay) if arguments.overlay else contextlib.nullcontext() as add:
+        if arguments.out:
+            for name, data in write(masks(), classes):
+                write_atomic(arguments.out / name, data)
+        else:
+            for _ in masks():
+                pass
+    print(f"{arguments.out or arguments.overlay}: {done} frames, classes {', '.join(item.name for item in classes)}")
+
+
 def _loaded(path: Path) -> LoadGuidance:
     try:
         return LoadGuidance(Guidance.load(path))
@@ -127,29 +184,7 @@ def _loaded(path: Path) -> LoadGuidance:
         raise InputError(f"{path}: {error}") from error
 
 
-class _Failures:
-    """The inputs that failed, each named on stderr as it does."""
-
-    def __init__(self) -> None:
-        self._count = 0
-
-    def __bool__(self) -> bool:
-        return self._count > 0
-
-    def add(self, name: object, sentence: str) -> None:
-        self._count += 1
-        print(f"{name}: {sentence}", file=sys.stderr)
-
-    @contextlib.contextmanager
-    def of(self, name: object) -> Iterator[None]:
-        """What is done inside concerns one input; where it cannot be used, that is said and the rest goes on."""
-        try:
-            yield
-        except InputError as error:
-            self.add(name, str(error))
-
-
-def _images(paths: Iterable[Path], failures: _Failures) -> Iterator[tuple[str, Path]]:
+def _images(paths: Iterable[Path], failures: Failures) -> Iterator[tuple[str, Path]]:
     for path in paths:
         empty = True
         for item in list_images([path]):
@@ -159,22 +194,19 @@ def _images(paths: Iterable[Path], failures: _Failures) -> Iterator[tuple[str, P
             failures.add(path, "There are no images in this folder.")
 
 
-def _annotations(arguments: argparse.Namespace, failures: _Failures) -> list[tuple[Path, Callable[[], Annotation]]]:
+def _annotations(arguments: argparse.Namespace, failures: Failures) -> list[tuple[Path, Callable[[], Annotation]]]:
     """Each image with a function that gives its annotation, or raises InputError: one that fails stops no other."""
-    marks = [*arguments.stroke, *arguments.point]
-    marks = [replace(m, radius=arguments.radius) if isinstance(m, Stroke) else m for m in marks]
+    given = marks(arguments)
     table = read_annotations(arguments.annotations) if arguments.annotations else {}
     images = list(_images(arguments.images, failures))
     if not arguments.images:
         images = [(name, arguments.annotations.parent / name) for name in table]
-    if not (marks or arguments.masks or table or arguments.add):
+    if not (given or arguments.masks or table or arguments.add):
         raise InputError("Nothing is annotated; give --point, --stroke, --masks or --annotations.")
-    if marks and len(images) != 1:
+    if given and len(images) != 1:
         raise InputError("--point and --stroke are for one image; use --annotations for several.")
-    masks = arguments.masks
-    if masks:
-        folder = masks if masks.is_dir() else masks.parent
-        classes = arguments.classes or read_classes(folder / "classes.txt")
+    if masks := arguments.masks:
+        classes = _mask_classes(arguments, masks if masks.is_dir() else masks.parent)
 
     def annotation(name: str) -> Annotation:
         found = Annotation()
@@ -184,34 +216,13 @@ def _annotations(arguments: argparse.Namespace, failures: _Failures) -> list[tup
             if name not in table:
                 raise InputError(f"{name} is not in {arguments.annotations}.")
             found = found + Annotation.from_json(table[name])
-        return found + Annotation(marks=marks)
+        return found + Annotation(marks=given)
 
     return [(path, partial(annotation, name)) for name, path in images]
 
 
-def _point(text: str) -> Point:
-    """For argparse, which makes a message of a ValueError. "310,220,lion" to a point."""
-    x, y, label = text.split(",", 2)
-    return Point(float(x), float(y), check_name(label))
-
-
-class _AddStroke(argparse.Action):
-    """--stroke CLASS X,Y X,Y …, as often as one likes."""
-
-    def __call__(self, parser, namespace, values, option_string=None) -> None:
-        try:
-            label, *corners = values
-            path = tuple((float(x), float(y)) for x, y in (corner.split(",") for corner in corners))
-            if not path:
-                raise ValueError
-            strokes = [*getattr(namespace, self.dest), Stroke(path, check_name(label))]
-        except ValueError:
-            parser.error(f"{option_string} is CLASS X,Y X,Y ..., not {' '.join(values)!r}")
-        setattr(namespace, self.dest, strokes)
-
-
-def _classes(text: str) -> list[str]:
-    return [check_name(name) for name in text.split(",")]
+def _mask_classes(arguments: argparse.Namespace, folder: Path) -> list[str]:
+    return arguments.classes or read_classes(folder / "classes.txt")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -223,51 +234,29 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    make = _command(commands, "guide", guide, "annotated images to a guidance file", GUIDE_EXAMPLES)
+    make = add_command(commands, "guide", guide, "annotated images to a guidance file", GUIDE_EXAMPLES)
     make.add_argument("images", nargs="*", type=Path, metavar="IMAGE", help="images, or folders of them")
     make.add_argument("-o", "--out", required=True, type=Path, metavar="FILE", help="the .safetensors file to write")
-    make.add_argument(
-        "--point", action="append", default=[], type=_point, metavar="X,Y,CLASS", help="one annotated pixel; repeatable"
-    )
-    make.add_argument(
-        "--stroke",
-        action=_AddStroke,
-        default=[],
-        nargs="+",
-        metavar="",
-        help="CLASS X,Y X,Y ...: a brush stroke; repeatable",
-    )
-    make.add_argument("--radius", type=float, default=6.0, metavar="PIXELS", help="half a stroke's width (default 6)")
+    add_marks(make)
     make.add_argument("--annotations", type=Path, metavar="JSON", help="points and strokes of many images; see below")
     make.add_argument("--masks", type=Path, metavar="PATH", help="a mask, or a folder of masks named as the images")
-    make.add_argument(
-        "--classes", type=_classes, metavar="A,B,…", help="names of mask values 0, 1, …; else classes.txt beside the masks"
-    )
     make.add_argument("--add", action="append", default=[], type=Path, metavar="FILE", help="guidance to start from; repeatable")
 
-    use = _command(commands, "segment", segment, "guidance and images to masks", SEGMENT_EXAMPLES)
+    use = add_command(commands, "segment", segment, "guidance and images to masks", SEGMENT_EXAMPLES)
     use.add_argument("guidance", type=Path, metavar="GUIDANCE", help="a .safetensors file of guide, or of the page")
     use.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="images, or folders of them")
     use.add_argument("-o", "--out", required=True, type=Path, metavar="PATH", help="a folder, or a file ending in .zip")
     use.add_argument("--scope", choices=["everywhere", "object"], default="everywhere", help="see below")
     use.add_argument("--form", choices=list(FORMATS), default="png", help="what to write (default png)")
 
+    film = add_command(commands, "video", video, "a film to masks of its frames, or to a tinted film", VIDEO_EXAMPLES)
+    film.add_argument("film", type=Path, metavar="FILM", help="a video file, or a folder of frames")
+    film.add_argument("-o", "--out", type=Path, metavar="FOLDER", help="where to write the masks")
+    film.add_argument("--overlay", type=Path, metavar="FILE", help="the .mp4, .mkv or .mov to write, with every class tinted")
+    film.add_argument("--guidance", type=Path, metavar="FILE", help="a .safetensors file of guide, or of the page")
+    add_marks(film)
+    film.add_argument("--mask", type=Path, metavar="FILE", help="a mask of the first frame")
+
     for name, (_, summary) in ELSEWHERE.items():
         commands.add_parser(name, help=summary, add_help=False)
     return parser
-
-
-def _command(commands, name: str, run: Callable, summary: str, epilog: str) -> argparse.ArgumentParser:
-    command = commands.add_parser(
-        name,
-        help=summary,
-        description=f"{summary[0].upper()}{summary[1:]}.",
-        epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    command.set_defaults(run=run)
-    command.add_argument(
-        "--checkpoint", default="default", metavar="NAME", help="a checkpoint in weights/ by name, or a path (default: the best)"
-    )
-    command.add_argument("--device", default="cpu", help="cpu (default) or cuda")
-    return command

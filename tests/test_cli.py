@@ -196,13 +196,14 @@ def test_nothing_usable_writes_nothing(call, photos, tmp_path):
     assert errors == f"{tmp_path / 'empty'}: There are no images in this folder.\n"
 
 
-@pytest.mark.parametrize("command", [[], ["guide"], ["segment"], ["bench"]])
+@pytest.mark.parametrize("command", [[], ["guide"], ["segment"], ["video"], ["bench"]])
 def test_help_is_complete(command):
     done = subprocess.run([sys.executable, "-m", "guided_demo", *command, "--help"], capture_output=True, text=True)
     assert done.returncode == 0
     assert done.stderr == ""
-    for word in {"": ["guide", "segment", "train", "evaluate", "bench", "exit status"],
+    for word in {"": ["guide", "segment", "video", "train", "evaluate", "bench", "exit status"],
                  "guide": ["--point", "--stroke", "--radius", "--annotations", "--masks", "--classes", "--add", "examples"],
                  "segment": ["--out", "--scope", "--form", "--checkpoint", "--device", "examples"],
+                 "video": ["--point", "--stroke", "--guidance", "--mask", "--classes", "--out", "--overlay", "examples"],
                  "bench": ["--checkpoint", "--repeats"]}["".join(command)]:  # fmt: skip
         assert word in done.stdout

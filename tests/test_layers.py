@@ -34,7 +34,8 @@ ALLOWED = {
     "bench": WORK,
     "ui": WORK | {"project", "imports"},
     "app": WORK | {"project", "imports", "ui"},
-    "cli": WORK | {"project", "imports", "video"},
+    "options": VALUES | {"events"},
+    "cli": WORK | {"project", "imports", "video", "options"},
     "__main__": {"cli"},
     "__init__": {"annotation", "core", "errors", "workspace", "ui"},
 }

@@ -1,0 +1,100 @@
+"""What commands have in common: points and strokes as arguments, which checkpoint, and inputs that fail."""
+
+import argparse
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+from guided_demo.annotation import Mark, Point, Stroke
+from guided_demo.errors import InputError
+from guided_demo.events import check_name
+
+
+class Failures:
+    """The inputs that failed, each named on stderr as it does."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def __bool__(self) -> bool:
+        return self._count > 0
+
+    def add(self, name: object, sentence: str) -> None:
+        self._count += 1
+        print(f"{name}: {sentence}", file=sys.stderr)
+
+    @contextlib.contextmanager
+    def of(self, name: object) -> Iterator[None]:
+        """What is done inside concerns one input; where it cannot be used, that is said and the rest goes on."""
+        try:
+            yield
+        except InputError as error:
+            self.add(name, str(error))
+
+
+def add_command(commands: Any, name: str, run: Callable, summary: str, epilog: str) -> argparse.ArgumentParser:
+    """A command that calls `run(arguments, failures)`, with the options that every command has."""
+    command = commands.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.",
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.set_defaults(run=run)
+    command.add_argument(
+        "--checkpoint", default="default", metavar="NAME", help="a checkpoint in weights/ by name, or a path (default: the best)"
+    )
+    command.add_argument("--device", default="cpu", help="cpu (default) or cuda")
+    return command
+
+
+def add_marks(command: argparse.ArgumentParser) -> None:
+    """The options for points, strokes, and the classes of masks."""
+    command.add_argument(
+        "--point", action="append", default=[], type=_point, metavar="X,Y,CLASS", help="one annotated pixel; repeatable"
+    )
+    command.add_argument(
+        "--stroke",
+        action=_AddStroke,
+        default=[],
+        nargs="+",
+        metavar="",
+        help="CLASS X,Y X,Y ...: a brush stroke; repeatable",
+    )
+    command.add_argument("--radius", type=float, default=6.0, metavar="PIXELS", help="half a stroke's width (default 6)")
+    command.add_argument(
+        "--classes", type=_classes, metavar="A,B,…", help="names of mask values 0, 1, …; else classes.txt beside the masks"
+    )
+
+
+def marks(arguments: argparse.Namespace) -> list[Mark]:
+    """The points and strokes that were given, points last."""
+    return [*(replace(stroke, radius=arguments.radius) for stroke in arguments.stroke), *arguments.point]
+
+
+def _point(text: str) -> Point:
+    """For argparse, which makes a message of a ValueError. "310,220,lion" to a point."""
+    x, y, label = text.split(",", 2)
+    return Point(float(x), float(y), check_name(label))
+
+
+class _AddStroke(argparse.Action):
+    """--stroke CLASS X,Y X,Y …, as often as one likes."""
+
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        try:
+            label, *corners = values
+            path = tuple((float(x), float(y)) for x, y in (corner.split(",") for corner in corners))
+            if not path:
+                raise ValueError
+            strokes = [*getattr(namespace, self.dest), Stroke(path, check_name(label))]
+        except ValueError:
+            parser.error(f"{option_string} is CLASS X,Y X,Y ..., not {' '.join(values)!r}")
+        setattr(namespace, self.dest, strokes)
+
+
+def _classes(text: str) -> list[str]:
+    return [check_name(name) for name in text.split(",")]
