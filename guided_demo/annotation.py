@@ -156,8 +156,12 @@ class Annotation:
 
     def drop(self, label: str) -> Annotation:
         """Without the marks of a class; what they covered is unmarked, as after an eraser."""
-        marks = (replace(m, label=None) if m.label == label else m for m in self.marks)
-        kept = tuple(m for m in marks if isinstance(m, Stroke) or m.label is not None)
+        kept: list[Mark] = []
+        for mark in self.marks:
+            if mark.label != label:
+                kept.append(mark)
+            elif isinstance(mark, Stroke):
+                kept.append(replace(mark, label=None))
         mask = self.mask
         if mask is not None and label in mask.classes:
             labels, gone = mask.labels().copy(), mask.classes.index(label)

@@ -190,7 +190,7 @@ def _contribution(i: int, entry: dict[str, Any], tensors: dict[str, np.ndarray])
         parts = [tensors[f"{i}.{j}.{part}"] for part in ("semantic", "detail", "weight")]
         if len({len(p) for p in parts}) != 1 or not all(np.isfinite(p).all() for p in parts):
             raise ValueError("exemplars do not agree")
-        samples[str(name)] = Sample(*parts, pixels=int(pixels))
+        samples[str(name)] = Sample(parts[0], parts[1], parts[2], int(pixels))
     width, height = entry["size"]
     annotation = Annotation.from_json(entry["annotation"])
     return Contribution(str(entry["key"]), (int(width), int(height)), samples, tensors[f"{i}.centre"], annotation)

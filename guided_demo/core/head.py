@@ -54,7 +54,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Classifier:
-    """A Problem made ready for any number of queries (see Head.compile).
+    """A Problem made ready for any number of queries (see Head.prepare).
 
     semantic and centred (B, n, SEMANTIC): unit vectors a group, as they are and after taking away `centre`; detail (B, n,
     DETAIL + 2): rows whose product with (q, 1, |q|^2) is the squared distance to q.
@@ -88,9 +88,8 @@ class Head(nn.Module):
         self.detail_scale = nn.Parameter(torch.zeros(DETAIL))
         self.guide_in = nn.Linear(2 * SEMANTIC + STATS, COARSE_WIDTH)
         self.scores_in = nn.Conv2d(COARSE_SCORES + FINE_SCORES + OWN, COARSE_WIDTH, 1)
-        self.context = nn.ModuleList(
-            [nn.Conv2d(COARSE_WIDTH, COARSE_WIDTH, 3, padding=d, dilation=d) for d in (1, 2, 4, 8)]
-        )
+        context = [nn.Conv2d(COARSE_WIDTH, COARSE_WIDTH, 3, padding=d, dilation=d) for d in (1, 2, 4, 8)]
+        self.context = nn.ModuleList(context)
         self.coarse_linear = nn.Conv2d(COARSE_SCORES, 1, 1)
         self.coarse_out = nn.Conv2d(COARSE_WIDTH, 1, 1)
         self.coarse_up = nn.Conv2d(COARSE_WIDTH, FINE_WIDTH, 1)
@@ -99,10 +98,10 @@ class Head(nn.Module):
         self.fine_out = nn.Conv2d(FINE_WIDTH, 1, 1)
         nn.init.zeros_(self.fine_out.weight)
         nn.init.constant_(self.coarse_linear.weight, 0.3)
-        for module in self.context:
-            nn.init.kaiming_normal_(module.weight, a=2.0)
+        for convolution in context:
+            nn.init.kaiming_normal_(convolution.weight, a=2.0)
 
-    def compile(self, problem: Problem, compared: Problem | None = None) -> Classifier:
+    def prepare(self, problem: Problem, compared: Problem | None = None) -> Classifier:
         """All that depends on guidance alone, in float32: done once for a gallery.
 
         Means and regressions are over `problem`; pixels are compared with the exemplars of `compared`, the same if None.

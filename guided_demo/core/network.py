@@ -41,7 +41,7 @@ class GuidedNetwork(nn.Module):
             centre = shown.semantic.mean((2, 3)).reshape(b, s, -1).mean(1)
             own_flag = query.new_zeros(b) if own is None else own.flatten(1).amax(1).float()
             problem = binary(exemplars, s, centre, own_flag, query.new_zeros(b) if scope is None else scope)
-            classifier = self.head.compile(problem)
+            classifier = self.head.prepare(problem)
         fine, coarse = self.head(asked, classifier, None if own is None else closeness(own))
         return F.interpolate(fine[:, None], size=query.shape[-2:], mode="bilinear", align_corners=False)[:, 0], coarse
 

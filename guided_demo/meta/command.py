@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import operator
 import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from torch import nn
 
 from ..core import checkpoint
 from ..core.backbone import EfficientNetLite, imagenet_state
+from ..core.paper import GuidedFCN
 from ..errors import InputError
 from .datasets import Dataset, open_dataset
 from .pool import Pool, Record, load_records, records_of
@@ -29,8 +32,9 @@ EXAMPLES = """examples:
     train --data procedural:200 --validate procedural/1:40 --steps 60 --batch 4 --side 96 -o runs/tiny
 
   As the shipped checkpoint was (a name before = says which weights of the mixture a set gets):
-    train --data voc/train:/data/VOC ccp=plain:/data/ccp davis/2016/train:/data/DAVIS bsds/train:/data/BSDS \\
-          --validate voc/val:/data/VOC --hold-out cow tvmonitor pottedplant --device cuda -o runs/ours
+    train --data voc/train:/data/VOC ccp=plain:/data/ccp facade=plain:/data/facade davis/2016/train:/data/DAVIS \\
+          bsds/train:/data/BSDS coco/train2017/instance:/data/coco128 synth=styles:300 --validate voc/val:/data/VOC \\
+          --hold-out cow tvmonitor pottedplant --steps 3500 --device cuda -o runs/ours
 
   The paper's network with the paper's settings, on two processes:
     torchrun --nproc-per-node 2 -m guided_demo train --config paper --data voc/train:/data/VOC -o runs/paper
@@ -92,7 +96,7 @@ def _run(arguments: argparse.Namespace) -> int:
     started = time.monotonic()
     while run.step < config.steps:
         stop = min(config.steps, (run.step // arguments.every + 1) * arguments.every)
-        train(run, pool, until=lambda step, stop=stop: step >= stop, report=log.loss if log else lambda step, loss: None)
+        train(run, pool, until=partial(operator.le, stop), report=log.loss if log else _silent)
         if log is not None:
             score = None if validation is None else mean_iou(run.average, validation, config.side)
             best = score is not None and score >= max(log.scores, default=0.0)
@@ -180,7 +184,7 @@ def _select(dataset: Dataset, held: set[int], keep: bool) -> Dataset:
 def _network(config: TrainConfig) -> nn.Module:
     """A network of the registry, its backbone from ImageNet where the package with the weights is installed."""
     network = build(config.model)
-    if hasattr(network, "load_imagenet"):
+    if isinstance(network, GuidedFCN):
         network.load_imagenet()
     for module in network.modules():
         if isinstance(module, EfficientNetLite):
@@ -213,6 +217,10 @@ def _save(run: Run, path: Path, arguments: argparse.Namespace, score: float | No
 def _replace(path: Path, state: dict) -> None:
     torch.save(state, path.with_suffix(".new"))
     os.replace(path.with_suffix(".new"), path)
+
+
+def _silent(step: int, loss: float) -> None:
+    """Only the first process keeps a log."""
 
 
 def _say(first: bool, sentence: str) -> None:

@@ -26,6 +26,7 @@ from .datasets import (
     read_rgb,
 )
 from .procedural import procedural
+from .styles import styles
 
 VOC_CLASSES = (
     "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
@@ -293,4 +294,5 @@ READERS: dict[str, Callable[..., Dataset]] = {
     "fss1000": fss1000,
     "bsds": bsds,
     "procedural": procedural,
+    "styles": styles,
 }

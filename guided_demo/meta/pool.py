@@ -157,13 +157,11 @@ def save_records(records: Iterable[Record], path: str | Path, quality: int = 80)
     entries = []
     with zipfile.ZipFile(path, "w") as out:
         for n, r in enumerate(records):
-            for suffix, array, options in (
-                ("webp", r.image, {"format": "WEBP", "quality": quality, "method": 4}),
-                ("png", r.regions, {"format": "PNG", "optimize": True}),
-            ):
-                buffer = io.BytesIO()
-                Image.fromarray(array).save(buffer, **options)
-                out.writestr(f"{n}.{suffix}", buffer.getvalue())
+            photo, regions = io.BytesIO(), io.BytesIO()
+            Image.fromarray(r.image).save(photo, "WEBP", quality=quality, method=4)
+            Image.fromarray(r.regions).save(regions, "PNG", optimize=True)
+            out.writestr(f"{n}.webp", photo.getvalue())
+            out.writestr(f"{n}.png", regions.getvalue())
             entries.append({"classes": r.classes, "source": r.source, "clip": r.clip})
         out.writestr("records.json", json.dumps(entries))
     return len(entries)

@@ -71,7 +71,7 @@ CONFIGS = {
 def available(mixture: Mixture, pool: Pool) -> Mixture:
     """The mixture as far as the pool has its sources; sources it does not name are given weights of their own."""
     named = {s for kind in OTHER_SOURCE for s in getattr(mixture, kind)}
-    kinds = {}
+    kinds: dict[str, Any] = {}
     for kind, weight in OTHER_SOURCE.items():
         known = {s: w for s, w in getattr(mixture, kind).items() if s in pool.by_source}
         kinds[kind] = known | {s: weight for s in pool.by_source if s not in named and s not in pool.clip_sources}
