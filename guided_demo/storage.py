@@ -2,7 +2,8 @@
 
 The folder has `journal.jsonl`, a line for every event since the beginning, undo and redo among them, and `blobs/` with
 the bytes that events speak of by digest. A blob is there before the line that needs it; a line cut short by a crash is
-the last one, and is dropped. Replaying the lines gives back the session with all its history.
+the last one, and is dropped. Replaying the lines gives back the session with all its history. One program at a time has
+the folder, and in it the workspace that opened it last: lines of two would not follow from one another.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import hashlib
 import io
 import json
 import os
+import threading
+import weakref
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,11 @@ from .errors import InputError
 from .events import EVENTS
 from .files import ImageSource, image_key, read_image, write_atomic
 from .session import Event, ImageItem, Session
+
+try:
+    import fcntl
+except ImportError:  # not a Unix: nothing keeps two programs apart
+    fcntl = None  # type: ignore[assignment]
 
 
 class Blobs:
@@ -95,9 +103,22 @@ class Journal:
     """The events of one workspace folder, appended as they happen."""
 
     def __init__(self, folder: Path) -> None:
+        """Raises InputError if another program has the folder. A journal of this program that had it is closed."""
         folder.mkdir(parents=True, exist_ok=True)
-        self._path = folder / "journal.jsonl"
+        self._path = folder.resolve() / "journal.jsonl"
         self.blobs = Blobs(folder / "blobs")
+        with _OPENING:
+            before = _OPEN.get(self._path)
+            hold: _Hold | None = None
+            if before is not None:
+                hold, before._hold = before._hold, None
+            self._hold: _Hold | None = hold or _Hold(folder / "lock")
+            _OPEN[self._path] = self
+
+    def close(self) -> None:
+        """Let another program have the folder; nothing can be appended from here on."""
+        with _OPENING:
+            self._hold = None
 
     def replay(self) -> Session:
         """The session that was, up to the last whole line; what follows that is cut off."""
@@ -114,11 +135,36 @@ class Journal:
         return session
 
     def append(self, step: Event | str) -> None:
-        """Add an event, or "undo" or "redo". When this returns, the operating system has it, so a kill loses nothing."""
+        """Add an event, or "undo" or "redo". When this returns, the operating system has it, so a kill loses nothing.
+
+        Raises InputError if this journal is closed.
+        """
         record = {"step": step} if isinstance(step, str) else encode(step, self.blobs)
         line = json.dumps(record, separators=(",", ":")).encode() + b"\n"
-        with self._path.open("ab", buffering=0) as file:
-            file.write(line)
+        with _OPENING:
+            if self._hold is None:
+                raise InputError("This work was closed, or opened again since; go on where it is open, or open it again.")
+            with self._path.open("ab", buffering=0) as file:
+                file.write(line)
+
+
+class _Hold:
+    """Says to other programs that a folder is taken, until it is collected or the program ends, however it ends."""
+
+    def __init__(self, path: Path) -> None:
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        weakref.finalize(self, os.close, file)
+        try:
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"{path.parent} is open in another program; close it there, or choose another folder.") from None
+        except OSError:
+            pass  # some network drives know no locks
+
+
+_OPEN: weakref.WeakValueDictionary[Path, Journal] = weakref.WeakValueDictionary()  # by its file, the journal that has it
+_OPENING = threading.Lock()
 
 
 def _replayed(session: Session, line: bytes, blobs: Blobs) -> Session:

@@ -37,7 +37,8 @@ class Workspace:
     """One user's images, annotations and masks. Any thread may call any method.
 
     segmenter: shared by all workspaces, as is `cache`, which holds encoded images by their digest.
-    folder: where everything done is kept as it happens; opened again, the work and its history are back.
+    folder: where everything done is kept as it happens; opened again, the work and its history are back. Raises InputError
+    while another program has it open; within this program, the workspace that opened it last goes on.
     """
 
     def __init__(self, segmenter: GuidedSegmenter, folder: str | Path | None = None, cache: FeatureCache | None = None):
@@ -50,10 +51,20 @@ class Workspace:
         self._contributions = _Recent(256)
         self._results = _Recent(256)
         self._guidance: tuple[Any, Any, Guidance] | None = None
+        self._watchers: tuple[Callable[[], None], ...] = ()
 
     @property
     def session(self) -> Session:
         return self._session
+
+    def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
+        """Have `changed()` called after every change of the session, by whoever made it. Returns what ends this."""
+
+        def end() -> None:
+            self._watchers = tuple(other for other in self._watchers if other is not changed)
+
+        self._watchers = (*self._watchers, changed)
+        return end
 
     def apply(self, event: Event) -> Session:
         """Apply an event, and keep it. Raises InputError, and changes nothing, if it cannot be applied."""
@@ -163,12 +174,20 @@ class Workspace:
         """The same files in one zip."""
         return zip_bytes(self.export(form, scope))
 
+    def close(self) -> None:
+        """Let another program open the folder. What is here can still be looked at, but no longer be changed."""
+        if self._journal is not None:
+            self._journal.close()
+
     def _step(self, change: Callable[[Session], Session], record: Event | str) -> Session:
         with self._lock:
             after = change(self._session)
-            if after is not self._session and self._journal is not None:
-                self._journal.append(record)
-            self._session = after
+            if after is not self._session:
+                if self._journal is not None:
+                    self._journal.append(record)
+                self._session = after
+                for changed in self._watchers:
+                    changed()
             return after
 
     def _adapted(self, guidance: Guidance) -> Guidance:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -259,7 +260,7 @@ def test_a_folder_brings_work_and_history_back(segmenter, tmp_path):
     first.apply(RemoveImages((first.session.images[2].key,)))
     first.undo()
 
-    second = Workspace(segmenter, tmp_path)
+    second = Workspace(segmenter, shutil.copytree(tmp_path, tmp_path / "copy"))
     assert second.session.images == first.session.images
     assert second.session.classes == first.session.classes
     assert second.session.annotations == first.session.annotations
@@ -270,6 +271,53 @@ def test_a_folder_brings_work_and_history_back(segmenter, tmp_path):
         second.undo()
         assert same(masks(second), masks(first))
     assert second.redo().annotations == first.redo().annotations
+
+
+def test_a_folder_is_open_in_one_program_at_a_time(segmenter, tmp_path):
+    program = """
+import sys
+from guided_demo import GuidedSegmenter
+from guided_demo.events import AddClass
+from guided_demo.workspace import Workspace
+workspace = Workspace(GuidedSegmenter.untrained(seed=0), sys.argv[1])
+workspace.apply(AddClass("cat"))
+print("open", flush=True)
+sys.stdin.read()
+"""
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert child.stdout.readline() == "open\n"
+        journal = (tmp_path / "journal.jsonl").read_bytes()
+        with pytest.raises(InputError, match="open in another program"):
+            Workspace(segmenter, tmp_path)
+        assert (tmp_path / "journal.jsonl").read_bytes() == journal
+    finally:
+        child.kill()
+        child.communicate()
+    here = Workspace(segmenter, tmp_path)
+    assert here.session.class_names == ("background", "cat")
+    done = subprocess.run(command, input="", capture_output=True, text=True)
+    assert "InputError" in done.stderr
+    here.apply(AddClass("dog"))
+    here.close()
+    with pytest.raises(InputError, match="closed"):
+        here.apply(AddClass("bird"))
+    assert here.session.class_names == ("background", "cat", "dog")
+    child = subprocess.run(command, input="", capture_output=True, text=True)
+    assert (child.stdout, child.stderr.count("There is a class called 'cat' already.")) == ("", 1)
+
+
+def test_the_workspace_that_opened_a_folder_last_has_it(segmenter, tmp_path):
+    first = Workspace(segmenter, tmp_path)
+    first.apply(AddClass("cat"))
+    second = Workspace(segmenter, tmp_path)
+    second.apply(AddClass("dog"))
+    with pytest.raises(InputError, match="opened again"):
+        first.apply(AddClass("bird"))
+    del first
+    second.apply(AddClass("bird"))
+    assert Workspace(segmenter, tmp_path).session.class_names == ("background", "cat", "dog", "bird")
 
 
 def test_a_journal_cut_anywhere_loses_the_last_step_only(segmenter, tmp_path):
