@@ -1,0 +1,71 @@
+"""The notebooks run from top to bottom, show what they promise, and are kept without what a run leaves in them."""
+
+import os
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+def executed(name, folder, monkeypatch):
+    """The notebook with its outputs, run in a real kernel in a folder that is not the project's."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
+    # A cell that fails raises CellExecutionError, which shows the cell and its traceback.
+    NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(folder)}}).execute()
+    assert list(folder.iterdir()) == []
+    return notebook
+
+
+def outputs(notebook):
+    return [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+
+
+def printed(notebook):
+    return "".join(output.text for output in outputs(notebook) if output.output_type == "stream" and output.name == "stdout")
+
+
+def numbers(pattern, text):
+    return map(float, re.search(pattern, text).groups())
+
+
+def pictures(notebook):
+    return sum("image/png" in output.get("data", {}) for output in outputs(notebook))
+
+
+def test_point_and_segment(tmp_path, monkeypatch):
+    notebook = executed("01_point_and_segment", tmp_path, monkeypatch)
+    said = printed(notebook)
+    assert "('background', 'cheetah', 'lion') from 2 photos" in said
+    assert "the same mask as before: True" in said
+    assert "the same masks: True" in said
+    assert pictures(notebook) == 5
+
+
+def test_meta_training_teaches_classes_that_were_held_out(tmp_path, monkeypatch):
+    notebook = executed("02_meta_training", tmp_path, monkeypatch)
+    before, after = numbers(r"held-out classes: ([\d.]+) before, ([\d.]+) after", printed(notebook))
+    own, another = numbers(r"held-out classes: ([\d.]+) with its own support, ([\d.]+) with another", printed(notebook))
+    assert own == after > max(0.3, before + 0.15)
+    assert another < after - 0.15  # it reads the annotation, and does not mark whatever stands out
+    assert pictures(notebook) == 5
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_what_is_kept_is_clean(path):
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert all(cell.outputs == [] and cell.execution_count is None for cell in code)
+    assert set(notebook.metadata) == {"kernelspec", "language_info"}
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_links_between_notebooks_lead_somewhere(path):
+    targets = re.findall(r"\]\(([^)#]+)\)", "".join(cell.source for cell in nbformat.read(path, as_version=4).cells))
+    assert [target for target in targets if "://" not in target and not (path.parent / target).is_file()] == []
