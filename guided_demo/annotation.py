@@ -51,6 +51,7 @@ class Stroke:
 
 
 Mark = Point | Stroke
+Marked = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,14 @@ class DenseMask:
     classes: tuple[str, ...]
 
     def labels(self) -> np.ndarray:
-        """HxW uint8."""
-        return np.asarray(Image.open(io.BytesIO(self.png)).convert("L"))
+        """HxW uint8. Raises InputError if the bytes are no PNG with one number a pixel, as one from elsewhere may be."""
+        try:
+            with Image.open(io.BytesIO(self.png), formats=("PNG",)) as image:
+                if image.mode in ("L", "P"):
+                    return np.asarray(image)
+        except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+            raise InputError(f"A mask cannot be read ({error}); save it as an indexed or grey PNG.") from error
+        raise InputError("A mask is a picture in colour; save it as an indexed or grey PNG.")
 
 
 class Annotation:
@@ -72,9 +79,10 @@ class Annotation:
     ('background', 'cat')
     """
 
-    __slots__ = ("marks", "mask")
+    __slots__ = ("_drawn", "marks", "mask")
     marks: tuple[Mark, ...]
     mask: DenseMask | None
+    _drawn: dict[tuple, Marked]
 
     def __init__(
         self,
@@ -88,6 +96,7 @@ class Annotation:
         clicked = [p if isinstance(p, Point) else Point(*p) for p in points]
         object.__setattr__(self, "marks", (*made, *clicked, *marks))
         object.__setattr__(self, "mask", mask)
+        object.__setattr__(self, "_drawn", {})
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError("An Annotation is immutable; use add, rename or drop, which return a new one.")
@@ -194,8 +203,15 @@ class Annotation:
         out[rows, columns] = labels
         return out
 
-    def marked(self, size: tuple[int, int], classes: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def marked(self, size: tuple[int, int], classes: Sequence[str]) -> Marked:
         """Rows, columns and labels of the marked pixels of label_map; cheap where the marks cover little of a large image."""
+        # Guiding and segmenting ask for the same, and an annotation never changes.
+        wanted = (size, tuple(classes))
+        if wanted not in self._drawn:
+            self._drawn[wanted] = self._draw(size, classes)
+        return self._drawn[wanted]
+
+    def _draw(self, size: tuple[int, int], classes: Sequence[str]) -> Marked:
         index = {name: i for i, name in enumerate(classes)}
         left, top, right, bottom = self._box(size)
         if self.mask is not None:
@@ -213,8 +229,10 @@ class Annotation:
             else:
                 _paint(draw, mark, value, left, top)
         values = np.asarray(canvas)
-        rows, columns = np.nonzero(values != UNMARKED)
-        return rows + top, columns + left, values[rows, columns]
+        # A flat search is many times quicker than a two-dimensional one.
+        places = np.flatnonzero(values != UNMARKED)
+        rows, columns = np.divmod(places, values.shape[1])
+        return rows + top, columns + left, values.ravel()[places]
 
     def _box(self, size: tuple[int, int]) -> tuple[int, int, int, int]:
         """Left, top, right and bottom of what the marks can touch; the whole image where there is a dense mask."""

@@ -64,18 +64,28 @@ def _at_pixels(features: Features, annotation: Tensor) -> tuple[Tensor, Tensor, 
 
 
 def _in_cells(features: Features, annotation: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    m, k = annotation.shape[:2]
     fine = F.avg_pool2d(annotation, COARSE // 2)
     coarse = F.avg_pool2d(fine, 2)
     cell = _cells(coarse > 0)
-    slots = torch.arange(COUNT, device=cell.device)[:, None]
-    share = (cell.flatten(2)[:, :, None] == slots) * coarse.flatten(2)[:, :, None]
-    fine_cell = cell.repeat_interleave(2, -1).repeat_interleave(2, -2)
-    fine_share = (fine_cell.flatten(2)[:, :, None] == slots) * fine.flatten(2)[:, :, None]
-    weight = share.sum(-1)
-    total = weight[..., None].clamp_min(1e-6)
-    semantic = torch.einsum("mknp,mdp->mknd", share, features.semantic.flatten(2)) / total
-    detail = torch.einsum("mknp,mdp->mknd", fine_share, features.detail.flatten(2)) / (4 * total)
-    return semantic, detail, weight / weight.sum(-1, keepdim=True).clamp_min(1e-6)
+    semantic, weight = _sums(features.semantic, coarse, cell)
+    detail, fine_weight = _sums(features.detail, fine, cell.repeat_interleave(2, -1).repeat_interleave(2, -2))
+    semantic, detail = semantic / weight.clamp_min(1e-6), detail / fine_weight.clamp_min(1e-6)
+    weight = weight.reshape(m, k, COUNT)
+    shape = (m, k, COUNT, -1)
+    return semantic.reshape(shape), detail.reshape(shape), weight / weight.sum(-1, keepdim=True).clamp_min(1e-6)
+
+
+def _sums(maps: Tensor, share: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+    """Sums of `maps` (M, D, h, w) weighted by `share` (M, K, h, w) over each cell, and of the weights: (M * K * COUNT, D or 1)."""
+    # Only what is marked is touched: most annotation covers little of its image.
+    image, label, row, column = share.nonzero(as_tuple=True)
+    place = (image * share.shape[1] + label) * COUNT + cell[image, label, row, column]
+    weight = share[image, label, row, column][:, None]
+    count = share.shape[0] * share.shape[1] * COUNT
+    values = weight * maps[image, :, row, column]
+    sums = values.new_zeros(count, values.shape[1]).index_add_(0, place, values)
+    return sums, weight.new_zeros(count, 1).index_add_(0, place, weight)
 
 
 def _cells(occupied: Tensor) -> Tensor:
@@ -93,4 +103,6 @@ def _cells(occupied: Tensor) -> Tensor:
         chosen = torch.where(take, spread, chosen)
         settled = settled | fits
         size *= 2
+        if occupied.device.type == "cpu" and settled.all():
+            break
     return chosen

@@ -255,5 +255,7 @@ def reach(coarse: Tensor, own: Tensor) -> Tensor:
     passable = torch.maximum(coarse.float().sigmoid(), seed)
     reached = seed
     for _ in range(REACH_STEPS):
-        reached = torch.minimum(F.max_pool2d(reached, 3, 1, 1), passable)
+        before, reached = reached, torch.minimum(F.max_pool2d(reached, 3, 1, 1), passable)
+        if own.device.type == "cpu" and torch.equal(before, reached):
+            break
     return reached.to(coarse.dtype)
