@@ -11,14 +11,14 @@ from itertools import chain
 from pathlib import Path
 
 from guided_demo.annotation import Annotation
-from guided_demo.core.guidance import Guidance
 from guided_demo.core.model import GuidedSegmenter
 from guided_demo.errors import InputError
 from guided_demo.events import LoadGuidance, SetAnnotation
 from guided_demo.export import FORMATS, Mask, write
-from guided_demo.files import list_images, write_atomic, zip_bytes
-from guided_demo.imports import read_annotations, read_classes, read_mask
+from guided_demo.files import list_images, read_bytes, write_atomic, zip_bytes
+from guided_demo.imports import class_names, read_json, read_mask
 from guided_demo.options import Failures, add_command, add_marks, marks
+from guided_demo.project import read_guidance
 from guided_demo.render import overlay
 from guided_demo.video import read_frames, segment_frames, write_film
 from guided_demo.workspace import Workspace
@@ -55,6 +55,9 @@ GUIDE_EXAMPLES = """examples:
 
   Masks, PNGs named as the photos, in which pixel value 0 is background, 1 is lion and 255 unmarked:
     guide photos/ --masks masks/ --classes background,lion -o lion.safetensors
+
+  What others marked, as COCO:
+    guide photos/ --annotations instances.json -o lion.safetensors
 
   Two people's guidance merged:
     guide --add anna.safetensors --add ben.safetensors -o both.safetensors"""
@@ -149,7 +152,8 @@ def video(arguments: argparse.Namespace, failures: Failures) -> None:
     first = next(frames)
     annotation = Annotation(marks=marks(arguments))
     if arguments.mask:
-        annotation = read_mask(arguments.mask, _mask_classes(arguments, arguments.mask.parent)) + annotation
+        named = _mask_classes(arguments, arguments.mask.parent)
+        annotation = read_mask(read_bytes(arguments.mask), named, str(arguments.mask)) + annotation
     if not annotation.is_empty:
         key = workspace.add_image(first.name, first.image)
         workspace.apply(SetAnnotation(key, workspace.session.annotation(key) + annotation))
@@ -178,10 +182,7 @@ def video(arguments: argparse.Namespace, failures: Failures) -> None:
 
 
 def _loaded(path: Path) -> LoadGuidance:
-    try:
-        return LoadGuidance(Guidance.load(path))
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
+    return LoadGuidance(read_guidance(read_bytes(path), str(path)))
 
 
 def _images(paths: Iterable[Path], failures: Failures) -> Iterator[tuple[str, Path]]:
@@ -197,10 +198,11 @@ def _images(paths: Iterable[Path], failures: Failures) -> Iterator[tuple[str, Pa
 def _annotations(arguments: argparse.Namespace, failures: Failures) -> list[tuple[Path, Callable[[], Annotation]]]:
     """Each image with a function that gives its annotation, or raises InputError: one that fails stops no other."""
     given = marks(arguments)
-    table = read_annotations(arguments.annotations) if arguments.annotations else {}
+    listed = arguments.annotations
+    table = dict(read_json(read_bytes(listed), str(listed))) if listed else {}
     images = list(_images(arguments.images, failures))
     if not arguments.images:
-        images = [(name, arguments.annotations.parent / name) for name in table]
+        images = [(name, listed.parent / name) for name in table]
     if not (given or arguments.masks or table or arguments.add):
         raise InputError("Nothing is annotated; give --point, --stroke, --masks or --annotations.")
     if given and len(images) != 1:
@@ -211,18 +213,20 @@ def _annotations(arguments: argparse.Namespace, failures: Failures) -> list[tupl
     def annotation(name: str) -> Annotation:
         found = Annotation()
         if masks:
-            found = read_mask(masks / Path(name).with_suffix(".png") if masks.is_dir() else masks, classes)
+            file = masks / Path(name).with_suffix(".png") if masks.is_dir() else masks
+            found = read_mask(read_bytes(file), classes, str(file))
         if table:
             if name not in table:
-                raise InputError(f"{name} is not in {arguments.annotations}.")
-            found = found + Annotation.from_json(table[name])
+                raise InputError(f"{name} is not in {listed}.")
+            found = found + table[name]()
         return found + Annotation(marks=given)
 
     return [(path, partial(annotation, name)) for name, path in images]
 
 
 def _mask_classes(arguments: argparse.Namespace, folder: Path) -> list[str]:
-    return arguments.classes or read_classes(folder / "classes.txt")
+    listed = folder / "classes.txt"
+    return arguments.classes or class_names(read_bytes(listed), str(listed))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -238,12 +242,12 @@ def _parser() -> argparse.ArgumentParser:
     make.add_argument("images", nargs="*", type=Path, metavar="IMAGE", help="images, or folders of them")
     make.add_argument("-o", "--out", required=True, type=Path, metavar="FILE", help="the .safetensors file to write")
     add_marks(make)
-    make.add_argument("--annotations", type=Path, metavar="JSON", help="points and strokes of many images; see below")
+    make.add_argument("--annotations", type=Path, metavar="JSON", help="points and strokes of many images, see below, or COCO")
     make.add_argument("--masks", type=Path, metavar="PATH", help="a mask, or a folder of masks named as the images")
     make.add_argument("--add", action="append", default=[], type=Path, metavar="FILE", help="guidance to start from; repeatable")
 
     use = add_command(commands, "segment", segment, "guidance and images to masks", SEGMENT_EXAMPLES)
-    use.add_argument("guidance", type=Path, metavar="GUIDANCE", help="a .safetensors file of guide, or of the page")
+    use.add_argument("guidance", type=Path, metavar="GUIDANCE", help="a .safetensors file of guide or of the page, or a project")
     use.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="images, or folders of them")
     use.add_argument("-o", "--out", required=True, type=Path, metavar="PATH", help="a folder, or a file ending in .zip")
     use.add_argument("--scope", choices=["everywhere", "object"], default="everywhere", help="see below")
@@ -253,7 +257,7 @@ def _parser() -> argparse.ArgumentParser:
     film.add_argument("film", type=Path, metavar="FILM", help="a video file, or a folder of frames")
     film.add_argument("-o", "--out", type=Path, metavar="FOLDER", help="where to write the masks")
     film.add_argument("--overlay", type=Path, metavar="FILE", help="the .mp4, .mkv or .mov to write, with every class tinted")
-    film.add_argument("--guidance", type=Path, metavar="FILE", help="a .safetensors file of guide, or of the page")
+    film.add_argument("--guidance", type=Path, metavar="FILE", help="a .safetensors file of guide or of the page, or a project")
     add_marks(film)
     film.add_argument("--mask", type=Path, metavar="FILE", help="a mask of the first frame")
 

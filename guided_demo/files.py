@@ -99,6 +99,14 @@ def unique_names(suffix: str) -> Callable[[str], str]:
     return give
 
 
+def read_bytes(path: str | os.PathLike, name: str | None = None) -> bytes:
+    """All bytes of a file. Raises InputError if it cannot be read. name: what an error calls it; by default the path."""
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"{name or os.fspath(path)} cannot be read: {error.strerror}.") from error
+
+
 def write_atomic(path: str | os.PathLike, data: bytes) -> None:
     """Write a file such that at every moment, a crash included, it holds either its old bytes or all the new ones."""
     path = Path(path)
@@ -155,7 +163,7 @@ def _open(source: ImageSource, name: str) -> Image.Image:
             raise InputError(f"{name} is a folder, not an image.")
         if not path.stat().st_size:
             raise InputError(f"{name} is empty (0 bytes).")
-        return _open(_read_bytes(path, name), name)
+        return _open(read_bytes(path, name), name)
     elif not hasattr(source, "read"):
         raise InputError(f"{name} is a {type(source).__name__}; give a path, bytes, a PIL image or an array.")
     try:
@@ -166,13 +174,6 @@ def _open(source: ImageSource, name: str) -> Image.Image:
     except UnidentifiedImageError:
         raise InputError(f"{name} is not an image that can be read here; use JPEG, PNG, WebP or TIFF.") from None
     return image
-
-
-def _read_bytes(path: Path, name: str) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{name} cannot be read: {error.strerror}.") from error
 
 
 def _from_array(array: np.ndarray, name: str) -> Image.Image:

@@ -14,6 +14,7 @@ from .files import read_zip, zip_bytes
 from .workspace import Problem, Workspace
 
 FORMAT = 1
+LISTING, GUIDANCE = "project.json", "guidance.safetensors"
 
 
 def save_project(workspace: Workspace, photos: bool = True) -> bytes:
@@ -26,8 +27,8 @@ def save_project(workspace: Workspace, photos: bool = True) -> bytes:
         "correct": sorted(session.correct),
     }
     files = {
-        "project.json": json.dumps(listing, ensure_ascii=False, indent=1).encode(),
-        "guidance.safetensors": workspace.guidance.to_bytes(),
+        LISTING: json.dumps(listing, ensure_ascii=False, indent=1).encode(),
+        GUIDANCE: workspace.guidance.to_bytes(),
     }
     if photos:
         files |= {f"images/{item.key}": workspace.image_file(item.key) for item in session.images}
@@ -42,8 +43,8 @@ def open_project(workspace: Workspace, data: bytes, name: str = "the project") -
     """
     files = read_zip(data, name)
     try:
-        listing = json.loads(files["project.json"])
-        guidance = Guidance.from_bytes(files["guidance.safetensors"])
+        listing = json.loads(files[LISTING])
+        guidance = Guidance.from_bytes(files[GUIDANCE])
         names = {str(item["key"]): str(item["name"]) for item in listing["images"]}
         colors = {str(item["name"]): str(item["color"]) for item in listing["classes"]}
         correct = [str(key) for key in listing["correct"]]
@@ -58,6 +59,16 @@ def open_project(workspace: Workspace, data: bytes, name: str = "the project") -
     for key in here.intersection(correct):
         workspace.apply(MarkCorrect(key))
     return problems
+
+
+def read_guidance(data: bytes, name: str) -> Guidance:
+    """The guidance in a guidance file, or in a project. name: what an error calls it. Raises InputError."""
+    if data.startswith(b"PK"):
+        data = read_zip(data, name).get(GUIDANCE, b"")
+    try:
+        return Guidance.from_bytes(data)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from error
 
 
 def _add(workspace: Workspace, key: str, name: str, photo: bytes | None) -> Problem | None:

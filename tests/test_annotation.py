@@ -1,5 +1,9 @@
+import base64
+import io
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from guided_demo import Annotation, InputError, Point, Stroke
 from guided_demo.annotation import UNMARKED
@@ -83,3 +87,22 @@ def test_a_mask_with_a_value_of_no_class_is_refused():
 def test_it_cannot_be_changed():
     with pytest.raises(AttributeError):
         Annotation().marks = ()
+
+
+def test_a_mask_from_elsewhere_is_read_by_its_numbers_or_refused():
+    values = np.arange(12, dtype=np.uint8).reshape(3, 4) % 3
+    grey, indexed = Image.fromarray(values), Image.fromarray(values).convert("P")
+    indexed.putpalette([9, 9, 9, 200, 0, 0, 0, 200, 0])
+    for picture in (grey, indexed):
+        annotation = Annotation.from_json({"mask": {"png": png(picture), "classes": ["background", "cat", "dog"]}})
+        annotation.validate((4, 3))
+        assert np.array_equal(annotation.label_map((4, 3), annotation.classes), values)
+    for text in (base64.b64encode(b"no picture").decode(), png(grey)[:40], png(grey.convert("RGB"))):
+        with pytest.raises(InputError, match="indexed or grey PNG"):
+            Annotation.from_json({"mask": {"png": text, "classes": ["cat"]}}).validate((4, 3))
+
+
+def png(picture):
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()

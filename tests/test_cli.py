@@ -13,6 +13,7 @@ from guided_demo.cli import main
 from guided_demo.events import AddClass, Annotate
 from guided_demo.export import indexed_png
 from guided_demo.files import read_zip
+from guided_demo.project import save_project
 from guided_demo.workspace import Workspace
 
 CLICKS = ["--point", "5,6,cat", "--point", "50,40,background"]
@@ -127,6 +128,24 @@ def test_masks_to_guidance(call, photos, tmp_path):
     status, said, errors = call("guide", photos, "--masks", tmp_path / "out", "-o", tmp_path / "h.safetensors")
     assert (status, errors) == (0, "")
     assert "3 images" in said
+
+
+def test_a_project_guides_as_its_guidance_does_and_coco_as_masks_do(call, photos, tmp_path, segmenter, checkpoint):
+    work = Workspace(type(segmenter).load(checkpoint))
+    key = work.add_image("a.jpg", (photos / "a.jpg").read_bytes())
+    for event in (AddClass("cat"), Annotate(key, Point(5, 6, "cat")), Annotate(key, Point(50, 40, "background"))):
+        work.apply(event)
+    (tmp_path / "work.zip").write_bytes(save_project(work))
+    work.guidance.save(tmp_path / "work.safetensors")
+    for name in ("zip", "safetensors"):
+        assert call("segment", tmp_path / f"work.{name}", photos, "-o", tmp_path / name)[0] == 0
+    for path in (tmp_path / "zip").rglob("*.png"):
+        assert path.read_bytes() == (tmp_path / "safetensors" / path.relative_to(tmp_path / "zip")).read_bytes()
+    call("segment", tmp_path / "work.zip", photos, "-o", tmp_path / "coco", "--form", "coco-rle")
+    made = [tmp_path / "coco.safetensors", tmp_path / "masks.safetensors"]
+    assert call("guide", photos, "--annotations", tmp_path / "coco" / "annotations.json", "-o", made[0])[0] == 0
+    assert call("guide", photos, "--masks", tmp_path / "zip", "-o", made[1])[0] == 0
+    assert made[0].read_bytes() == made[1].read_bytes()
 
 
 def test_guidance_is_added_and_merged(call, photos, tmp_path):

@@ -1,5 +1,6 @@
 """Annotations taken in from masks, JSON and COCO."""
 
+import io
 import json
 
 import numpy as np
@@ -10,57 +11,68 @@ from scipy.ndimage import gaussian_filter
 
 from guided_demo import Annotation, InputError, Point
 from guided_demo.export import Mask, indexed_png, write
-from guided_demo.imports import read_annotations, read_classes, read_coco, read_mask
+from guided_demo.imports import class_names, read_json, read_mask
 from guided_demo.session import ClassItem
 
 NAMES = ("background", "cat", "dog")
 LABELS = gaussian_filter(np.random.default_rng(0).random((3, 40, 50)), (0, 3, 3)).argmax(0).astype(np.uint8)
 
 
+def png(picture):
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
 @pytest.mark.parametrize("mode", ["P", "L"])
-def test_mask_images_become_annotations(tmp_path, mode):
+def test_mask_images_become_annotations(mode):
     marked = np.where(LABELS == 2, 255, LABELS).astype(np.uint8)
-    path = tmp_path / "a.png"
-    path.write_bytes(indexed_png(marked)) if mode == "P" else Image.fromarray(marked).save(path)
-    assert np.array_equal(read_mask(path, NAMES).label_map((50, 40), NAMES), marked)
+    data = indexed_png(marked) if mode == "P" else png(Image.fromarray(marked))
+    assert np.array_equal(read_mask(data, NAMES, "a.png").label_map((50, 40), NAMES), marked)
+    unnamed = read_mask(data, None, "a.png")
+    assert unnamed.classes == ("background", "class 1")
+    assert np.array_equal(unnamed.label_map((50, 40), unnamed.classes), marked)
+
+
+def test_black_and_white_is_one_class():
+    region = LABELS == 1
+    for picture in (Image.fromarray(region), Image.fromarray(region * np.uint8(255)), Image.fromarray(region * np.uint8(1))):
+        assert np.array_equal(read_mask(png(picture), NAMES[:2], "a.png").label_map((50, 40), NAMES), region)
 
 
 @pytest.mark.parametrize(
-    "data, words", [(b"", "cannot be read as a mask"), (None, "cannot be read as a mask"), ("RGB", "colour picture")]
+    "data, words",
+    [(b"", "cannot be read as a mask"), (indexed_png(LABELS)[:99], "read as a mask"), (png(Image.new("RGB", (3, 3))), "colour")],
 )
-def test_what_is_no_mask_says_so(tmp_path, data, words):
-    path = tmp_path / "a.png"
-    if data == "RGB":
-        Image.new("RGB", (3, 3)).save(path)
-    elif data is not None:
-        path.write_bytes(data)
-    with pytest.raises(InputError, match=words):
-        read_mask(path, NAMES)
+def test_what_is_no_mask_says_so(data, words):
+    with pytest.raises(InputError, match=rf"a\.png .*{words}"):
+        read_mask(data, NAMES, "a.png")
 
 
-def test_a_mask_value_without_a_class_says_so(tmp_path):
-    (tmp_path / "a.png").write_bytes(indexed_png(LABELS))
+def test_a_mask_value_without_a_class_says_so():
     with pytest.raises(InputError, match="value 2"):
-        read_mask(tmp_path / "a.png", NAMES[:2])
+        read_mask(indexed_png(LABELS), NAMES[:2], "a.png")
 
 
-def test_annotations_from_json(tmp_path):
-    path = tmp_path / "clicks.json"
+def test_annotations_from_json():
     annotation = Annotation(points=[(3, 4, "cat")], strokes=[([(1, 2), (3, 4)], None, 2.5)])
-    path.write_text(json.dumps({"a.jpg": annotation.to_json()}))
-    assert Annotation.from_json(read_annotations(path)["a.jpg"]) == annotation
+    ((name, read),) = read_json(json.dumps({"a.jpg": annotation.to_json()}).encode(), "clicks.json")
+    assert (name, read()) == ("a.jpg", annotation)
     assert Point(3, 4, "cat") in annotation.marks
-    for text in ("[1]", '{"a.jpg": 3}', "{", "\xff"):
-        path.write_text(text, encoding="latin-1")
+    for data in (b"[1]", b'{"a.jpg": 3}', b"{", b"\xff"):
         with pytest.raises(InputError, match=r"clicks\.json"):
-            read_annotations(path)
+            list(read_json(data, "clicks.json"))
 
 
-def test_class_lists(tmp_path):
-    (tmp_path / "classes.txt").write_text("background\ncat\nZürich dog\n", encoding="utf-8")
-    assert read_classes(tmp_path / "classes.txt") == ["background", "cat", "Zürich dog"]
-    with pytest.raises(InputError, match=r"none\.txt"):
-        read_classes(tmp_path / "none.txt")
+def test_class_lists():
+    for text in ("background\ncat\nZürich dog\n", "background\ncat\nZürich dog", "background\r\ncat\r\nZürich dog\r\n"):
+        assert class_names(text.encode(), "classes.txt") == ["background", "cat", "Zürich dog"]
+    with pytest.raises(InputError, match=r"classes\.txt"):
+        class_names(b"\xff", "classes.txt")
+
+
+def read_coco(data, name):
+    return {photo: annotation() for photo, annotation in read_json(data, name)}
 
 
 @pytest.mark.parametrize("form", ["coco-rle", "coco-polygons"])
@@ -109,5 +121,3 @@ def test_broken_coco_says_so(change):
     assert read_coco(json.dumps(coco).encode(), "a.json")["a.jpg"].classes == ("background", "cat")
     with pytest.raises(InputError, match=r"a\.json is not COCO JSON"):
         read_coco(json.dumps(coco | change).encode(), "a.json")
-    with pytest.raises(InputError, match=r"a\.json is not COCO JSON"):
-        read_coco(b"\xff", "a.json")

@@ -1,0 +1,152 @@
+"""Files of every kind go where they belong, in any order, and one that cannot be used stops no other."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from guided_demo import Annotation, Point
+from guided_demo.events import AddClass, Annotate
+from guided_demo.export import indexed_png
+from guided_demo.files import zip_bytes
+from guided_demo.incoming import find_image, take_in
+from guided_demo.project import save_project
+from guided_demo.workspace import Workspace
+
+NAMES = ("background", "cat")
+SIZE = (64, 48)
+REGION = np.zeros((48, 64), np.uint8)
+REGION[10:30, 20:50] = 1
+
+
+def photo(seed):
+    noise = np.random.default_rng(seed).integers(0, 256, (5, 6, 3), dtype=np.uint8)
+    return png(Image.fromarray(noise).resize(SIZE, Image.Resampling.BICUBIC))
+
+
+def png(picture):
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def labels(workspace, name):
+    annotation = workspace.session.annotation(find_image(workspace.session, name).key)
+    return annotation.label_map(SIZE, workspace.session.class_names)
+
+
+@pytest.fixture
+def workspace(segmenter):
+    return Workspace(segmenter)
+
+
+def test_photos_masks_and_names_in_any_order(workspace):
+    files = [
+        ("masks/a.png", indexed_png(REGION)),
+        ("masks/classes.txt", b"background\ncat\n"),
+        ("masks/far.png", indexed_png(REGION)),
+        ("photos/b.png", photo(2)),
+        ("photos/a.png", photo(1)),
+    ]
+    calls = []
+    problems = take_in(workspace, files, lambda *call: calls.append(call))
+    assert [item.name for item in workspace.session.images] == ["photos/b.png", "photos/a.png"]
+    assert workspace.session.class_names == NAMES
+    assert np.array_equal(labels(workspace, "photos/a.png"), REGION)
+    assert workspace.session.annotation(find_image(workspace.session, "b").key).is_empty
+    assert [(p.name, "no photo of this name" in p.sentence) for p in problems] == [("masks/far.png", True)]
+    assert [call[:2] for call in calls] == [(done, 5) for done in range(5)]
+
+
+def test_masks_join_what_is_marked_and_need_no_names(workspace):
+    take_in(workspace, [("a.jpg", photo(1))])
+    (item,) = workspace.session.images
+    workspace.apply(AddClass("dog"))
+    workspace.apply(Annotate(item.key, Point(1, 1, "dog")))
+    assert take_in(workspace, [("a.png", png(Image.fromarray(REGION * np.uint8(255))))]) == []
+    assert workspace.session.class_names == ("background", "dog", "class 1")
+    found = labels(workspace, "a")
+    assert found[1, 1] == 1
+    assert np.array_equal(found[2:], 2 * REGION[2:])
+
+
+def test_grey_photos_are_photos(workspace):
+    grey = png(Image.open(io.BytesIO(photo(1))).convert("L"))
+    scan = png(Image.fromarray(REGION * np.uint8(255)))
+    files = [("one/a.png", photo(1)), ("two/a.png", grey), ("scan.png", scan), ("again/scan.png", scan)]
+    assert take_in(workspace, files) == []
+    assert [item.name for item in workspace.session.images] == ["one/a.png", "two/a.png", "scan.png"]
+    assert workspace.session.annotations == {}
+
+
+def test_our_own_masks_come_back_from_their_zips(workspace, segmenter):
+    take_in(workspace, [("a.png", photo(1)), ("sub/b.png", photo(2))])
+    first, _ = workspace.session.images
+    workspace.apply(AddClass("cat"))
+    workspace.apply(Annotate(first.key, Point(30, 20, "cat")))
+    workspace.apply(Annotate(first.key, Point(2, 2, "background")))
+    expected = {item.name: result.labels for item, result in workspace.segment_all()}
+    for form in ("png", "coco-rle"):
+        other = Workspace(segmenter)
+        assert take_in(other, [("a.png", photo(1)), ("sub/b.png", photo(2)), ("m.zip", workspace.export_zip(form))]) == []
+        assert other.session.class_names == NAMES
+        for name, mask in expected.items():
+            assert np.array_equal(labels(other, name), mask)
+
+
+def test_guidance_projects_and_annotations(workspace, segmenter):
+    source = Workspace(segmenter)
+    take_in(source, [("a.png", photo(1))])
+    source.apply(AddClass("cat", "#123456"))
+    source.apply(Annotate(source.session.images[0].key, Point(30, 20, "cat")))
+    table = {"photos/b.png": Annotation(points=[(9, 9, "dog")]).to_json(), "none.jpg": {"marks": []}}
+    files = [
+        ("clicks.json", json.dumps(table).encode()),
+        ("work.zip", save_project(source)),
+        ("cat.safetensors", source.guidance.to_bytes()),
+        ("photos.zip", zip_bytes([("b.png", photo(2)), ("__MACOSX/b.png", b"-"), (".DS_Store", b"-")])),
+    ]
+    (problem,) = take_in(workspace, files)
+    assert (problem.name, problem.sentence.startswith("none.jpg is not in the gallery")) == ("clicks.json", True)
+    assert [item.name for item in workspace.session.images] == ["b.png", "a.png"]
+    assert workspace.session.colors["cat"] == "#123456"
+    marks = [annotation.marks for annotation in workspace.session.annotations.values()]
+    assert sorted(marks, key=str) == [(Point(30, 20, "cat"),), (Point(9, 9, "dog"),)]
+
+
+def test_one_bad_file_stops_no_other(workspace):
+    coco = {
+        "images": [{"id": n, "file_name": f"{name}.png", "width": 64, "height": 48} for n, name in enumerate("axyz")],
+        "categories": [{"id": 1, "name": "cat"}],
+        "annotations": [{"image_id": 0, "category_id": 1, "segmentation": [[20, 10, 50, 10, 50, 30, 20, 30]]}],
+    }
+    small = {"a.png": Annotation(points=[(99, 9, "cat")]).to_json()}
+    files = [
+        ("bad.zip", zip_bytes([("a", b"")])[:-9]),
+        ("bad.jpg", b"no photo"),
+        ("bad.json", b"{"),
+        ("bad.safetensors", b"no guidance"),
+        ("outside.json", json.dumps(small).encode()),
+        ("coco.json", json.dumps(coco).encode()),
+        ("a.png", photo(1)),
+    ]
+    problems = {problem.name: problem.sentence for problem in take_in(workspace, files)}
+    assert set(problems) == {"bad.zip", "bad.jpg", "bad.json", "bad.safetensors", "a.png", "coco.json"}
+    assert "outside the image" in problems["a.png"]
+    assert "3 photos, such as x.png, are not in the gallery" in problems["coco.json"]
+    assert np.array_equal(labels(workspace, "a"), REGION)
+
+
+def test_a_name_finds_its_image_or_none(workspace):
+    names = ["one/a.jpg", "two/a.jpg", "b.png", "b.jpg", "c.tar.png"]
+    take_in(workspace, [(name, photo(seed)) for seed, name in enumerate(names)])
+
+    def found(name):
+        item = find_image(workspace.session, name)
+        return item and item.name
+
+    assert [found(name) for name in ("one/a.png", "a.jpg", "b.jpg", "b.tif", "masks/c.tar.tif", "d.jpg")] == [
+        "one/a.jpg", None, "b.jpg", None, "c.tar.png", None,
+    ]  # fmt: skip
