@@ -77,7 +77,7 @@ def _in_cells(features: Features, annotation: Tensor) -> tuple[Tensor, Tensor, T
 
 
 def _sums(maps: Tensor, share: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
-    """Sums of `maps` (M, D, h, w) weighted by `share` (M, K, h, w) over each cell, and of the weights: (M * K * COUNT, D or 1)."""
+    """Sums of `maps` (M, D, h, w) weighted by `share` (M, K, h, w) over each cell (M * K * COUNT, D), and of the weights."""
     # Only what is marked is touched: most annotation covers little of its image.
     image, label, row, column = share.nonzero(as_tuple=True)
     place = (image * share.shape[1] + label) * COUNT + cell[image, label, row, column]
