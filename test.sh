@@ -6,24 +6,23 @@ cd "$(dirname "$0")"
 . scripts/setup.sh
 setup requirements.txt requirements-dev.txt
 
-# The browser tests drive a real Chromium: $CHROMIUM, or one on the PATH.
+# The browser tests drive a real Chromium, $CHROMIUM or one on the PATH; those of the endpoints call curl.
+missing=
 for name in "${CHROMIUM:-chromium}" chromium-browser google-chrome; do
-    if path=$(command -v "$name"); then
-        export CHROMIUM="$path"
-        break
-    fi
+    CHROMIUM=$(command -v "$name") && break
 done
-if [ -z "${path:-}" ]; then
-    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-        echo "Installing Debian's chromium for the browser tests."
-        export DEBIAN_FRONTEND=noninteractive
-        { apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium; } >/dev/null ||
-            fail "chromium could not be installed; apt-get says above why."
-        export CHROMIUM=/usr/bin/chromium
-    else
-        fail "The browser tests need Chromium. Install it (Debian: sudo apt-get install chromium), or set CHROMIUM to its path."
+[ -n "$CHROMIUM" ] || missing=" chromium"
+command -v curl >/dev/null || missing="$missing curl"
+if [ -n "$missing" ]; then
+    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+        fail "The tests need$missing. On Debian: sudo apt-get install$missing. Elsewhere, set CHROMIUM to the path of a Chromium."
     fi
+    echo "Installing$missing for the tests."
+    export DEBIAN_FRONTEND=noninteractive
+    { apt-get update -qq && apt-get install -qq -y --no-install-recommends $missing; } >/dev/null ||
+        fail "$missing could not be installed; apt-get says above why."
 fi
+export CHROMIUM="${CHROMIUM:-/usr/bin/chromium}"
 
 status=0
 .venv/bin/python -m ruff check . || status=1

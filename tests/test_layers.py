@@ -12,7 +12,7 @@ PACKAGE = "guided_demo"
 # What each part may import from the package; a part is a folder of it, or a file beside them.
 VALUES = {"errors", "annotation", "geometry", "files", "polygons", "render"}
 STATE = VALUES | {"core", "session", "events"}
-WORK = STATE | {"storage", "export", "summary", "workspace"}
+WORK = STATE | {"agreement", "storage", "export", "summary", "workspace"}
 ALLOWED = {
     "errors": set(),
     "annotation": {"errors"},
@@ -27,14 +27,16 @@ ALLOWED = {
     "events": STATE - {"events"},
     "storage": STATE,
     "export": STATE - {"core"},
-    "video": STATE | {"export"},
+    "video": VALUES | {"core"},
     "summary": {"core"},
+    "agreement": STATE,
+    "agreement": STATE,
     "workspace": WORK - {"workspace"},
     "project": WORK,
     "incoming": WORK | {"project", "imports"},
     "bench": WORK,
-    "ui": WORK | {"project", "imports", "incoming"},
-    "app": WORK | {"project", "imports", "incoming", "ui"},
+    "ui": WORK | {"agreement", "project", "imports", "incoming"},
+    "app": WORK | {"agreement", "project", "imports", "incoming", "ui"},
     "options": VALUES | {"events"},
     "cli": WORK | {"project", "imports", "video", "options"},
     "__main__": {"cli"},

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import gradio
 import numpy as np
+import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
@@ -31,38 +32,56 @@ def blocks(language):
     return re.findall(rf"^```{language}\n(.*?)^```$", BODY, re.MULTILINE | re.DOTALL)
 
 
-def test_the_python_example_prints_what_it_says(tmp_path, monkeypatch):
-    (example,) = blocks("python")
-    monkeypatch.chdir(tmp_path)
-    said = io.StringIO()
-    with redirect_stdout(said):
-        exec(compile(example, "README.md", "exec"), {"__name__": "readme"})
-    promised = re.findall(r"^print\(.*\)  # (.*)$", example, re.MULTILINE)
-    assert len(promised) >= 3
-    assert said.getvalue().splitlines() == promised
-
-
-def test_the_command_line_examples_work_one_after_the_other(tmp_path):
-    (example,) = blocks("sh")
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with the photos that the examples speak of."""
     (tmp_path / "photos").mkdir()
     for name in ("cheetah.jpg", "cheetah1.jpg", "lion.jpg"):
         shutil.copy(PHOTOS / name, tmp_path / "photos")
+    return tmp_path
+
+
+def run(example):
+    """The names that an example defines, after checking that it prints what its comments say."""
+    names, said = {"__name__": "readme"}, io.StringIO()
+    with redirect_stdout(said):
+        exec(compile(example, "README.md", "exec"), names)
+    assert said.getvalue().splitlines() == re.findall(r"^print\(.*\)  # (.*)$", example, re.MULTILINE)
+    return names
+
+
+def test_the_python_example_prints_what_it_says(tmp_path, monkeypatch):
+    example, _ = blocks("python")
+    monkeypatch.chdir(tmp_path)
+    assert run(example)["guidance"].classes == ("background", "cheetah", "lion")
+
+
+def test_the_notebook_example_shows_the_photos(folder, monkeypatch):
+    _, example = blocks("python")
+    monkeypatch.chdir(folder)
+    widget = run(example)["w"]
+    assert [item.name for item in widget.session.images] == ["cheetah.jpg", "cheetah1.jpg", "lion.jpg"]
+    assert widget.session.class_names == ("background", "cat")
+
+
+def test_the_command_line_examples_work_one_after_the_other(folder):
+    (example,) = blocks("sh")
     for line in example.splitlines():
         python, *arguments = shlex.split(line)
         assert python == "python"
         paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
         done = subprocess.run(
-            [sys.executable, *arguments], cwd=tmp_path, env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True
+            [sys.executable, *arguments], cwd=folder, env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True
         )
         assert (done.returncode, done.stderr) == (0, "")
 
     segmenter = GuidedSegmenter.load()
-    guidance = Guidance.load(tmp_path / "cats.safetensors")
-    classes = (tmp_path / "masks" / "classes.txt").read_text().split()
+    guidance = Guidance.load(folder / "cats.safetensors")
+    classes = (folder / "masks" / "classes.txt").read_text().split()
     assert classes == list(guidance.classes) == ["background", "cheetah", "lion"]
-    for photo in (tmp_path / "photos").iterdir():
+    for photo in (folder / "photos").iterdir():
         own = guidance.annotations.get(segmenter.encode(photo).key, Annotation())
-        mask = np.asarray(Image.open(tmp_path / "masks" / f"{photo.stem}.png"))
+        mask = np.asarray(Image.open(folder / "masks" / f"{photo.stem}.png"))
         np.testing.assert_array_equal(mask, segmenter.segment(photo, guidance, annotation=own).labels)
 
 
