@@ -30,7 +30,6 @@ ALLOWED = {
     "video": VALUES | {"core"},
     "summary": {"core"},
     "agreement": STATE,
-    "agreement": STATE,
     "workspace": WORK - {"workspace"},
     "project": WORK,
     "incoming": WORK | {"project", "imports"},
