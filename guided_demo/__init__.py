@@ -1,11 +1,16 @@
 """Point at a few pixels, and a whole gallery is segmented."""
 
+from typing import TYPE_CHECKING
+
 from .annotation import Annotation, Point, Stroke
 from .core.guidance import Guidance
 from .core.model import EncodedImage, GuidedSegmenter
 from .core.result import Result
 from .errors import InputError
 from .workspace import Workspace
+
+if TYPE_CHECKING:
+    from .ui.widget import annotate as annotate
 
 __all__ = [
     "Annotation",
@@ -18,3 +23,12 @@ __all__ = [
     "Stroke",
     "Workspace",
 ]
+
+
+def __getattr__(name: str):
+    # The widget comes when it is asked for, since only notebooks have what it needs.
+    if name == "annotate":
+        from .ui.widget import annotate
+
+        return annotate
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

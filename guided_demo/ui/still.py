@@ -22,10 +22,11 @@ def still(workspace: Workspace, note: str) -> bytes:
     tiles = list(_tiles(workspace))
     places = _places([tile.width for tile in tiles])
     bottom = places[-1][1] + ROW + GAP if places else 0
-    picture = Image.new("RGB", (WIDTH, bottom + 2 * FONT_SIZE), "white")
+    font = ImageFont.load_default(FONT_SIZE)
+    right = max([x + tile.width for tile, (x, _) in zip(tiles, places, strict=True)] + [round(font.getlength(note)) + 2 * GAP])
+    picture = Image.new("RGB", (right, bottom + 2 * FONT_SIZE), "white")
     for tile, place in zip(tiles, places, strict=True):
         picture.paste(tile, place)
-    font = ImageFont.load_default(FONT_SIZE)
     ImageDraw.Draw(picture).text((GAP, bottom + FONT_SIZE // 2), note, fill="#333333", font=font)
     buffer = io.BytesIO()
     picture.quantize(256).save(buffer, "PNG", optimize=True)  # a palette makes a third of the size
@@ -33,12 +34,13 @@ def still(workspace: Workspace, note: str) -> bytes:
 
 
 def _tiles(workspace: Workspace) -> Iterator[Image.Image]:
-    """Photos of height ROW with their masks; one that cannot be read any more is left out."""
+    """Photos with their masks, at most ROW high; one that cannot be read any more is left out."""
     colors = workspace.session.colors
     for item in workspace.session.images[:MOST_PHOTOS]:
-        size = min(round(item.size[0] * ROW / item.size[1]), round(WIDEST * ROW)) or 1, ROW
+        shrink = min(ROW / item.size[1], WIDEST * ROW / item.size[0])
+        size = max(1, round(item.size[0] * shrink)), max(1, round(item.size[1] * shrink))
         try:
-            photo = workspace.image(item.key).resize(size)
+            photo = workspace.image(item.key).resize(size, reducing_gap=2)
             result = workspace.segment(item.key)
         except InputError:
             continue

@@ -64,12 +64,11 @@ class Wire {
 }
 
 /** anywidget's render: a still picture until the kernel answers, and the annotator from then on. */
-export function show({ model, el: root }) {
+export function show({ model, el: root, signal }) {
   const place = el("div", { class: "g-root" });
-  // Jupyter's own keys and right-click menu are not for what happens in here.
-  const frame = el("div", { "data-lm-suppress-shortcuts": "true", on: { contextmenu: (e) => e.stopPropagation() } }, place);
+  keepFrom(place, signal);
   place.append(picture(model.get("_still")));
-  root.replaceChildren(frame);
+  root.replaceChildren(place);
 
   let annotator = null;
   const wire = new Wire(model, () => annotator?.refresh());
@@ -82,6 +81,20 @@ export function show({ model, el: root }) {
   wire.ask({ do: "start" }).then((reply) => {
     if (!reply.error) annotator = mount({ element: place, host });
   });
+}
+
+/** Keep Jupyter from what is meant for the annotator, and the annotator from what is meant for Jupyter. */
+function keepFrom(place, signal) {
+  const isInside = (node) => place.contains(node);
+  place.addEventListener("contextmenu", (event) => event.stopPropagation());
+  const passWheel = (event) => event.ctrlKey || isInside(document.activeElement) || event.stopPropagation();
+  place.addEventListener("wheel", passWheel, { capture: true });
+  // Jupyter looks at keys in the document, and only for this attribute at the very node that has the focus.
+  const claim = (event) => {
+    const isOurs = !(event.ctrlKey || event.metaKey) || "zy".includes(event.key.toLowerCase());
+    if (isInside(event.target)) event.target.toggleAttribute("data-lm-suppress-shortcuts", isOurs);
+  };
+  window.addEventListener("keydown", claim, { capture: true, signal });
 }
 
 function picture(source) {

@@ -23,7 +23,7 @@ export class Files {
     const folder = chooser({ webkitdirectory: true, multiple: true, "data-role": "folder" }, actions.add);
     const guidance = chooser({ accept: GUIDANCE, "data-role": "guidance" }, actions.add);
     const adders = actions.add && [
-      button("photos", "Add photos; you can also drop them anywhere on this page", () => photos.click(), {
+      button("photos", "Add photos; you can also drop them here", () => photos.click(), {
         text: "Add photos",
         class: "g-primary",
       }),

@@ -7,7 +7,7 @@ const isTouch = () => window.matchMedia("(pointer: coarse)").matches;
 /** `state` is the server's, with `active` (the class), `current` (the image) and `canAdd`. */
 export function hint({ images, classes, marked, active, current, canAdd }) {
   if (!images.length)
-    return canAdd ? "Drop photos anywhere on this page, or press Add photos." : "There are no photos.";
+    return canAdd ? "Drop photos here, or press Add photos." : "There are no photos.";
   if (classes.length < 2) return "Add a class first: a name for what you want to find.";
   const click = isTouch() ? "Tap" : "Click";
   if (marked.every((name) => name === BACKGROUND))

@@ -1,0 +1,342 @@
+"""The widget without a browser: what it tells Python and its views, and what is shown where widgets do not run."""
+
+import base64
+import builtins
+import importlib
+import io
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from PIL import Image
+
+import guided_demo
+from guided_demo import GuidedSegmenter, InputError, Point, Workspace, annotate
+from guided_demo.events import AddClass, Annotate, ClearAnnotation
+from guided_demo.ui.sources import named_images
+from guided_demo.ui.still import still
+from guided_demo.ui.widget import NOTE
+
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+def photo(seed, size=(80, 60)):
+    noise = np.random.default_rng(seed).integers(0, 256, (5, 6, 3), dtype=np.uint8)
+    return Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC)
+
+
+@pytest.fixture
+def workspace(segmenter):
+    return Workspace(segmenter)
+
+
+@pytest.fixture
+def widget(workspace):
+    made = annotate({f"{seed}.png": photo(seed) for seed in range(3)}, classes=["cat"], workspace=workspace)
+    yield made
+    made.close()
+
+
+class View:
+    """What widget.js does: sends numbered messages, and hears everything that the widget sends."""
+
+    def __init__(self, widget, monkeypatch, name="a view"):
+        self.widget, self.name, self.number = widget, name, 0
+        self.heard = []
+        send = widget.send
+        monkeypatch.setattr(widget, "send", lambda content: (self.heard.append(json.loads(json.dumps(content))), send(content)))
+
+    def ask(self, verb, buffers=(), **message):
+        """All replies to a message; news in between are kept in `heard`."""
+        self.number += 1
+        before = len(self.heard)
+        message = {"do": verb, "edge": 64, "number": self.number, **message}
+        self.widget._handle_custom_msg({"view": self.name, "number": self.number, "message": message}, list(buffers))
+        answers = [heard for heard in self.heard[before:] if heard.get("number") == self.number]
+        assert [answer["last"] for answer in answers] == [False] * (len(answers) - 1) + [True]
+        assert {answer["view"] for answer in answers} == {self.name}
+        return [answer["reply"] for answer in answers]
+
+    def click(self, x, y, label, key):
+        (reply,) = self.ask("mark", key=key, marks=[{"point": [x, y], "label": label}])
+        return reply
+
+    def news(self):
+        return [heard for heard in self.heard if heard.get("news")]
+
+
+@pytest.fixture
+def view(widget, monkeypatch):
+    return View(widget, monkeypatch)
+
+
+@pytest.fixture
+def keys(widget):
+    return [item.key for item in widget.session.images]
+
+
+def test_importing_the_package_leaves_the_widget_and_what_it_needs_alone():
+    code = "import sys, guided_demo; print([m for m in ('anywidget', 'ipywidgets', 'IPython', 'gradio') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_without_anywidget_a_sentence_says_what_to_install(monkeypatch):
+    real = builtins.__import__
+
+    def without(name, *rest):
+        if name == "anywidget":
+            raise ModuleNotFoundError("No module named 'anywidget'", name=name)
+        return real(name, *rest)
+
+    monkeypatch.delitem(sys.modules, "guided_demo.ui.widget")
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(ImportError, match=r"^annotate needs the package anywidget; install it: pip install anywidget$"):
+        importlib.import_module("guided_demo.ui.widget")
+
+
+def test_other_names_are_still_unknown():
+    assert not hasattr(guided_demo, "annotated")
+
+
+def test_a_click_in_the_widget_is_there_in_python(widget, view, keys):
+    before = widget.session
+    view.click(10, 10, "cat", keys[0])
+    view.click(70, 50, "background", keys[1])
+    assert widget.guidance.classes == ("background", "cat")
+    assert widget.session is widget.workspace.session is not before
+    assert widget.session.annotation(keys[0]).points == (Point(10, 10, "cat"),)
+
+
+def test_masks_are_those_of_the_workspace_and_of_any_segmenter(widget, view, keys, segmenter):
+    view.click(10, 10, "cat", keys[0])
+    view.click(70, 50, "background", keys[0])
+    assert list(widget.masks) == ["0.png", "1.png", "2.png"] and len(widget.masks) == 3
+    for seed, (name, labels) in enumerate(widget.masks.items()):
+        assert labels.shape == (60, 80) and labels.dtype == np.uint8
+        assert np.array_equal(labels, widget.workspace.segment(keys[seed]).labels)
+        own = widget.session.annotation(keys[seed])
+        direct = segmenter.segment(photo(seed), widget.guidance, annotation=None if own.is_empty else own)
+        assert np.array_equal(labels, direct.labels), name
+
+
+def test_masks_follow_what_happens(widget, keys):
+    masks = widget.masks
+    assert not masks["0.png"].any()
+    widget.workspace.apply(Annotate(keys[0], Point(10, 10, "cat")))
+    assert masks["0.png"][10, 10] == 1
+    with pytest.raises(KeyError):
+        masks["9.png"]
+
+
+def test_images_of_one_name_keep_masks_of_their_own(widget):
+    widget.workspace.add_image("0.png", photo(7, (40, 30)))
+    assert list(widget.masks) == ["0.png", "1.png", "2.png", "0.png (2)"]
+    assert widget.masks["0.png (2)"].shape == (30, 40)
+
+
+def test_whoever_observes_the_session_is_told_of_every_change(widget, view, keys):
+    seen = []
+    widget.observe(lambda change: seen.append(change["new"]), names="session")
+    view.click(10, 10, "cat", keys[0])
+    widget.workspace.undo()
+    assert seen[-1] is widget.workspace.session and len(seen) == 2
+    assert seen[0].annotations and not seen[1].annotations
+
+
+def test_the_session_is_not_to_be_set(widget):
+    with pytest.raises(Exception, match="read-only"):
+        widget.session = widget.session
+
+
+def test_a_change_from_python_is_told_to_the_views_once_until_one_comes_to_see(widget, view, keys):
+    for x in range(10, 60):
+        widget.workspace.apply(Annotate(keys[0], Point(x, 10, "cat")))
+    assert view.news() == [{"news": True}]
+    (reply,) = view.ask("start")
+    assert reply["state"]["images"][0]["marks"] == 50
+    widget.workspace.apply(ClearAnnotation(keys[0]))
+    assert view.news() == [{"news": True}] * 2
+
+
+def test_a_view_is_named_in_the_news_it_made(widget, view, keys):
+    view.click(10, 10, "cat", keys[0])
+    assert view.news() == [{"news": True, "view": "a view"}]
+    widget.workspace.undo()
+    assert view.news()[1:] == [{"news": True}]
+
+
+def test_two_views_count_their_changes_each_for_itself(widget, view, keys, monkeypatch):
+    other = View(widget, monkeypatch, "another view")
+    for x in (10, 20, 30):
+        view.click(x, 10, "cat", keys[0])
+    other.ask("start")
+    other.click(40, 10, "cat", keys[0])
+    view.click(50, 10, "cat", keys[0])
+    assert [point.x for point in widget.session.annotation(keys[0]).points] == [10, 20, 30, 40, 50]
+
+
+def test_a_file_in_parts_arrives_whole(widget, view):
+    buffer = io.BytesIO()
+    photo(5).save(buffer, "PNG")
+    data = buffer.getvalue()
+    about = {"id": "a view 1", "name": "new.png", "kind": "photo", "place": 0}
+    for at in range(0, len(data), 1000):
+        part, last = data[at : at + 1000], at + 1000 >= len(data)
+        assert view.ask("file", buffers=[memoryview(part)], last=last, **about) == [{}]
+    *progress, done = view.ask("add_photos")
+    assert progress == [{"done": 0, "total": 1}] and done["problems"] == []
+    assert widget.session.images[-1].name == "new.png"
+    assert np.array_equal(np.asarray(widget.workspace.image(widget.session.images[-1].key)), np.asarray(photo(5)))
+
+
+def test_guidance_goes_out_and_comes_in(widget, view, keys, segmenter):
+    view.click(10, 10, "cat", keys[0])
+    (saved,) = view.ask("save_guidance")
+    other = annotate({"2.png": photo(2)}, workspace=Workspace(segmenter))
+    message = {"do": "file", "id": "x", "last": True, "name": saved["name"], "kind": "guidance", "place": 0}
+    other._handle_custom_msg({"view": "v", "number": 1, "message": message}, [memoryview(base64.b64decode(saved["data"]))])
+    assert other.session.class_names == ("background", "cat")
+    assert np.array_equal(other.masks["2.png"], widget.masks["2.png"])
+    other.close()
+
+
+def test_a_wrong_wish_is_answered_with_a_sentence(view, keys):
+    reply = view.click(1000, 10, "cat", keys[0])
+    assert reply["error"].endswith(".")
+
+
+def test_a_closed_widget_hears_no_more(widget, keys):
+    widget.close()
+    before = widget.session
+    widget.workspace.apply(Annotate(keys[0], Point(10, 10, "cat")))
+    assert widget.session is before
+
+
+def test_where_widgets_do_not_run_there_is_a_picture_and_a_sentence(widget, keys):
+    widget.workspace.apply(Annotate(keys[0], Point(10, 10, "cat")))
+    data, _ = widget._repr_mimebundle_()
+    assert set(data) == {WIDGET, "image/png", "text/plain"}
+    assert data["text/plain"] == f"Annotator of 3 images, 1 of them marked; classes: background, cat. {NOTE}"
+    assert widget._still == f"data:image/png;base64,{data['image/png']}"
+    picture = Image.open(io.BytesIO(base64.b64decode(data["image/png"])))
+    assert picture.format == "PNG" and picture.width > 3 * 80
+
+
+def test_the_picture_has_the_masks_in_the_colours_of_their_classes(workspace):
+    key = workspace.add_image("grey.png", Image.new("RGB", (100, 100), "#404040"))
+    workspace.apply(AddClass("cat", "#ff0000"))
+    plain = np.asarray(Image.open(io.BytesIO(still(workspace, NOTE))).convert("RGB"))[:200, :200]
+    assert np.ptp(plain, axis=(0, 1)).max() == 0
+    workspace.apply(Annotate(key, Point(50, 50, "cat")))
+    labels = workspace.segment(key).labels_at((200, 200))
+    tinted = np.asarray(Image.open(io.BytesIO(still(workspace, NOTE))).convert("RGB"))[:200, :200].astype(int)
+    assert labels.any()
+    assert (tinted[labels == 1][:, 0] > 140).all() and (tinted[labels == 0][:, 0] < 80).all()
+
+
+def test_the_picture_of_no_photos_and_of_a_photo_that_is_gone_is_the_sentence(workspace, tmp_path):
+    photo(1).save(tmp_path / "1.png")
+    empty = Image.open(io.BytesIO(still(workspace, NOTE)))
+    workspace.add_image("1.png", tmp_path / "1.png")
+    (tmp_path / "1.png").unlink()
+    assert Image.open(io.BytesIO(still(workspace, NOTE))).size == empty.size
+
+
+@pytest.fixture
+def cells(monkeypatch, workspace):
+    """Runs cells in an IPython shell that takes itself for a kernel; returns the widgets each of them showed."""
+    shell = InteractiveShell.instance()
+    monkeypatch.setattr(InteractiveShell, "kernel", True, raising=False)
+    shown = []
+    monkeypatch.setattr(shell.display_pub, "publish", lambda data, **_: shown.append(data))
+    monkeypatch.setattr(type(shell.displayhook), "write_format_data", lambda self, data, md=None: shown.append(data))
+    shell.push({"workspace": workspace, "photos": {f"{n}.png": photo(n) for n in range(5)}})
+
+    def run(code):
+        shown.clear()
+        shell.run_cell(code, store_history=True).raise_error()
+        return [WIDGET in data for data in shown]
+
+    yield run
+    shell.reset(new_session=True)
+    InteractiveShell.clear_instance()
+
+
+@pytest.mark.parametrize("code", ["w = annotate({}, 'cat', workspace)", "annotate({}, 'cat', workspace)"])
+def test_a_cell_shows_it_once_whether_or_not_it_ends_in_it(cells, code):
+    assert cells(f"from guided_demo import annotate\n{code}") == [True]
+
+
+def test_another_cell_shows_it_again(cells):
+    cells("from guided_demo import annotate\nw = annotate({}, 'cat', workspace)")
+    assert cells("w") == [True]
+    assert cells("1") == [False]
+
+
+def test_many_photos_show_how_far_they_are_and_the_widget_takes_that_place(cells):
+    assert cells("from guided_demo import annotate\nw = annotate(photos, 'cat', workspace)") == [False] * 6 + [True]
+
+
+def test_classes_and_images_that_are_there_stay(segmenter, workspace):
+    annotate({"1.png": photo(1)}, ["cat", "dog"], workspace).close()
+    again = annotate({"1.png": photo(1), "2.png": photo(2)}, ["dog", "hen"], workspace)
+    assert again.session.class_names == ("background", "cat", "dog", "hen")
+    assert [item.name for item in again.session.images] == ["1.png", "2.png"]
+    assert again.workspace is workspace
+    again.close()
+
+
+def test_one_bad_file_is_named_and_stops_no_other(workspace, tmp_path, capsys):
+    photo(1).save(tmp_path / "good.png")
+    (tmp_path / "bad.png").write_text("no image")
+    widget = annotate(tmp_path, workspace=workspace)
+    assert [item.name for item in widget.session.images] == ["good.png"]
+    assert capsys.readouterr().err.startswith("bad.png: ")
+    widget.close()
+
+
+def test_by_default_the_shipped_checkpoint_is_used(segmenter, monkeypatch):
+    monkeypatch.setattr(GuidedSegmenter, "load", lambda: segmenter)
+    widget = annotate(photo(1))
+    assert widget.workspace.segmenter is segmenter
+    widget.close()
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    for name in ("a/1.png", "a/2.PNG", "b/1.png", "b/deep/3.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        photo(1).save(tmp_path / name)
+    (tmp_path / "a/notes.txt").write_text("no image")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("images", "names"),
+    [
+        ("a/1.png", ["1.png"]),
+        ("a", ["1.png", "2.PNG"]),
+        ("a/*", ["1.png", "2.PNG"]),
+        ("*/1.png", ["a/1.png", "b/1.png"]),
+        ("**/*.png", ["a/1.png", "b/1.png", "b/deep/3.png"]),
+        (["a/2.PNG", "b/*.png"], ["2.PNG", "1.png"]),
+        (photo(1), ["image 1"]),
+        (np.zeros((4, 5, 3), np.uint8), ["image 1"]),
+        (np.zeros((2, 4, 5, 3), np.uint8), ["image 1", "image 2"]),
+        ([photo(1), "a/1.png"], ["image 1", "1.png"]),
+        ({"mine": photo(1)}, ["mine"]),
+        ((), []),
+    ],
+)
+def test_images_are_named_as_people_know_them(folder, images, names):
+    assert [name for name, _ in named_images(images)] == names
+
+
+@pytest.mark.parametrize("images", ["*.jpg", "a/*.txt", "none/**"])
+def test_a_pattern_that_fits_no_image_is_answered_with_a_sentence(folder, images):
+    with pytest.raises(InputError, match="no images at"):
+        list(named_images(images))
