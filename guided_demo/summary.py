@@ -22,8 +22,7 @@ class Summary:
 
 def summarize(result: Result, size: tuple[int, int]) -> Summary:
     """The summary of the masks of an image of `size` (W, H), from a view of at most 128 pixels a side."""
-    scale = min(1.0, SIDE / max(size))
-    width, height = (max(1, round(side * scale)) for side in size)
+    width, height = small(size)
     counts = np.bincount(result.labels_at((width, height)).ravel(), minlength=len(result.classes))
     unsure = doubt(result.probabilities_at((width, height)))
     region = uniform_filter(unsure, size=max(3, SIDE // 10), mode="nearest")
@@ -33,6 +32,13 @@ def summarize(result: Result, size: tuple[int, int]) -> Summary:
         uncertainty=float(unsure.mean()),
         click=((float(x) + 0.5) * size[0] / width, (float(y) + 0.5) * size[1] / height),
     )
+
+
+def small(size: tuple[int, int]) -> tuple[int, int]:
+    """A size (W, H) of the same shape, at most 128 a side."""
+    scale = min(1.0, SIDE / max(size))
+    width, height = (max(1, round(side * scale)) for side in size)
+    return width, height
 
 
 def doubt(probabilities: np.ndarray) -> np.ndarray:
