@@ -7,7 +7,8 @@ import argparse
 import importlib.metadata
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -20,10 +21,11 @@ from guided_demo.files import read_image
 from guided_demo.workspace import Workspace
 
 SIZE = (800, 600)
-ANNOTATION = Annotation(
-    points=[(400.0, 300.0, "animal"), (20.0, 20.0, "background")],
-    strokes=[([(360.0, 310.0), (440.0, 330.0)], "animal"), ([(30.0, 560.0), (700.0, 580.0)], "background")],
-)
+GALLERY = 24
+THREADS = 2  # what is wanted is wanted of two cores
+
+# A row is a name, seconds or ratios by round, what is wanted at most (or None), and the unit.
+Row = tuple[str, Sequence[float], float | None, str]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,20 +33,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m guided_demo bench", description=__doc__.split("\n\n")[1])
     parser.add_argument("--checkpoint", default="default", metavar="NAME", help="a checkpoint in weights/ by name, or a path")
     parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
-    parser.add_argument("--repeats", type=int, default=9, help="measurements of each, of which the median counts")
+    parser.add_argument("--rounds", type=int, default=15, help="measurements of each, of which the median counts (default 15)")
     arguments = parser.parse_args(argv)
     segmenter = GuidedSegmenter.load(arguments.checkpoint, device=arguments.device)
-    photos = sample_photos(24)
-
-    print(f"One {SIZE[0]}x{SIZE[1]} photo, then a gallery of {len(photos)}; {torch.get_num_threads()} threads")
-    backbone, encode, answer = measure_photo(segmenter, photos[0], arguments.repeats)
-    print(f"  backbone alone      {backbone * 1000:7.1f} ms")
-    print(f"  encode              {encode * 1000:7.1f} ms")
-    print(f"  guide and segment   {answer * 1000:7.1f} ms")
-    stroke = measure_stroke(segmenter, photos, arguments.repeats)
-    print(f"(guide + segment) / encode   {answer / encode:5.2f}   (at most 0.15 wanted)")
-    print(f"encode / backbone            {encode / backbone:5.2f}   (at most 1.50 wanted)")
-    print(f"a stroke, {len(photos)} masks updated  {stroke:5.2f} s (at most 0.50 s wanted)")
+    with _threads(THREADS):
+        photos = sample_photos(GALLERY)
+        backbone, encode, answer = measure_photo(segmenter, photos[0], arguments.rounds)
+        stroke = measure_stroke(segmenter, photos, arguments.rounds)
+    rows: list[Row] = [
+        ("backbone alone", backbone, None, "ms"),
+        ("encode", encode, None, "ms"),
+        ("guide + segment, when encoded", answer, None, "ms"),
+        ("(guide + segment) / encode", _ratios(answer, encode), 0.15, ""),
+        ("encode / backbone", _ratios(encode, backbone), 1.5, ""),
+        (f"a stroke, {GALLERY} masks updated", stroke, 0.5, "s"),
+    ]
+    print(
+        f"Photos of {SIZE[0]}x{SIZE[1]}, checkpoint {segmenter.checkpoint_id}, {segmenter.device}, {THREADS} threads; "
+        f"the median of {arguments.rounds} rounds, and the middle half of them\n"
+    )
+    print(f"{'':32}{'measured':>12}   {'middle half':<18}wanted")
+    for row in rows:
+        print(_line(*row))
     return 0
 
 
@@ -61,24 +71,36 @@ def sample_photos(count: int) -> list[Image.Image]:
     return photos
 
 
-def measure_photo(segmenter: GuidedSegmenter, photo: Image.Image, repeats: int) -> tuple[float, ...]:
-    """Median seconds for the bare backbone's forward pass, for encoding, and for guide and segment when encoded."""
-    tensor = segmenter.preprocess(photo)
+def measure_photo(segmenter: GuidedSegmenter, photo: Image.Image, rounds: int) -> list[list[float]]:
+    """Seconds by round for the bare backbone's forward pass, for encoding, and for guide and segment when encoded."""
+    tensor = segmenter.preprocess(photo).to(segmenter.device).contiguous(memory_format=torch.channels_last)
     encoded = segmenter.encode(photo)
+    count = 0
 
     def backbone() -> None:
         with torch.inference_mode():
             segmenter.network.backbone(tensor)
+        if segmenter.device.type == "cuda":
+            torch.cuda.synchronize()
 
     def answer() -> None:
-        result = segmenter.segment(encoded, segmenter.guide(encoded, ANNOTATION), annotation=ANNOTATION)
+        nonlocal count
+        count += 1  # other marks each time, so that nothing remembered is of use
+        annotation = Annotation(
+            points=[(400.0 + count, 300.0, "animal"), (20.0, 20.0 + count, "background")],
+            strokes=[
+                ([(360.0 + count, 310.0), (440.0, 330.0)], "animal"),
+                ([(30.0, 560.0), (700.0, 580.0 - count)], "background"),
+            ],
+        )
+        result = segmenter.segment(encoded, segmenter.guide(encoded, annotation), annotation=annotation)
         assert result.labels.shape == SIZE[::-1]  # labels are made when they are asked for
 
-    return _medians([backbone, lambda: segmenter.encode(photo), answer], repeats)
+    return _timed([backbone, lambda: segmenter.encode(photo), answer], rounds)
 
 
-def measure_stroke(segmenter: GuidedSegmenter, photos: Sequence[Image.Image], repeats: int) -> float:
-    """Median seconds from one more stroke on a gallery of encoded photos until every mask has been made again."""
+def measure_stroke(segmenter: GuidedSegmenter, photos: Sequence[Image.Image], rounds: int) -> list[float]:
+    """Seconds by round from one more stroke on a gallery of encoded photos until every mask has been made again."""
     workspace = Workspace(segmenter)
     workspace.add_images((f"{number}.png", photo) for number, photo in enumerate(photos))
     workspace.apply(AddClass("animal"))
@@ -88,19 +110,42 @@ def measure_stroke(segmenter: GuidedSegmenter, photos: Sequence[Image.Image], re
 
     def stroke() -> None:
         nonlocal position
-        position += 7
+        position = (position + 7) % 400
         workspace.apply(Annotate(key, Stroke(((300 + position, 300), (350 + position, 320)), "animal")))
         assert len([result.labels for _, result in workspace.segment_all()]) == len(photos)
 
-    return _medians([stroke], repeats)[0]
+    return _timed([stroke], rounds)[0]
 
 
-def _medians(actions: Sequence[Callable[[], object]], repeats: int) -> tuple[float, ...]:
-    """Median seconds of each. They take turns, so that a slow spell of the machine meets them all; the first is warm-up."""
+def _timed(actions: Sequence[Callable[[], object]], rounds: int) -> list[list[float]]:
+    """Seconds of each, by round. They take turns, so that a slow spell of the machine meets them all; two rounds warm up."""
     taken: list[list[float]] = [[] for _ in actions]
-    for _ in range(repeats + 1):
+    for _ in range(rounds + 2):
         for action, seconds in zip(actions, taken, strict=True):
             start = time.perf_counter()
             action()
             seconds.append(time.perf_counter() - start)
-    return tuple(statistics.median(seconds[1:]) for seconds in taken)
+    return [seconds[2:] for seconds in taken]
+
+
+def _ratios(above: Sequence[float], below: Sequence[float]) -> list[float]:
+    """Round by round: what slows a round slows both."""
+    return [one / other for one, other in zip(above, below, strict=True)]
+
+
+def _line(name: str, values: Sequence[float], wanted: float | None, unit: str) -> str:
+    scale, digits = (1000, 1) if unit == "ms" else (1, 2)
+    quarters = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else [values[0]] * 3
+    low, measured, high = (f"{scale * value:.{digits}f}" for value in quarters)
+    limit = "" if wanted is None else f"at most {wanted:.2f}{' ' * bool(unit)}{unit}"
+    return f"{name:32}{measured:>9} {unit:2}   {f'{low} to {high}':<18}{limit}".rstrip()
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -224,5 +224,5 @@ def test_help_is_complete(command):
                  "guide": ["--point", "--stroke", "--radius", "--annotations", "--masks", "--classes", "--add", "examples"],
                  "segment": ["--out", "--scope", "--form", "--checkpoint", "--device", "examples"],
                  "video": ["--point", "--stroke", "--guidance", "--mask", "--classes", "--out", "--overlay", "examples"],
-                 "bench": ["--checkpoint", "--repeats"]}["".join(command)]:  # fmt: skip
+                 "bench": ["--checkpoint", "--rounds"]}["".join(command)]:  # fmt: skip
         assert word in done.stdout
