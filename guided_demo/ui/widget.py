@@ -39,8 +39,8 @@ _asking: ContextVar[str | None] = ContextVar("asking", default=None)
 def annotate(images: Any = (), classes: Iterable[str] = (), workspace: Workspace | None = None) -> AnnotatorWidget:
     """Show the annotator in this cell, and return it.
 
-    images: a path, a folder or a pattern such as "photos/*.jpg" ("**" looks into folders); anything else that
-        `GuidedSegmenter.encode` takes as an image; a list of all these; or a dict of images by name.
+    images: a path, a folder or a pattern such as "photos/*.jpg" ("**" looks into folders); a PIL image, an array HxWx3 or
+        the bytes of a file; a list of all these; or a dict of images by name.
     classes: names of what there is to mark, besides the background.
     workspace: where the work is kept; its images and classes stay. By default a new one, with the default checkpoint.
 

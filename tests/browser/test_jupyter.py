@@ -1,0 +1,271 @@
+"""The widget in a real JupyterLab and a real Notebook 7: what a hand marks is there in the next cell, and the other way round."""
+
+import base64
+import io
+import json
+import os
+import re
+import secrets
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+from nbconvert import HTMLExporter
+from PIL import Image
+from playwright.sync_api import expect
+
+ROOT = Path(__file__).parents[2]
+START_SECONDS = 120
+expect.set_options(timeout=30_000)  # a notebook on a busy machine takes its time
+SIZES = {"a.png": (240, 180), "b.png": (120, 200), "c.png": (90, 90)}  # small enough to be whole in the gallery
+LAB, NOTEBOOK = "lab/tree", "notebooks"
+
+IS_READY = """() => {
+  const context = window.jupyterapp?.shell.currentWidget?.sessionContext;
+  const kernel = context?.isReady && context.session?.kernel;
+  return kernel?.connectionStatus === "connected" && kernel.status === "idle";
+}"""
+
+MAKE = """
+from guided_demo import GuidedSegmenter, Point, Workspace, annotate
+from guided_demo.events import AddClass, Annotate, LoadGuidance
+w = annotate("photos/*.png", classes=["cat"], workspace=Workspace(GuidedSegmenter.load({checkpoint!r})))
+"""
+TELL = """
+import json, numpy as np
+again = Workspace(w.workspace.segmenter)
+again.add_images((name, f"photos/{name}") for name in w.masks)
+again.apply(LoadGuidance(w.guidance))
+np.savez("masks.npz", **w.masks)
+print(json.dumps({
+    "classes": w.guidance.classes,
+    "marks": {item.name: w.session.annotation(item.key).to_json()["marks"] for item in w.session.images},
+    "equal": all(np.array_equal(w.masks[i.name], again.segment(i.key).labels) for i in again.session.images),
+}))
+"""
+CHANGE = """
+w.workspace.apply(AddClass("dog"))
+w.workspace.apply(Annotate(w.session.images[2].key, Point(45, 45, "dog")))
+"""
+
+
+class Server:
+    """A Jupyter server with photos in its folder, whose settings and secrets are nobody else's."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.token = secrets.token_hex(16)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        home = folder / "home"
+        names = ("HOME", "IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTERLAB_SETTINGS_DIR")
+        places = {name: str(home / name) for name in (*names, "JUPYTERLAB_WORKSPACES_DIR")}
+        (home / "app").mkdir(parents=True)
+        quiet = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}}
+        (home / "app/overrides.json").write_text(json.dumps(quiet))
+        command = [
+            sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}",
+            "--ServerApp.port_retries=0", f"--ServerApp.root_dir={folder}", f"--IdentityProvider.token={self.token}",
+            f"--LabApp.app_settings_dir={home / 'app'}", "--LabApp.expose_app_in_browser=True",
+            "--JupyterNotebookApp.expose_app_in_browser=True",
+        ]  # fmt: skip
+        environment = os.environ | places | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+        self.log = folder / "log.txt"
+        with self.log.open("w") as output:
+            self.process = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT)
+
+    def wait(self):
+        until = time.monotonic() + START_SECONDS
+        while time.monotonic() < until and self.process.poll() is None:
+            try:
+                urllib.request.urlopen(f"{self.url}/api/status?token={self.token}", timeout=5).read()
+                return
+            except (urllib.error.URLError, ConnectionError, TimeoutError):
+                time.sleep(0.2)
+        pytest.fail(f"Jupyter did not start:\n{self.log.read_text()}", pytrace=False)
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("jupyter")
+    (folder / "photos").mkdir()
+    for seed, (name, size) in enumerate(SIZES.items()):
+        noise = np.random.default_rng(seed).integers(0, 256, (5, 6, 3), dtype=np.uint8)
+        Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC).save(folder / "photos" / name)
+    made = Server(folder)
+    try:
+        made.wait()
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture
+def page(context):
+    """A blank page that fails the test if a script of the widget fails; Jupyter's own are not ours to mend."""
+    made = context.new_page()
+    failures = []
+    made.on("pageerror", lambda error: failures.append(f"{error}\n{error.stack}"))
+    yield made
+    assert [failure for failure in failures if "blob:" in failure] == []
+
+
+class Notebook:
+    """A person at a notebook: runs cells, and marks photos in the widget that the first of them shows."""
+
+    def __init__(self, page, server, name, *code, where=LAB):
+        self.page, self.path = page, server.folder / name
+        kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+        cells = [nbformat.v4.new_code_cell(text.strip()) for text in code]
+        nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), self.path)
+        page.goto(f"{server.url}/{where}/{name}?token={server.token}&reset")  # nothing else open
+        self.cells = page.locator(".jp-Notebook .jp-Cell")
+        self.wait_for_kernel()
+
+    def wait_for_kernel(self):
+        self.page.wait_for_function(IS_READY, timeout=60_000)
+
+    def run(self, number):
+        """Run a cell, and return what it says."""
+        cell = self.cells.nth(number)
+        cell.locator(".cm-content").click()
+        self.page.keyboard.press("Shift+Enter")
+        expect(cell.locator(".jp-InputArea-prompt")).to_have_text(re.compile(r"\[\d+\]:"), timeout=60_000)
+        return cell.locator(".jp-OutputArea").inner_text()
+
+    def show(self):
+        """Run the first cell, and wait for the widget."""
+        self.run(0)
+        self.settle()
+
+    def settle(self):
+        self.page.wait_for_selector(".guided[data-ready=true]:not(.g-busy):not(.g-catching-up)", timeout=60_000)
+
+    def click(self, x, y, **options):
+        """Click on the first photo, at a pixel of it."""
+        ink = self.page.locator(".g-ink")
+        ink.scroll_into_view_if_needed()
+        box = ink.bounding_box()
+        width, height = SIZES["a.png"]
+        scale = min((box["width"] - 16) / width, (box["height"] - 16) / height)
+        left, top = box["x"] + (box["width"] - width * scale) / 2, box["y"] + (box["height"] - height * scale) / 2
+        self.page.mouse.click(left + x * scale, top + y * scale, **options)
+        self.settle()
+
+    def tell(self, number=1):
+        return json.loads(self.run(number))
+
+    def masks(self):
+        """The picture over every thumbnail, by name: HxW labels."""
+        shown = {}
+        for tile in self.page.locator(".g-tile").all():
+            source = tile.locator(".g-mask").get_attribute("src")
+            shown[tile.locator(".g-name").inner_text()] = np.array(Image.open(io.BytesIO(base64.b64decode(source.split(",")[1]))))
+        return shown
+
+    def tool(self):
+        return self.page.locator(".g-tools [aria-pressed=true]").get_attribute("title")
+
+    def scrolled(self):
+        return self.page.locator(".jp-WindowedPanel-outer").evaluate("(node) => node.scrollTop")
+
+
+@pytest.mark.parametrize("where", [LAB, NOTEBOOK], ids=["JupyterLab", "Notebook"])
+def test_a_hand_and_a_cell_take_turns(page, server, checkpoint, where):
+    notebook = Notebook(page, server, f"{where[:3]}.ipynb", MAKE.format(checkpoint=str(checkpoint)), TELL, CHANGE, where=where)
+    notebook.show()
+    notebook.click(60, 50)
+    notebook.click(200, 150, button="right")
+    expect(page.locator(".lm-Menu")).to_have_count(0)
+
+    # The notebook has keys of its own: B makes a cell, D D deletes one, 0 0 restarts the kernel.
+    for key in ("d", "d", "0", "0", "b"):
+        page.keyboard.press(key)
+    assert notebook.tool().startswith("Brush")
+    expect(notebook.cells).to_have_count(3)
+
+    told = notebook.tell()
+    assert told["classes"] == ["background", "cat"] and told["equal"]
+    assert [mark["label"] for mark in told["marks"]["a.png"]] == ["cat", "background"]
+    assert told["marks"]["a.png"][0]["point"] == pytest.approx([60, 50], abs=1)
+    in_python = dict(np.load(server.folder / "masks.npz"))
+    on_screen = notebook.masks()
+    assert in_python.keys() == on_screen.keys() == SIZES.keys()
+    for name, mask in on_screen.items():
+        assert np.array_equal(mask, in_python[name]), name
+
+    notebook.run(2)
+    expect(page.locator(".g-chip", has_text="dog")).to_be_visible()
+    expect(page.locator(".g-tile.g-marked .g-name")).to_have_text(["a.png", "c.png"])
+    notebook.settle()
+    assert notebook.tell()["classes"] == ["background", "cat", "dog"]
+    in_python = dict(np.load(server.folder / "masks.npz"))
+    for name, mask in notebook.masks().items():
+        assert np.array_equal(mask, in_python[name]), name
+
+
+def test_the_work_survives_a_reload_and_a_kernel_that_is_gone_is_said(page, server, checkpoint):
+    notebook = Notebook(page, server, "reload.ipynb", MAKE.format(checkpoint=str(checkpoint)), TELL)
+    notebook.show()
+    notebook.click(60, 50)
+    before = notebook.masks()
+    page.keyboard.press("Control+s")  # the notebook's, wherever the focus is
+    expect(page.locator(".jp-mod-dirty")).to_have_count(0)
+    page.reload()
+    notebook.wait_for_kernel()
+    notebook.settle()
+    after = notebook.masks()
+    assert all(np.array_equal(before[name], after[name]) for name in SIZES)
+    notebook.click(100, 50)
+    assert len(notebook.tell()["marks"]["a.png"]) == 2
+
+    page.evaluate("jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+    notebook.wait_for_kernel()
+    notebook.click(120, 90)
+    expect(page.locator(".g-problem")).to_contain_text("Run the cell again to go on.")
+
+
+def test_a_wheel_that_passes_by_scrolls_the_notebook(page, server, checkpoint):
+    page.set_viewport_size({"width": 1200, "height": 700})
+    notebook = Notebook(page, server, "wheel.ipynb", MAKE.format(checkpoint=str(checkpoint)), *["1"] * 12)
+    notebook.show()
+    notebook.cells.nth(0).locator(".cm-content").click()
+    page.locator(".g-ink").hover()
+    start = notebook.scrolled()
+    page.mouse.wheel(0, 120)
+    page.wait_for_function("(start) => document.querySelector('.jp-WindowedPanel-outer').scrollTop > start", arg=start)
+
+
+def test_a_notebook_read_without_jupyter_has_a_picture_and_a_sentence(page, context, server, checkpoint, tmp_path):
+    notebook = Notebook(page, server, "saved.ipynb", MAKE.format(checkpoint=str(checkpoint)), "w")
+    notebook.show()
+    notebook.click(60, 50)
+    notebook.run(1)
+    page.keyboard.press("Control+s")
+    expect(page.locator(".jp-mod-dirty")).to_have_count(0)
+    saved = nbformat.read(notebook.path, as_version=4)
+    (output,) = saved.cells[1].outputs
+    assert "open this in JupyterLab or Jupyter Notebook 7, and run the cell" in output.data["text/plain"]
+    picture = Image.open(io.BytesIO(base64.b64decode(output.data["image/png"])))
+    assert len(picture.convert("RGB").getcolors(1 << 24)) > 10
+
+    html, _ = HTMLExporter().from_notebook_node(saved)
+    (tmp_path / "saved.html").write_text(html)
+    reader = context.new_page()
+    reader.route("http*://**", lambda route: route.abort())
+    reader.goto((tmp_path / "saved.html").as_uri())
+    assert reader.locator(".jp-OutputArea-output img").count() == 2
+    assert reader.locator(".jp-OutputArea-output img").nth(1).evaluate("(image) => image.naturalWidth") == picture.width
