@@ -54,6 +54,11 @@ class Session:
     past: tuple[tuple[Event, State], ...] = ()  # each event with the state before it
     future: tuple[tuple[Event, State], ...] = ()  # each undone event with the state after it, the next one last
 
+    def __repr__(self) -> str:
+        marked = f"{len(self.annotations)} of {len(self.images)} images marked"
+        steps = f"{len(self.past)} steps to undo, {len(self.future)} to redo"
+        return f"Session({marked}; classes {', '.join(self.class_names)}; {steps})"
+
     @property
     def images(self) -> tuple[ImageItem, ...]:
         return tuple(item for item in self.library if item.key not in self.state.removed)

@@ -147,6 +147,12 @@ def test_whoever_observes_the_session_is_told_of_every_change(widget, view, keys
     assert seen[0].annotations and not seen[1].annotations
 
 
+def test_what_a_cell_says_of_it_is_short(widget, view, keys):
+    view.click(10, 10, "cat", keys[0])
+    assert repr(widget.masks) == "Masks of 0.png, 1.png, 2.png"
+    assert repr(widget.session) == "Session(1 of 3 images marked; classes background, cat; 2 steps to undo, 0 to redo)"
+
+
 def test_the_session_is_not_to_be_set(widget):
     with pytest.raises(Exception, match="read-only"):
         widget.session = widget.session
@@ -295,7 +301,7 @@ def test_one_bad_file_is_named_and_stops_no_other(workspace, tmp_path, capsys):
     (tmp_path / "bad.png").write_text("no image")
     widget = annotate(tmp_path, workspace=workspace)
     assert [item.name for item in widget.session.images] == ["good.png"]
-    assert capsys.readouterr().err.startswith("bad.png: ")
+    assert capsys.readouterr().err.startswith("bad.png is not an image")
     widget.close()
 
 

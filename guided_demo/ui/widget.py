@@ -208,13 +208,15 @@ def _add(workspace: Workspace, sources: list[tuple[str, ImageSource]]) -> Displa
     """Add images to a workspace, and name those that could not be. Where it takes its time, a bar is shown and returned."""
     bar = display(_bar(0, len(sources)), raw=True, display_id=True) if len(sources) > FEW and _in_notebook() else None
     for problem in workspace.add_images(sources, lambda done, total, _: bar and bar.update(_bar(done, total), raw=True)):
-        print(f"{problem.name}: {problem.sentence}", file=sys.stderr)
+        named = problem.name in problem.sentence
+        print(problem.sentence if named else f"{problem.name}: {problem.sentence}", file=sys.stderr)
     return bar
 
 
 def _bar(done: int, total: int) -> dict[str, str]:
     text = f"Reading photos: {done} of {total}"
-    return {"text/html": f'<progress value="{done}" max="{total}" aria-label="Progress"></progress> {text}', "text/plain": text}
+    bar = f'<progress value="{done}" max="{total}" aria-hidden="true" style="vertical-align: middle"></progress>'
+    return {"text/html": f"<div role='status'>{bar} {text}</div>", "text/plain": text}
 
 
 def _in_notebook() -> bool:
