@@ -21,8 +21,10 @@ FLAGS = (
 START_SECONDS = 120
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium():
+    """A browser for the tests of one file. Playwright keeps an event loop running for as long as it lives, in which
+    tests elsewhere could not start their own."""
     path = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
     if not Path(path).exists():
         pytest.fail(
