@@ -1,37 +1,43 @@
-"""Annotations from files that people have: JSON of points and strokes, mask images, COCO."""
+"""Annotations from files that people have: JSON of points and strokes, mask images, COCO, labelme, YOLO."""
 
 import io
 import json
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
-from PIL import Image
+import yaml
+from PIL import Image, ImageDraw
 
 from guided_demo.annotation import BACKGROUND, MAX_CLASSES, Annotation
 from guided_demo.errors import InputError
+from guided_demo.files import MAX_PIXELS
 from guided_demo.polygons import fill
 
 
 def read_json(data: bytes, name: str) -> Iterator[tuple[str, Callable[[], Annotation]]]:
-    """Photos by name, each with a function that makes its annotation; from COCO, or from points and strokes.
+    """Photos by name, each with a function that makes its annotation; from COCO, labelme, or points and strokes.
 
-    COCO has polygons or run lengths; later ones lie over earlier ones, and what is in none is background. The other form is
+    COCO has polygons or run lengths, labelme polygons, rectangles and circles about one photo; later ones lie over earlier
+    ones, and what is in none is background. The third form is
     {"photo.jpg": {"marks": [...]}}, where a mark is {"point": [x, y], "label": "cat"} or {"stroke": [[x, y], ...], "label":
     "cat", "radius": 6}; the label null erases, and "shape": "polygon" fills.
     name: what an error calls the file. It and the functions raise InputError for what is not of these forms.
     """
     try:
         content = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{name} cannot be read as JSON: {error}.") from error
     if isinstance(content, dict) and {"images", "annotations"} <= content.keys():
         yield from _read_coco(content, name)
+    elif isinstance(content, dict) and "shapes" in content:
+        yield _read_labelme(content, name)
     elif isinstance(content, dict) and all(isinstance(marks, dict) for marks in content.values()):
         yield from ((photo, partial(Annotation.from_json, marks)) for photo, marks in content.items())
     else:
-        raise InputError(f'{name} is neither COCO nor of the form {{"photo.jpg": {{"marks": [...]}}}}.')
+        raise InputError(f'{name} is neither COCO nor labelme nor of the form {{"photo.jpg": {{"marks": [...]}}}}.')
 
 
 def read_mask(data: bytes, classes: Sequence[str] | None, name: str) -> Annotation:
@@ -61,6 +67,74 @@ def class_names(data: bytes, name: str) -> list[str]:
         raise InputError(f"{name} cannot be read: {error}.") from error
 
 
+def yolo_names(data: bytes, name: str) -> list[str]:
+    """The class names that a YOLO data.yaml has, after `background`. Raises InputError."""
+    try:
+        names = yaml.safe_load(data)["names"]
+        listed = [names[number] for number in sorted(names)] if isinstance(names, dict) else list(names)
+    except (yaml.YAMLError, KeyError, TypeError) as error:
+        raise InputError(f"{name} has no list of class names ({type(error).__name__}).") from error
+    return [BACKGROUND, *map(str, listed)]
+
+
+def read_yolo(data: bytes, classes: Sequence[str] | None, size: tuple[int, int], name: str) -> Annotation:
+    """An annotation from YOLO's lines "class x y x y …", or "class x y w h" for a box, in parts of the photo's `size` (W, H).
+
+    classes: class i of YOLO is the i-th of them, `background` aside; by default class 1, class 2 … What no line is about is
+    background. name: what an error calls the file. Raises InputError.
+    """
+    names = [f"class {value}" for value in range(1, MAX_CLASSES)] if classes is None else [c for c in classes if c != BACKGROUND]
+    parts: list[tuple[int, Any]] = []
+    try:
+        for kind, *numbers in filter(None, map(str.split, data.decode().splitlines())):
+            corners = np.array(numbers, float).reshape(-1, 2)
+            if len(corners) == 2:
+                (middle, extent) = corners
+                corners = middle + extent * [[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]]
+            if not 0 <= int(kind) < len(names):
+                raise InputError(f"{name} has class {kind}, which the list of class names does not.")
+            parts.append((int(kind) + 1, [(corners * size).ravel().tolist()]))
+    except ValueError as error:
+        raise InputError(f"{name} does not have YOLO's lines of numbers ({error}).") from error
+    return _filled(parts, size, [BACKGROUND, *names], name)
+
+
+def _read_labelme(content: dict[str, Any], name: str) -> tuple[str, Callable[[], Annotation]]:
+    try:
+        file = str(content.get("imagePath") or name).replace("\\", "/").split("/")[-1]
+        size = int(content["imageWidth"]), int(content["imageHeight"])
+        shapes = [(str(shape["label"]), shape.get("shape_type", "polygon"), shape["points"]) for shape in content["shapes"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{name} is not a labelme file ({type(error).__name__}: {error}).") from error
+    return str(PurePosixPath(name).parent / file), partial(_drawn, shapes, size, name)
+
+
+def _drawn(shapes: list[tuple[str, str, Any]], size: tuple[int, int], name: str) -> Annotation:
+    """Shapes as labelme draws them: their outlines are part of them."""
+    classes = [BACKGROUND, *(label for label in dict.fromkeys(label for label, *_ in shapes) if label != BACKGROUND)]
+    picture = Image.new("I", _checked(size, name))
+    draw = ImageDraw.Draw(picture)
+    try:
+        for label, kind, points in shapes:
+            corners, value = [(float(x), float(y)) for x, y in points], classes.index(label)
+            if not np.isfinite(corners).all():
+                raise ValueError("a corner is not a number")
+            if kind == "polygon":
+                draw.polygon(corners, fill=value, outline=value)
+            elif kind == "rectangle":
+                (ax, ay), (bx, by) = corners
+                draw.rectangle((min(ax, bx), min(ay, by), max(ax, bx), max(ay, by)), fill=value, outline=value)
+            elif kind == "circle":
+                (x, y), rim = corners
+                r = float(np.hypot(rim[0] - x, rim[1] - y))
+                draw.ellipse((x - r, y - r, x + r, y + r), fill=value, outline=value)
+            else:
+                raise InputError(f"{name} has a {kind}, which has no area; make it a polygon, a rectangle or a circle.")
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} is not a labelme file ({error}).") from error
+    return Annotation.from_mask(np.array(picture), classes)
+
+
 def _read_coco(coco: dict[str, Any], name: str) -> Iterator[tuple[str, Callable[[], Annotation]]]:
     try:
         categories = {item["id"]: str(item["name"]) for item in coco["categories"]}
@@ -76,13 +150,19 @@ def _read_coco(coco: dict[str, Any], name: str) -> Iterator[tuple[str, Callable[
 
 
 def _filled(parts: list[tuple[int, Any]], size: tuple[int, int], classes: Sequence[str], name: str) -> Annotation:
-    labels = np.zeros(size[::-1], np.uint8)
+    labels = np.zeros(_checked(size, name)[::-1], np.uint8)
     try:
         for label, segmentation in parts:
             labels[_region(segmentation, size)] = label
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise _not_coco(name, error) from error
     return Annotation.from_mask(labels, classes)
+
+
+def _checked(size: tuple[int, int], name: str) -> tuple[int, int]:
+    if min(size) < 1 or size[0] * size[1] > MAX_PIXELS:
+        raise InputError(f"{name} is about a photo of {size[0]}x{size[1]} pixels, and there is none such.")
+    return size
 
 
 def _not_coco(name: str, error: Exception) -> InputError:

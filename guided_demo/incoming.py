@@ -1,8 +1,9 @@
-"""Whatever people bring, told apart by what is in it: photos, guidance, projects, masks of photos, COCO, points as JSON."""
+"""Whatever people bring, told apart by what is in it: photos, guidance, projects, other programs' annotation."""
 
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import PurePosixPath
 
@@ -12,13 +13,22 @@ from .annotation import Annotation
 from .core.guidance import Guidance
 from .errors import InputError
 from .events import LoadGuidance, SetAnnotation
-from .files import image_key, read_image, read_zip
-from .imports import class_names, read_json, read_mask
-from .project import LISTING, open_project
+from .files import SUFFIXES, image_key, read_image, read_zip
+from .imports import class_names, read_json, read_mask, read_yolo, yolo_names
+from .project import LISTING, read_project
 from .session import ImageItem, Session
 from .workspace import Problem, Workspace
 
-KINDS = ("class list", "photo", "mask", "project", "guidance", "annotations")  # each may need those before it
+# Each may need those before it. The words are those that `taken` uses, one and many.
+KINDS = {
+    "class list": ("list of class names", "lists of class names"),
+    "photo": ("photo", "photos"),
+    "mask": ("mask", "masks"),
+    "outlines": ("file of outlines", "files of outlines"),
+    "project": ("project", "projects"),
+    "guidance": ("guidance file", "guidance files"),
+    "annotations": ("file of annotations", "files of annotations"),
+}
 MOST_NUMBERS = 64  # in a mask; a grey photo has more
 ZIP = b"PK\x03\x04"
 
@@ -29,71 +39,156 @@ def take_in(
     """Add files, (name, bytes) in any order, to a workspace; returns those that could not be used, the others are done.
 
     A zip that is no project stands for the files in it. A picture with one number a pixel is a mask if the gallery has a photo
-    of its name and size; a classes.txt that comes along names the numbers. Masks, COCO and points go to the photos that have
-    their names, and join what is marked there.
+    of its name and size; a classes.txt or data.yaml that comes along names the numbers. Masks, COCO, labelme, YOLO and points
+    go to the photos that have their names, and join what is marked there. In folders, files of other kinds are passed over.
     progress: called before each file with how many are done, how many there are, and the name.
     """
-    problems: list[Problem] = []
-    brought = [(_kind(name, data), name, data) for name, data in _unpacked(files, problems)]
-    brought.sort(key=lambda file: KINDS.index(file[0]))
-    classes = None
-    for done, (kind, name, data) in enumerate(brought):
-        if progress is not None:
-            progress(done, len(brought), name)
-        try:
-            match kind:
-                case "class list":
-                    classes = class_names(data, name)
-                case "photo":
-                    workspace.add_image(name, data)
-                case "mask":
-                    _take_mask(workspace, name, data, classes)
-                case "project":
-                    problems += open_project(workspace, data, name)
-                case "guidance":
-                    workspace.apply(LoadGuidance(Guidance.from_bytes(data)))
-                case "annotations":
-                    problems += _take_annotations(workspace, name, data)
-        except InputError as error:
-            problems.append(Problem(name, str(error)))
-    return problems
+    intake = Intake(workspace)
+    for steps in (intake.take(files), intake.finish()):
+        for name in steps:
+            if progress is not None:
+                progress(intake.done, intake.known, name)
+    return intake.problems
+
+
+class Intake:
+    """Files that arrive a few at a time: photos are taken in as they come, what may need other files waits for `finish`.
+
+    done, known: how many files are done, and how many there are by now; problems: those that could not be used.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self.problems: list[Problem] = []
+        self.done = self.known = 0
+        self._waiting: list[tuple[str, str, bytes]] = []
+        self._numbers: list[str] | None = None  # what a classes.txt says
+        self._taken: Counter[str] = Counter()
+
+    def take(self, files: Iterable[tuple[str, bytes]]) -> Iterator[str]:
+        """Take files in, (name, bytes); yields the name of each before it is done."""
+        brought = [(kind, name, data) for name, data in self._unpacked(files) if (kind := _kind(name, data))]
+        self.known += len(brought)
+        self._waiting += [file for file in brought if file[0] != "photo"]
+        yield from self._each(file for file in brought if file[0] == "photo")
+
+    def finish(self) -> Iterator[str]:
+        """Take in what waits, now that all files are there; yields the name of each before it is done."""
+        waiting, self._waiting = self._waiting, []
+        order = list(KINDS)
+        yield from self._each(sorted(waiting, key=lambda file: order.index(file[0])))
+
+    @property
+    def taken(self) -> str:
+        """What was taken in, in words, such as "3 photos and 1 guidance file"; empty where nothing was."""
+        parts = [f"{count} {KINDS[kind][count > 1]}" for kind in KINDS if (count := self._taken[kind])]
+        return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+    def _unpacked(self, files: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, bytes]]:
+        for name, data in files:
+            try:
+                inside = read_zip(data, name) if data.startswith(ZIP) else {}
+            except InputError as error:
+                self.problems.append(Problem(name, str(error)))
+                continue
+            if not inside or LISTING in inside:
+                yield name, data
+            else:
+                yield from (file for file in inside.items() if not _hidden(file[0]))
+
+    def _each(self, files: Iterable[tuple[str, str, bytes]]) -> Iterator[str]:
+        for kind, name, data in files:
+            yield name
+            try:
+                if kind == "project":
+                    yield from self._open(name, data)
+                elif took := self._take(kind, name, data):
+                    self._taken[took] += 1
+            except InputError as error:
+                self.problems.append(Problem(name, str(error)))
+            self.done += 1
+
+    def _take(self, kind: str, name: str, data: bytes) -> str:
+        """Take one file in; returns what it turned out to be, or nothing where it was of no use by itself."""
+        match kind:
+            case "class list":
+                self._numbers = yolo_names(data, name) if name.lower().endswith(".yaml") else class_names(data, name)
+            case "photo":
+                self.workspace.add_image(name, data)
+            case "mask":
+                return self._take_mask(name, data)
+            case "outlines":
+                self._take_outlines(name, data)
+            case "guidance":
+                self.workspace.apply(LoadGuidance(Guidance.from_bytes(data)))
+            case "annotations":
+                problems = list(_take_annotations(self.workspace, name, data))
+                self.problems += problems
+                return "" if problems else kind
+        return "" if kind == "class list" else kind
+
+    def _open(self, name: str, data: bytes) -> Iterator[str]:
+        project = read_project(data, name)
+        self.known += len(project.photos)
+        for photo in project.enter(self.workspace, self.problems):
+            yield photo
+            self.done += 1
+        self._taken["project"] += 1
+
+    def _take_mask(self, name: str, data: bytes) -> str:
+        """A picture with one number a pixel; it may be a grey photo as well."""
+        image = read_image(data, name)
+        item = find_image(self.workspace.session, name)
+        few = image.getcolors(MOST_NUMBERS) is not None
+        if item is not None and few and item.size == image.size and item.key != image_key(image):
+            _mark(self.workspace, item, read_mask(data, self._numbers, name))
+            return "mask"
+        if self._numbers is None or not few:
+            self.workspace.add_image(name, data)
+            return "photo"
+        raise InputError(f"{name} looks like a mask, but the gallery has no photo of this name and size; add the photo first.")
+
+    def _take_outlines(self, name: str, data: bytes) -> None:
+        item = find_image(self.workspace.session, name)
+        if item is None:
+            raise InputError(f"{name} has outlines, but the gallery has no photo of this name; add the photo first.")
+        _mark(self.workspace, item, read_yolo(data, self._numbers, item.size, name))
 
 
 def find_image(session: Session, name: str) -> ImageItem | None:
-    """The image of the gallery that a file called `name` is about: it has the same name; or else, it alone has the same but
-    for the ending; or else, but for the folder too."""
-    for part in (str, lambda path: str(PurePosixPath(path).with_suffix("")), lambda path: PurePosixPath(path).stem):
-        found = [item for item in session.images if part(item.name) == part(name)]
-        if len(found) == 1:
-            return found[0]
-    return None
+    """The image of the gallery that a file called `name` is about: the one of the same name; or else the one that, but for the
+    ending, has most of the path in common from the end, where there is only one such."""
 
+    def path(name: str) -> tuple[str, ...]:
+        return PurePosixPath(name).with_suffix("").parts[::-1] if PurePosixPath(name).name else ()
 
-def _unpacked(files: Iterable[tuple[str, bytes]], problems: list[Problem]) -> Iterator[tuple[str, bytes]]:
-    for name, data in files:
-        try:
-            inside = read_zip(data, name) if data.startswith(ZIP) else {}
-        except InputError as error:
-            problems.append(Problem(name, str(error)))
-            continue
-        if not inside or LISTING in inside:
-            yield name, data
-        else:
-            yield from (file for file in inside.items() if not _hidden(file[0]))
+    def common(item: ImageItem) -> int:
+        same = [a == b for a, b in zip(path(item.name), path(name), strict=False)]
+        return (same + [False]).index(False)
+
+    found = [item for item in session.images if item.name == name]
+    if len(found) != 1:
+        longest = max(map(common, session.images), default=0)
+        found = [item for item in session.images if longest and common(item) == longest]
+    return found[0] if len(found) == 1 else None
 
 
 def _hidden(name: str) -> bool:
     return any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(name).parts)
 
 
-def _kind(name: str, data: bytes) -> str:
+def _kind(name: str, data: bytes) -> str | None:
+    """A key of KINDS; None for a file of another kind that lay in a folder with others."""
     path = PurePosixPath(name.lower())
-    if path.name == "classes.txt":
+    if path.name in ("classes.txt", "data.yaml"):
         return "class list"
     if data.startswith(ZIP):
         return "project"
-    if path.suffix in (".safetensors", ".json"):
-        return "guidance" if path.suffix == ".safetensors" else "annotations"
+    by_suffix = {".safetensors": "guidance", ".json": "annotations", ".txt": "outlines"}
+    if path.suffix in by_suffix and not (path.suffix == ".txt" and not _numbers(data)):
+        return by_suffix[path.suffix]
+    if path.suffix not in SUFFIXES and path.suffix and len(path.parts) > 1:
+        return None
     try:
         with Image.open(io.BytesIO(data), formats=("PNG", "TIFF", "BMP")) as image:
             return "mask" if image.mode in ("P", "L", "1") else "photo"
@@ -101,17 +196,9 @@ def _kind(name: str, data: bytes) -> str:
         return "photo"
 
 
-def _take_mask(workspace: Workspace, name: str, data: bytes, classes: list[str] | None) -> None:
-    """A picture with one number a pixel; it may be a grey photo as well."""
-    image = read_image(data, name)
-    item = find_image(workspace.session, name)
-    few = image.getcolors(MOST_NUMBERS) is not None
-    if item is not None and few and item.size == image.size and item.key != image_key(image):
-        _mark(workspace, item, read_mask(data, classes, name))
-    elif classes is None or not few:
-        workspace.add_image(name, data)
-    else:
-        raise InputError(f"{name} looks like a mask, but the gallery has no photo of this name and size; add the photo first.")
+def _numbers(data: bytes) -> bool:
+    """Whether a text file has numbers only, as YOLO's have."""
+    return not data.translate(None, b"0123456789.eE+- \t\r\n")
 
 
 def _take_annotations(workspace: Workspace, name: str, data: bytes) -> Iterator[Problem]:

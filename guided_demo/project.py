@@ -6,6 +6,8 @@ in the zip is recognised by its digest whenever it is added.
 """
 
 import json
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from .core.guidance import Guidance
 from .errors import InputError
@@ -35,29 +37,61 @@ def save_project(workspace: Workspace, photos: bool = True) -> bytes:
     return zip_bytes(files.items())
 
 
+@dataclass(frozen=True)
+class Project:
+    """What a project's zip has. names: all images by key; photos: the files of those that it brings; colors: of all classes."""
+
+    names: dict[str, str]
+    photos: dict[str, bytes]
+    colors: dict[str, str]
+    correct: tuple[str, ...]
+    guidance: Guidance
+
+    def enter(self, workspace: Workspace, problems: list[Problem]) -> Iterator[str]:
+        """Join a workspace, new or not; what is there stays. Yields the name of every photo it brings before that is read.
+
+        problems: what could not be had is added here, such as photos saved by digest only that are not in the gallery yet.
+        """
+        for key, name in self.names.items():
+            if key in self.photos:
+                yield name
+            if problem := _add(workspace, key, name, self.photos.get(key)):
+                problems.append(problem)
+        for label, color in self.colors.items():
+            known = label in workspace.session.colors
+            workspace.apply(RecolorClass(label, color) if known else AddClass(label, color))
+        workspace.apply(LoadGuidance(self.guidance))
+        here = {item.key for item in workspace.session.images}
+        for key in here.intersection(self.correct):
+            workspace.apply(MarkCorrect(key))
+
+
+def read_project(data: bytes, name: str = "the project") -> Project:
+    """The project in a zip. name: what an error calls it. Raises InputError if it is none."""
+    files = read_zip(data, name)
+    try:
+        listing = json.loads(files[LISTING])
+        names = {str(item["key"]): str(item["name"]) for item in listing["images"]}
+        return Project(
+            names,
+            photos={key: files[f"images/{key}"] for key in names if f"images/{key}" in files},
+            colors={str(item["name"]): str(item["color"]) for item in listing["classes"]},
+            correct=tuple(str(key) for key in listing["correct"]),
+            guidance=Guidance.from_bytes(files[GUIDANCE]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{name} is not a project that can be opened here ({error}).") from error
+
+
 def open_project(workspace: Workspace, data: bytes, name: str = "the project") -> list[Problem]:
     """Add a project to a workspace, new or not; images, classes and strokes that are there stay.
 
     Returns what could not be had, such as photos that were saved by digest only and are not in the gallery yet.
     Raises InputError, and changes nothing, if the zip is not a project.
     """
-    files = read_zip(data, name)
-    try:
-        listing = json.loads(files[LISTING])
-        guidance = Guidance.from_bytes(files[GUIDANCE])
-        names = {str(item["key"]): str(item["name"]) for item in listing["images"]}
-        colors = {str(item["name"]): str(item["color"]) for item in listing["classes"]}
-        correct = [str(key) for key in listing["correct"]]
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{name} is not a project that can be opened here ({error}).") from error
-    problems = [problem for key in names if (problem := _add(workspace, key, names[key], files.get(f"images/{key}")))]
-    for label, color in colors.items():
-        known = label in workspace.session.colors
-        workspace.apply(RecolorClass(label, color) if known else AddClass(label, color))
-    workspace.apply(LoadGuidance(guidance))
-    here = {item.key for item in workspace.session.images}
-    for key in here.intersection(correct):
-        workspace.apply(MarkCorrect(key))
+    problems: list[Problem] = []
+    for _ in read_project(data, name).enter(workspace, problems):
+        pass
     return problems
 
 

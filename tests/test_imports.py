@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter
 
 from guided_demo import Annotation, InputError, Point
 from guided_demo.export import Mask, indexed_png, write
-from guided_demo.imports import class_names, read_json, read_mask
+from guided_demo.imports import class_names, read_json, read_mask, read_yolo, yolo_names
 from guided_demo.session import ClassItem
 
 NAMES = ("background", "cat", "dog")
@@ -121,3 +121,69 @@ def test_broken_coco_says_so(change):
     assert read_coco(json.dumps(coco).encode(), "a.json")["a.jpg"].classes == ("background", "cat")
     with pytest.raises(InputError, match=r"a\.json is not COCO JSON"):
         read_coco(json.dumps(coco | change).encode(), "a.json")
+
+
+CLASSES = tuple(ClassItem(name, "#000000") for name in NAMES)
+
+
+def test_our_yolo_files_come_back():
+    files = dict(write([Mask("a.png", LABELS, lambda: None)], CLASSES, "yolo"))
+    names = yolo_names(files["data.yaml"], "data.yaml")
+    assert tuple(names) == NAMES
+    assert np.array_equal(read_yolo(files["labels/a.txt"], names, (50, 40), "a.txt").label_map((50, 40), NAMES), LABELS)
+    assert yolo_names(b"names: [cat, 7]", "data.yaml") == ["background", "cat", "7"]
+    assert read_yolo(b"", None, (5, 4), "a.txt").classes == ("background",)
+
+
+def test_a_yolo_box_is_its_area():
+    expected = np.zeros((40, 50), np.uint8)
+    expected[10:30, 5:15] = 1
+    assert np.array_equal(
+        read_yolo(b"0 .2 .5 .2 .5\n", None, (50, 40), "a.txt").label_map((50, 40), ["background", "class 1"]), expected
+    )
+
+
+@pytest.mark.parametrize("data", [b"0 .1 .2 .3", b"cat .1 .1 .2 .2 .3 .3", b"9 .1 .1 .2 .2 .3 .3", b"\xff\xff"])
+def test_damaged_yolo_files_get_a_sentence(data):
+    with pytest.raises(InputError, match=r"a\.txt"):
+        read_yolo(data, NAMES, (50, 40), "a.txt")
+    with pytest.raises(InputError, match=r"data\.yaml"):
+        yolo_names(b"[1, 2", "data.yaml")
+
+
+def test_our_labelme_files_come_back():
+    ((name, data),) = write([Mask("sub/a.png", LABELS, lambda: None)], CLASSES, "labelme")
+    ((photo, annotation),) = read_json(data, name)
+    assert photo == "sub/a.png"
+    assert np.array_equal(annotation().label_map((50, 40), NAMES), LABELS)
+
+
+def test_labelme_rectangles_and_circles_have_the_area_labelme_gives_them():
+    shapes = [
+        {"label": "cat", "shape_type": "rectangle", "points": [[20, 30], [5, 10]]},
+        {"label": "dog", "shape_type": "circle", "points": [[35, 20], [40, 20]]},
+    ]
+    content = {"imagePath": "..\\photos\\a.png", "imageWidth": 50, "imageHeight": 40, "shapes": shapes}
+    ((photo, annotation),) = read_json(json.dumps(content).encode(), "labels/a.json")
+    assert photo == "labels/a.png"
+    found = annotation().label_map((50, 40), NAMES)
+    assert (found[10:31, 5:21] == 1).all() and (found == 1).sum() == 21 * 16
+    rows, columns = np.nonzero(found == 2)
+    assert (np.hypot(rows - 20, columns - 35) <= 5.5).all() and len(rows) >= 69
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"imageWidth": "wide"},
+        {"imageWidth": 10**9},
+        {"shapes": [{"label": "cat", "shape_type": "line", "points": [[1, 1], [2, 2]]}]},
+        {"shapes": [{"label": "cat", "points": [[1, 1]]}]},
+        {"shapes": [{"label": "cat", "points": [[1, float("inf")], [2, 2], [3, 1]]}]},
+        {"shapes": 7},
+    ],
+)
+def test_damaged_labelme_files_get_a_sentence(change):
+    content = {"imageWidth": 50, "imageHeight": 40, "shapes": []} | change
+    with pytest.raises(InputError, match=r"a\.json"):
+        [annotation() for _, annotation in read_json(json.dumps(content).encode(), "a.json")]

@@ -11,7 +11,7 @@ from guided_demo import Annotation, Point
 from guided_demo.events import AddClass, Annotate
 from guided_demo.export import indexed_png
 from guided_demo.files import zip_bytes
-from guided_demo.incoming import find_image, take_in
+from guided_demo.incoming import Intake, find_image, take_in
 from guided_demo.project import save_project
 from guided_demo.workspace import Workspace
 
@@ -88,7 +88,7 @@ def test_our_own_masks_come_back_from_their_zips(workspace, segmenter):
     workspace.apply(Annotate(first.key, Point(30, 20, "cat")))
     workspace.apply(Annotate(first.key, Point(2, 2, "background")))
     expected = {item.name: result.labels for item, result in workspace.segment_all()}
-    for form in ("png", "coco-rle"):
+    for form in ("png", "coco-rle", "coco-polygons", "yolo", "labelme"):
         other = Workspace(segmenter)
         assert take_in(other, [("a.png", photo(1)), ("sub/b.png", photo(2)), ("m.zip", workspace.export_zip(form))]) == []
         assert other.session.class_names == NAMES
@@ -150,3 +150,35 @@ def test_a_name_finds_its_image_or_none(workspace):
     assert [found(name) for name in ("one/a.png", "a.jpg", "b.jpg", "b.tif", "masks/c.tar.tif", "d.jpg")] == [
         "one/a.jpg", None, "b.jpg", None, "c.tar.png", None,
     ]  # fmt: skip
+
+
+def test_the_longest_path_in_common_decides(workspace):
+    take_in(workspace, [(name, photo(seed)) for seed, name in enumerate(["one/a.jpg", "two/a.jpg"])])
+    assert find_image(workspace.session, "labels/two/a.txt").name == "two/a.jpg"
+    assert find_image(workspace.session, "labels/a.txt") is None
+    assert find_image(workspace.session, "") is None
+
+
+def test_files_that_come_a_few_at_a_time_may_come_in_any_order(workspace):
+    intake = Intake(workspace)
+    for file in [("masks/a.png", indexed_png(REGION)), ("classes.txt", b"background\ncat"), ("a.png", photo(1))]:
+        list(intake.take([file]))
+    assert (intake.done, intake.known) == (1, 3)
+    assert len(list(intake.finish())) == 2
+    assert (intake.done, intake.known, intake.problems) == (3, 3, [])
+    assert np.array_equal(labels(workspace, "a.png"), REGION)
+    assert intake.taken == "1 photo and 1 mask"
+
+
+def test_what_else_lies_in_a_folder_is_passed_over_but_a_file_given_by_itself_is_not(workspace):
+    files = [("trip/notes.txt", b"hello"), ("trip/film.mp4", b"film"), ("trip/a.png", photo(1)), ("film.mp4", b"film")]
+    assert [problem.name for problem in take_in(workspace, files)] == ["film.mp4"]
+    assert len(workspace.session.images) == 1
+
+
+def test_the_photos_of_a_project_count(workspace, segmenter):
+    source = Workspace(segmenter)
+    take_in(source, [("a.png", photo(1)), ("b.png", photo(2))])
+    calls = []
+    assert take_in(workspace, [("work.zip", save_project(source))], lambda *call: calls.append(call)) == []
+    assert calls == [(0, 1, "work.zip"), (0, 3, "a.png"), (1, 3, "b.png")]
