@@ -17,7 +17,7 @@ from guided_demo.events import LoadGuidance, SetAnnotation
 from guided_demo.export import FORMATS, Mask, write
 from guided_demo.files import list_images, read_bytes, write_atomic, zip_bytes
 from guided_demo.imports import class_names, read_json, read_mask
-from guided_demo.options import Failures, add_command, add_marks, marks
+from guided_demo.options import Failures, add_command, add_marks, marks, probability
 from guided_demo.project import read_guidance
 from guided_demo.render import overlay
 from guided_demo.video import read_frames, segment_frames, write_film
@@ -69,7 +69,8 @@ SEGMENT_EXAMPLES = """examples:
 With --scope object, a photo that was annotated in the guidance gets the regions its strokes are in, not all that looks
 like them. An annotated pixel keeps its class either way.
 
-A mask is an indexed PNG named as its photo; classes.txt beside it names the class of every pixel value, from 0."""
+A mask is an indexed PNG named as its photo; classes.txt beside it names the class of every pixel value, from 0. With
+--unsure .8, a pixel whose likeliest class has a probability below .8 gets no class: 255, or nothing in other formats."""
 
 VIDEO_EXAMPLES = """examples:
   What is marked is on the first frame; a mask of it counts as well:
@@ -128,7 +129,7 @@ def segment(arguments: argparse.Namespace, failures: Failures) -> None:
         nonlocal done
         for name, path in _images(arguments.images, failures):
             with failures.of(path):
-                mask = workspace.mask(name, workspace.add_image(name, path), arguments.scope)
+                mask = workspace.mask(name, workspace.add_image(name, path), arguments.scope, arguments.unsure)
                 done += 1
                 yield mask
 
@@ -251,6 +252,9 @@ def _parser() -> argparse.ArgumentParser:
     use.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="images, or folders of them")
     use.add_argument("-o", "--out", required=True, type=Path, metavar="PATH", help="a folder, or a file ending in .zip")
     use.add_argument("--scope", choices=["everywhere", "object"], default="everywhere", help="see below")
+    use.add_argument(
+        "--unsure", type=probability, default=0.0, metavar="P", help="leave pixels of a less likely class out: 0 (default) to 1"
+    )
     use.add_argument("--form", choices=list(FORMATS), default="png", help="what to write (default png)")
 
     film = add_command(commands, "video", video, "a film to masks of its frames, or to a tinted film", VIDEO_EXAMPLES)

@@ -21,7 +21,8 @@ Files = Iterator[tuple[str, bytes]]
 
 @dataclass(frozen=True)
 class Mask:
-    """One segmented image. name: the image's; labels: HxW uint8, an index into the classes; photo: gives the image."""
+    """One segmented image. name: the image's; labels: HxW uint8, an index into the classes, or 255 for no class;
+    photo: gives the image."""
 
     name: str
     labels: np.ndarray
@@ -43,7 +44,7 @@ def indexed_png(labels: np.ndarray) -> bytes:
 
 
 def write_png(masks: Iterable[Mask], classes: Sequence[ClassItem]) -> Files:
-    """Indexed PNGs named as the images, and classes.txt: line i, from 0, names the class of pixel value i."""
+    """Indexed PNGs named as the images, and classes.txt: line i, from 0, names the class of pixel value i; 255 has none."""
     yield _class_list(classes)
     name = unique_names(".png")
     for mask in masks:

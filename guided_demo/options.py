@@ -75,6 +75,14 @@ def marks(arguments: argparse.Namespace) -> list[Mark]:
     return [*(replace(stroke, radius=arguments.radius) for stroke in arguments.stroke), *arguments.point]
 
 
+def probability(text: str) -> float:
+    """For argparse: a number from 0 to 1."""
+    number = float(text)
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 1")
+    return number
+
+
 def _point(text: str) -> Point:
     """For argparse, which makes a message of a ValueError. "310,220,lion" to a point."""
     x, y, label = text.split(",", 2)

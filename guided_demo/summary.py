@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import uniform_filter
 
+from guided_demo.annotation import UNMARKED
 from guided_demo.core.result import Result
 
 SIDE = 128
@@ -12,24 +13,27 @@ SIDE = 128
 
 @dataclass(frozen=True)
 class Summary:
-    """shares: of the image, by class, adding up to 1; uncertainty: 0 to 1, the mean over pixels; click: (x, y) in pixels
-    of the image, the middle of its most uncertain region."""
+    """shares: of the image, by class, adding up to 1 with what is left without a class; uncertainty: 0 to 1, the mean over
+    pixels; click: (x, y) in pixels of the image, the middle of its most uncertain region."""
 
     shares: dict[str, float]
     uncertainty: float
     click: tuple[float, float]
 
 
-def summarize(result: Result, size: tuple[int, int]) -> Summary:
-    """The summary of the masks of an image of `size` (W, H), from a view of at most 128 pixels a side."""
+def summarize(result: Result, size: tuple[int, int], unsure: float = 0.0) -> Summary:
+    """The summary of the masks of an image of `size` (W, H), from a view of at most 128 pixels a side.
+
+    unsure: pixels whose likeliest class is less likely than this, 0 to 1, are left without a class.
+    """
     width, height = small(size)
-    counts = np.bincount(result.labels_at((width, height)).ravel(), minlength=len(result.classes))
-    unsure = doubt(result.probabilities_at((width, height)))
-    region = uniform_filter(unsure, size=max(3, SIDE // 10), mode="nearest")
+    counts = np.bincount(result.labels_at((width, height), unsure).ravel(), minlength=UNMARKED + 1)
+    doubts = doubt(result.probabilities_at((width, height)))
+    region = uniform_filter(doubts, size=max(3, SIDE // 10), mode="nearest")
     y, x = np.unravel_index(region.argmax(), region.shape)
     return Summary(
-        shares={name: float(share) for name, share in zip(result.classes, counts / counts.sum(), strict=True)},
-        uncertainty=float(unsure.mean()),
+        shares={name: float(share) for name, share in zip(result.classes, counts / counts.sum(), strict=False)},
+        uncertainty=float(doubts.mean()),
         click=((float(x) + 0.5) * size[0] / width, (float(y) + 0.5) * size[1] / height),
     )
 

@@ -121,9 +121,9 @@ class Workspace:
         """The bytes of the image's file as it was added."""
         return self._sources.file(self.session.image(key))
 
-    def summary(self, key: str, scope: Scope = "everywhere") -> Summary:
+    def summary(self, key: str, scope: Scope = "everywhere", unsure: float = 0.0) -> Summary:
         """Shares of the classes, uncertainty, and where a click would help most. Cheap once the image is segmented."""
-        return summarize(self.segment(key, scope), self.session.image(key).size)
+        return summarize(self.segment(key, scope), self.session.image(key).size, unsure)
 
     def agreement(self) -> tuple[Agreement, ...]:
         """How the masks came to agree, click by click, with those marked as correct; of use to draw a chart of.
@@ -167,20 +167,23 @@ class Workspace:
         with self._lock:
             return tuple(ClassItem(name, self.session.colors[name]) for name in self.guidance.classes)
 
-    def mask(self, name: str, key: str, scope: Scope = "everywhere") -> Mask:
-        """The mask of an image, to be exported under a name."""
+    def mask(self, name: str, key: str, scope: Scope = "everywhere", unsure: float = 0.0) -> Mask:
+        """The mask of an image, to be exported under a name.
+
+        unsure: pixels whose likeliest class is less likely than this, 0 to 1, are left without a class: 255.
+        """
         # Not `labels`, which the result would keep for as long as the result is kept.
-        labels = self.segment(key, scope).labels_at(self.session.image(key).size)
+        labels = self.segment(key, scope).labels_at(self.session.image(key).size, unsure)
         return Mask(name, labels, lambda: self.image(key))
 
-    def export(self, form: str = "png", scope: Scope = "everywhere") -> Iterator[tuple[str, bytes]]:
-        """The masks of all images as (file name, bytes). form: a key of export.FORMATS."""
-        masks = (self.mask(item.name, item.key, scope) for item in self.session.images)
+    def export(self, form: str = "png", scope: Scope = "everywhere", unsure: float = 0.0) -> Iterator[tuple[str, bytes]]:
+        """The masks of all images as (file name, bytes). form: a key of export.FORMATS; unsure: as for `mask`."""
+        masks = (self.mask(item.name, item.key, scope, unsure) for item in self.session.images)
         return write(masks, self.mask_classes, form)
 
-    def export_zip(self, form: str = "png", scope: Scope = "everywhere") -> bytes:
+    def export_zip(self, form: str = "png", scope: Scope = "everywhere", unsure: float = 0.0) -> bytes:
         """The same files in one zip."""
-        return zip_bytes(self.export(form, scope))
+        return zip_bytes(self.export(form, scope, unsure))
 
     def close(self) -> None:
         """Let another program open the folder. What is here can still be looked at, but no longer be changed."""

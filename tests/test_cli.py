@@ -74,6 +74,8 @@ def test_masks_are_those_of_a_workspace_bit_for_bit(call, photos, tmp_path, chec
         assert call("segment", guidance, photos, "-o", tmp_path / "m.zip", "--scope", scope)[0] == 0
         assert (tmp_path / "m.zip").read_bytes() == page.export_zip(scope=scope)
     assert set(expected) == {"classes.txt", "a.png", "b.png", "sub/a.png"}
+    call("segment", guidance, photos, "-o", tmp_path / "m.zip", "--unsure", ".9")
+    assert (tmp_path / "m.zip").read_bytes() == page.export_zip(unsure=0.9) != page.export_zip()
 
 
 def test_one_bad_image_stops_nothing(call, photos, tmp_path):
@@ -193,6 +195,7 @@ def test_a_wrong_call_does_nothing_and_says_why(call, photos, tmp_path, segmente
         [], ["paint"], ["guide"], ["guide", "a.jpg", "--point", "1,2", "-o", "x"], ["segment", "g", "-o", "x"],
         ["guide", "a.jpg", "--point", "a,b,cat", "-o", "x"], ["guide", "a.jpg", "--stroke", "cat", "-o", "x"],
         ["guide", "a.jpg", "--stroke", "cat", "1,2,3", "-o", "x"], ["segment", "g", "a.jpg", "-o", "x", "--scope", "all"],
+        ["segment", "g", "a.jpg", "-o", "x", "--unsure", "80"],
     ],
 )  # fmt: skip
 def test_what_argparse_refuses_ends_with_2(arguments, capsys):
@@ -222,7 +225,7 @@ def test_help_is_complete(command):
     assert done.stderr == ""
     for word in {"": ["guide", "segment", "video", "train", "evaluate", "bench", "exit status"],
                  "guide": ["--point", "--stroke", "--radius", "--annotations", "--masks", "--classes", "--add", "examples"],
-                 "segment": ["--out", "--scope", "--form", "--checkpoint", "--device", "examples"],
+                 "segment": ["--out", "--scope", "--unsure", "--form", "--checkpoint", "--device", "examples"],
                  "video": ["--point", "--stroke", "--guidance", "--mask", "--classes", "--out", "--overlay", "examples"],
                  "bench": ["--checkpoint", "--rounds"]}["".join(command)]:  # fmt: skip
         assert word in done.stdout

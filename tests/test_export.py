@@ -96,6 +96,23 @@ def test_run_lengths_are_those_of_pycocotools(density):
     assert run_lengths(region) == coco_mask.encode(np.asfortranarray(region, np.uint8))["counts"].decode()
 
 
+@pytest.mark.parametrize("form", FORMATS)
+def test_pixels_without_a_class_are_nothing_in_any_format(masks, form):
+    sure, unsure = masks[0], Mask(masks[0].name, masks[0].labels.copy(), masks[0].photo)
+    sure.labels[:30] = 0
+    unsure.labels[:30] = 255
+    files, others = dict(write([unsure], CLASSES, form)), dict(write([sure], CLASSES, form))
+    if form == "png":
+        assert np.array_equal(Image.open(io.BytesIO(files["cat.png"])), unsure.labels)
+    elif form == "tiff":
+        assert np.array_equal(tifffile.imread(io.BytesIO(files["masks.tif"])), unsure.labels)
+    elif form == "csv":
+        pixels = {row["class"]: int(row["pixels"]) for row in csv.DictReader(io.StringIO(files["areas.csv"].decode()))}
+        assert list(pixels.values()) == [(unsure.labels == value).sum() for value in range(3)]
+    else:
+        assert files == others
+
+
 def test_yolo(masks):
     files = dict(write(masks, CLASSES, "yolo"))
     assert yaml.safe_load(files["data.yaml"])["names"] == {0: "cat", 1: "Zürich: dog"}

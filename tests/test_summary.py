@@ -20,8 +20,9 @@ class Known:
         x = np.arange(size[0]) * self.blocks.shape[2] // size[0]
         return self.blocks[:, y[:, None], x]
 
-    def labels_at(self, size):
-        return self.probabilities_at(size).argmax(0).astype(np.uint8)
+    def labels_at(self, size, unsure):
+        probabilities = self.probabilities_at(size)
+        return np.where(probabilities.max(0) < unsure, 255, probabilities.argmax(0)).astype(np.uint8)
 
 
 @pytest.mark.parametrize("size", [(500, 400), (50, 40), (4000, 3200)])
@@ -33,6 +34,9 @@ def test_the_click_is_in_the_most_uncertain_region(size):
     summary = summarize(Known(blocks), size)
     assert summary.shares == pytest.approx({"background": 18 / 20, "cat": 1 / 20, "dog": 1 / 20}, abs=0.02)
     assert summary.uncertainty == pytest.approx((0.95 + 0.3) / 20, abs=0.01)
+    sure = summarize(Known(blocks), size, unsure=0.7)
+    assert sure.shares == pytest.approx({"background": 18 / 20, "cat": 0, "dog": 1 / 20}, abs=0.02)
+    assert (sure.uncertainty, sure.click) == (summary.uncertainty, summary.click)
     x, y = summary.click
     assert 0.6 < x / size[0] < 0.8
     assert 0.25 < y / size[1] < 0.5

@@ -219,6 +219,17 @@ def test_export_is_what_segment_gives(workspace):
         assert np.array_equal(Image.open(io.BytesIO(files[item.name])), result.labels)
 
 
+def test_the_unsure_are_left_out_of_exports_and_shares(workspace):
+    workspace.apply(scribble(workspace, 0))
+    for scope in ("everywhere", "object"):
+        files = read_zip(workspace.export_zip(scope=scope, unsure=0.9), "masks.zip")
+        for item, result in workspace.segment_all(scope):
+            labels = np.array(Image.open(io.BytesIO(files[item.name])))
+            assert np.array_equal(labels, result.labels_at(item.size, 0.9))
+            shares = workspace.summary(item.key, scope, 0.9).shares
+            assert sum(shares.values()) == pytest.approx((labels != 255).mean(), abs=0.02)
+
+
 def test_many_threads_lose_no_stroke_and_mix_nothing(segmenter):
     spaces = [Workspace(segmenter) for _ in range(2)]
     for space in spaces:

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from torch import Tensor
 
-from ..annotation import Annotation
+from ..annotation import UNMARKED, Annotation
 from ..geometry import Frame, scale_pixels
 
 
@@ -17,7 +17,8 @@ class Result:
 
     `classes` (K names, `background` first); `labels` HxW uint8, index into `classes`; `probabilities` KxHxW float32 that sum
     to 1; `novelty` HxW float32 in [0, 1], how unlike anything annotated a pixel is. H and W are the original image's; the
-    `_at` methods give the same at another size (W, H), cheaply where it is small.
+    `_at` methods give the same at another size (W, H), cheaply where it is small; `labels_at` with `unsure`, a probability,
+    has 255 where the likeliest class is less likely than that, unless the pixel is annotated.
     """
 
     def __init__(
@@ -44,11 +45,13 @@ class Result:
     def novelty(self) -> np.ndarray:
         return self.novelty_at(self._frame.size)
 
-    def labels_at(self, size: tuple[int, int]) -> np.ndarray:
+    def labels_at(self, size: tuple[int, int], unsure: float = 0.0) -> np.ndarray:
         foreground = self._logits[1:]
         if len(foreground) == 0:
             return np.zeros((size[1], size[0]), np.uint8)
         labels = _largest(self._frame.to_image(foreground, 4, size).numpy())
+        if unsure > 0:
+            labels[self._frame.to_image(self._logits, 4, size).softmax(0).amax(0).numpy() < unsure] = UNMARKED
         rows, columns, marked = self._marked(size)
         labels[rows, columns] = marked
         return labels

@@ -122,6 +122,21 @@ def test_labels_follow_probabilities(segmenter):
     assert np.array_equal(result.probabilities.argmax(0)[clear], result.labels[clear])
 
 
+@pytest.mark.parametrize("size", [(90, 60), (31, 200)])
+def test_unsure_pixels_have_no_class_but_annotated_ones_do(segmenter, size):
+    result = segmenter.segment(photo(0), segmenter.guide(photo(0), CAT) + segmenter.guide(photo(1), DOG), CAT)
+    plain, likeliest = result.labels_at(size), result.probabilities_at(size).max(0)
+    previous = np.zeros(plain.shape, bool)
+    for unsure in (0.0, *np.quantile(likeliest, [0.2, 0.5, 0.9]), 1.0):
+        labels = result.labels_at(size, float(unsure))
+        left_out = labels == 255
+        assert np.array_equal(left_out, likeliest < np.float32(unsure))
+        assert np.array_equal(labels[~left_out], plain[~left_out])
+        assert (left_out >= previous).all()
+        previous = left_out
+    assert set(np.unique(labels)) >= {result.classes.index("cat"), 255}
+
+
 def test_encoding_twice_is_encoding_once(segmenter):
     encoded = segmenter.encode(photo(0))
     assert segmenter.encode(encoded) is encoded and encoded.size == (90, 60)
