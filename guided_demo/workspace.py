@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -125,12 +127,27 @@ class Workspace:
         """Shares of the classes, uncertainty, and where a click would help most. Cheap once the image is segmented."""
         return summarize(self.segment(key, scope), self.session.image(key).size, unsure)
 
-    def agreement(self) -> tuple[Agreement, ...]:
+    def agreement(self, seconds: float = math.inf) -> tuple[Agreement, ...] | None:
         """How the masks came to agree, click by click, with those marked as correct; of use to draw a chart of.
 
-        The first time it takes as long as segmenting these images some twenty times; later calls go on from there.
+        The first time it takes as long as segmenting these images some twenty times; later calls go on from there, as does
+        the next after one that gave None because it would have taken longer than `seconds`.
         """
-        return curve(self.session, self._small_masks)
+        until = time.monotonic() + seconds
+        made = 0
+
+        def masks(state: State, key: str) -> Labelled:
+            nonlocal made
+            is_new = (id(state), key) not in self._earlier
+            if is_new and made and time.monotonic() > until:
+                raise TimeoutError
+            made += is_new
+            return self._small_masks(state, key)
+
+        try:
+            return curve(self.session, masks)
+        except TimeoutError:
+            return None
 
     def encoded(self, key: str) -> EncodedImage:
         return self._cache.get(key) or self._cache.encode(self.image(key))
@@ -246,6 +263,9 @@ class _Recent:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._values: OrderedDict[Hashable, Any] = OrderedDict()
+
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._values
 
     def get(self, key: Hashable) -> Any:
         """The value, which counts as a use, or None."""

@@ -12,7 +12,7 @@ from PIL import Image
 from guided_demo.annotation import BACKGROUND
 from guided_demo.events import AddClass
 from guided_demo.files import read_zip
-from guided_demo.ui import protocol
+from guided_demo.ui import protocol, seeing
 from guided_demo.ui.protocol import SORRY, Desk
 from guided_demo.workspace import Workspace
 
@@ -178,7 +178,7 @@ def test_photos_come_as_small_pictures(page):
 
 
 def test_a_reply_never_takes_long_but_always_has_something(page, monkeypatch):
-    monkeypatch.setattr(protocol, "REPLY_SECONDS", 0.0)
+    monkeypatch.setattr(seeing, "REPLY_SECONDS", 0.0)
     page.click(10, 10, "cat")
     assert len(page.read("masks", keys=page.keys)["masks"]) == 1
 

@@ -6,17 +6,12 @@ A reply may carry "state" (what the page shows of the session), "focus" (the ima
 
 from __future__ import annotations
 
-import base64
-import io
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from PIL import Image
-
-from ..annotation import BACKGROUND, Annotation
+from ..annotation import Annotation
 from ..core.guidance import Guidance
 from ..errors import InputError
 from ..events import (
@@ -24,21 +19,19 @@ from ..events import (
     Annotate,
     ClearAnnotation,
     LoadGuidance,
+    MarkCorrect,
     RecolorClass,
     RemoveClass,
     RemoveImages,
     RenameClass,
 )
 from ..files import zip_bytes
-from ..render import mask_png
 from ..session import Session
 from ..workspace import Workspace
+from .seeing import Seeing, base64_of, edge_of, marked
 
 Message = dict[str, Any]
 
-# A reply with many pictures brings those made in this many seconds, so that the first are soon on the screen.
-REPLY_SECONDS = 0.2
-SMALLEST_EDGE, LARGEST_EDGE = 16, 2048
 PART_BYTES = 3_000_000
 MAX_WAITING_BYTES = 1_000_000_000
 
@@ -53,10 +46,10 @@ class Desk:
 
     def __init__(self, workspace: Workspace, samples: frozenset[str] = frozenset()) -> None:
         self.workspace = workspace
+        self.seeing = Seeing(workspace)
         self._samples = samples
         self._lock = threading.RLock()
         self._last_number = 0
-        self._seen, self._revision = workspace.session, 0
         self._floor = len(workspace.session.past)  # what came before is not the user's to undo
         self._open_key: str | None = None
         self._waiting: list[tuple[int, str, bytes]] = []
@@ -93,27 +86,14 @@ class Desk:
         self._open_key = message["key"]
         return {"state": self._state(images=False), **self._shown(message)}
 
-    def _photos(self, message: Message) -> Message:
-        def photo(key: str) -> str:
-            picture = self.workspace.image(key)
-            picture.thumbnail((edge, edge))
-            return _data_url("jpeg", picture, quality=85)
-
-        edge = _edge(message)
-        return {"photos": self._in_time(message["keys"], photo)}
-
-    def _masks(self, message: Message) -> Message:
-        revision, edge = self._count(), _edge(message)
-        return {"revision": revision, "masks": self._in_time(message["keys"], lambda key: self._mask(key, edge))}
-
     def _save_guidance(self, message: Message) -> Message:
         guidance = self.workspace.guidance
         if not guidance.images:
             raise InputError("There is no guidance to save yet; mark something first.")
-        return {"name": "guidance.safetensors", "data": _base64(guidance.to_bytes())}
+        return {"name": "guidance.safetensors", "data": base64_of(guidance.to_bytes())}
 
     def _take(self, message: Message) -> Message:
-        return {"data": _base64(self._zip[int(message["part"]) * PART_BYTES :][:PART_BYTES])}
+        return {"data": base64_of(self._zip[int(message["part"]) * PART_BYTES :][:PART_BYTES])}
 
     # What the page changes.
 
@@ -144,6 +124,9 @@ class Desk:
         for mark in Annotation.from_json({"marks": marks}).marks:
             self.workspace.apply(Annotate(key, mark))
 
+    def _look(self, message: Message) -> None:
+        self.seeing.look = self.seeing.look.change(message)
+
     def _undo(self) -> None:
         if len(self.workspace.session.past) > self._floor:
             self.workspace.undo()
@@ -156,14 +139,20 @@ class Desk:
     _verbs: dict[str, Callable[[Desk, Message], Message]] = {
         "start": _start,
         "open": _open,
-        "photos": _photos,
-        "masks": _masks,
+        "photos": lambda self, m: self.seeing.photos(m["keys"], edge_of(m)),
+        "masks": lambda self, m: self.seeing.masks(m["keys"], edge_of(m)),
+        "summaries": lambda self, m: self.seeing.summaries(m["keys"]),
+        "agreement": lambda self, m: self.seeing.agreement(),
         "save_guidance": _save_guidance,
         "take": _take,
+        "look": lambda self, m: self._change(m, lambda: self._look(m)),
         "mark": _mark,
         "undo": lambda self, m: self._change(m, self._undo),
         "redo": lambda self, m: self._change(m, self.workspace.redo),
         "clear": lambda self, m: self._change(m, lambda: self.workspace.apply(ClearAnnotation(m["key"]))),
+        "mark_correct": lambda self, m: self._change(
+            m, lambda: self.workspace.apply(MarkCorrect(m["photo"], bool(m["correct"])))
+        ),
         "add_class": lambda self, m: self._change(m, lambda: self.workspace.apply(AddClass(m["name"]))),
         "rename_class": lambda self, m: self._change(m, lambda: self.workspace.apply(RenameClass(m["name"], m["to"]))),
         "recolor_class": lambda self, m: self._change(m, lambda: self.workspace.apply(RecolorClass(m["name"], m["color"]))),
@@ -205,8 +194,8 @@ class Desk:
             self._samples = frozenset()
 
     def _export(self) -> Iterator[Message]:
-        files, total = [], len(self.workspace.session.images)
-        for done, file in enumerate(self.workspace.export()):
+        files, total, look = [], len(self.workspace.session.images), self.seeing.look
+        for done, file in enumerate(self.workspace.export(scope=look.scope, unsure=look.unsure)):
             files.append(file)
             yield {"done": min(done, total), "total": total}
         self._zip = zip_bytes(files)
@@ -214,22 +203,15 @@ class Desk:
 
     # What the page shows.
 
-    def _count(self) -> int:
-        """The number of the session as it is now: one more whenever it has changed."""
-        with self._lock:
-            if self.workspace.session is not self._seen:
-                self._seen = self.workspace.session
-                self._revision += 1
-            return self._revision
-
     def _state(self, images: bool = True) -> Message:
         session = self.workspace.session
         state: Message = {
-            "revision": self._count(),
+            "revision": self.seeing.revision,
+            "look": vars(self.seeing.look),
             "classes": [{"name": item.name, "color": item.color} for item in session.classes],
             "undo": len(session.past) > self._floor,
             "redo": bool(session.future),
-            "marked": list(_marked(self.workspace.guidance)),
+            "marked": list(marked(self.workspace.guidance)),
             "samples": [item.key for item in session.images if item.key in self._samples],
         }
         if images:
@@ -239,6 +221,7 @@ class Desk:
                     "name": item.name,
                     "size": list(item.size),
                     "marks": len(session.annotation(item.key).marks),
+                    "correct": item.key in session.correct,
                 }
                 for item in session.images
             ]
@@ -250,32 +233,7 @@ class Desk:
         if key not in {item.key for item in self.workspace.session.images}:
             return {}
         marks = self.workspace.session.annotation(key).to_json()["marks"]
-        return {"key": key, "marks": marks, "mask": self._mask(key, _edge(message))}
-
-    def _mask(self, key: str, edge: int) -> str | None:
-        """The mask as a picture whose longer side is at most `edge`; None where there is nothing to show."""
-        if _marked(self.workspace.guidance) <= {BACKGROUND}:
-            return None
-        result = self.workspace.segment(key)
-        width, height = self.workspace.session.image(key).size
-        shrink = min(1.0, edge / max(width, height))
-        labels = result.labels_at((max(1, round(width * shrink)), max(1, round(height * shrink))))
-        colors = self.workspace.session.colors
-        return "data:image/png;base64," + _base64(mask_png(labels, [colors[name] for name in result.classes]))
-
-    def _in_time(self, keys: list[str], make: Callable[[str], str | None]) -> dict[str, str | None]:
-        """`make` for as many keys as there is time for, at least one."""
-        made: dict[str, str | None] = {}
-        until = time.monotonic() + REPLY_SECONDS
-        known = {item.key for item in self.workspace.session.images}
-        for key in keys:
-            if made and time.monotonic() > until:
-                break
-            try:
-                made[key] = make(key) if key in known else None
-            except InputError:  # one photo that cannot be read any more must not keep the others from the page
-                made[key] = None
-        return made
+        return {"key": key, "marks": marks, "mask": self.seeing.mask(key, edge_of(message))}
 
 
 def _answer(respond: Callable[[], Message]) -> Message:
@@ -288,26 +246,7 @@ def _answer(respond: Callable[[], Message]) -> Message:
         return {"error": SORRY}
 
 
-def _marked(guidance: Guidance) -> set[str]:
-    """Classes that are annotated somewhere."""
-    return {name for annotation in guidance.annotations.values() for name in annotation.classes}
-
-
 def _touched(before: Session, after: Session, current: str | None) -> str | None:
     """The image whose marks a change was about: the open one where it is among them."""
     keys = [item.key for item in after.images if before.annotation(item.key) != after.annotation(item.key)]
     return current if current in keys or not keys else keys[0]
-
-
-def _edge(message: Message) -> int:
-    return min(LARGEST_EDGE, max(SMALLEST_EDGE, int(message["edge"])))
-
-
-def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode()
-
-
-def _data_url(form: str, picture: Image.Image, **options: Any) -> str:
-    buffer = io.BytesIO()
-    picture.save(buffer, form, **options)
-    return f"data:image/{form};base64,{_base64(buffer.getvalue())}"

@@ -1,0 +1,184 @@
+"""What the page sees of a workspace, as JSON: photos, masks in one of several views, and what is known of them."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import numpy as np
+from PIL import Image
+
+from ..annotation import BACKGROUND, UNMARKED
+from ..core.guidance import Guidance
+from ..core.model import Scope
+from ..errors import InputError
+from ..render import heat_png, mask_png, outline
+from ..workspace import Workspace
+
+Reply = dict[str, Any]
+Made = TypeVar("Made")
+
+# A reply with many pictures brings those made in this many seconds, so that the first are soon on the screen.
+REPLY_SECONDS = 0.2
+SMALLEST_EDGE, LARGEST_EDGE = 16, 2048
+
+SCOPES = ("everywhere", "object")
+VIEWS = ("overlay", "mask", "outline", "probability", "novelty")
+NOVELTY_COLOR = "#ff33cc"
+HATCH = ("#ffffff", "#1f2937", None, None)  # diagonal stripes where a mask is unsure
+
+
+@dataclass(frozen=True)
+class Look:
+    """How masks are seen. `scope` and `unsure` (0 to 1, see Workspace.mask) count for exported masks, too.
+
+    view: one of VIEWS; label: the class whose probability is seen where that is the view.
+    """
+
+    scope: Scope = "everywhere"
+    unsure: float = 0.0
+    view: str = "overlay"
+    label: str | None = None
+
+    def change(self, wish: Reply) -> Look:
+        """With what a message asks for. Raises InputError where there is no such thing."""
+        after = replace(self, **{name: wish[name] for name in ("scope", "unsure", "view", "label") if name in wish})
+        sure = isinstance(after.unsure, int | float) and math.isfinite(after.unsure) and 0 <= after.unsure <= 1
+        if after.scope not in SCOPES or after.view not in VIEWS or not sure or not isinstance(after.label, str | None):
+            raise InputError("There is no such way to look at masks; reload the page.")
+        return after
+
+
+class Seeing:
+    """A workspace as one desk sees it. Any thread may call any method."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self.look = Look()
+        self._lock = threading.Lock()
+        self._seen, self._revision = (workspace.session, self.look), 0
+
+    @property
+    def revision(self) -> int:
+        """The number of what is seen now: one more whenever the session or the look has changed."""
+        with self._lock:
+            now = self.workspace.session, self.look
+            if now[0] is not self._seen[0] or now[1] != self._seen[1]:
+                self._seen = now
+                self._revision += 1
+            return self._revision
+
+    def photos(self, keys: list[str], edge: int) -> Reply:
+        """Pictures of images by key, their longer side at most `edge`; of the first that there is time for."""
+
+        def photo(key: str) -> str:
+            picture = self.workspace.image(key)
+            picture.thumbnail((edge, edge))
+            return _data_url("jpeg", picture, quality=85)
+
+        return {"photos": self._in_time(keys, photo)}
+
+    def masks(self, keys: list[str], edge: int) -> Reply:
+        """Masks and summaries of images by key, and the revision they are of; of the first that there is time for."""
+        revision = self.revision
+        made = self._in_time(keys, lambda key: (self.mask(key, edge), self._summary(key)))
+        masks = {key: parts and parts[0] for key, parts in made.items()}
+        return {"revision": revision, "masks": masks, "summaries": {key: parts and parts[1] for key, parts in made.items()}}
+
+    def summaries(self, keys: list[str]) -> Reply:
+        """The same without masks, for images that are not on the screen."""
+        revision = self.revision
+        return {"revision": revision, "summaries": self._in_time(keys, self._summary)}
+
+    def agreement(self) -> Reply:
+        """Workspace.agreement as pairs of clicks and accuracy, or None where it needs more time: ask again."""
+        points = self.workspace.agreement(REPLY_SECONDS)
+        return {"points": None if points is None else [[point.clicks, round(point.accuracy, 4)] for point in points]}
+
+    def mask(self, key: str, edge: int) -> str | None:
+        """The masks of an image as a picture whose longer side is at most `edge`; None where there is nothing to see."""
+        if self._is_blank:
+            return None
+        look, colors = self.look, self.workspace.session.colors
+        result = self.workspace.segment(key, look.scope)
+        width, height = self.workspace.session.image(key).size
+        shrink = min(1.0, edge / max(width, height))
+        size = max(1, round(width * shrink)), max(1, round(height * shrink))
+        if look.view == "novelty":
+            return _png_url(heat_png(result.novelty_at(size), NOVELTY_COLOR))
+        if look.view == "probability":
+            label = look.label if look.label in result.classes else result.classes[-1]
+            return _png_url(heat_png(result.probabilities_at(size)[result.classes.index(label)], colors[label]))
+        labels = result.labels_at(size, look.unsure)
+        if look.view == "outline":
+            labels = outline(labels, max(1, round(max(size) / 400)))
+        return _png_url(_hatched(labels, [colors[name] for name in result.classes]))
+
+    @property
+    def _is_blank(self) -> bool:
+        return marked(self.workspace.guidance) <= {BACKGROUND}
+
+    def _summary(self, key: str) -> Reply | None:
+        if self._is_blank:
+            return None
+        summary = self.workspace.summary(key, self.look.scope, self.look.unsure)
+        shares = {name: round(share, 4) for name, share in summary.shares.items()}
+        click = [round(place, 1) for place in summary.click]
+        return {"shares": shares, "uncertainty": round(summary.uncertainty, 4), "click": click}
+
+    def _in_time(self, keys: list[str], make: Callable[[str], Made]) -> dict[str, Made | None]:
+        """`make` for as many keys as there is time for, at least one."""
+        made: dict[str, Made | None] = {}
+        until = time.monotonic() + REPLY_SECONDS
+        known = {item.key for item in self.workspace.session.images}
+        for key in keys:
+            if made and time.monotonic() > until:
+                break
+            try:
+                made[key] = make(key) if key in known else None
+            except InputError:  # one photo that cannot be read any more must not keep the others from the page
+                made[key] = None
+        return made
+
+
+def marked(guidance: Guidance) -> set[str]:
+    """Classes that are annotated somewhere."""
+    return {name for annotation in guidance.annotations.values() for name in annotation.classes}
+
+
+def edge_of(message: Reply) -> int:
+    """The longer side of the pictures that a message asks for, within bounds."""
+    return min(LARGEST_EDGE, max(SMALLEST_EDGE, int(message["edge"])))
+
+
+def base64_of(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def _hatched(labels: np.ndarray, colors: list[str]) -> bytes:
+    """mask_png with stripes where a pixel has no class."""
+    left_out = labels == UNMARKED
+    if left_out.any():
+        height, width = labels.shape
+        step = max(2, max(height, width) // 160)
+        stripe = (np.add.outer(np.arange(height), np.arange(width)) // step) % len(HATCH)
+        values = np.array([0 if color is None else len(colors) + i for i, color in enumerate(HATCH)], np.uint8)
+        labels = np.where(left_out, values[stripe], labels)
+        colors = [*colors, *(color for color in HATCH if color)]
+    return mask_png(labels, colors)
+
+
+def _png_url(data: bytes) -> str:
+    return "data:image/png;base64," + base64_of(data)
+
+
+def _data_url(form: str, picture: Image.Image, **options: Any) -> str:
+    buffer = io.BytesIO()
+    picture.save(buffer, form, **options)
+    return f"data:image/{form};base64,{base64_of(buffer.getvalue())}"
