@@ -54,12 +54,14 @@ def take_in(
 class Intake:
     """Files that arrive a few at a time: photos are taken in as they come, what may need other files waits for `finish`.
 
-    done, known: how many files are done, and how many there are by now; problems: those that could not be used.
+    done, known: how many files are done, and how many there are by now; problems: those that could not be used; keys: of the
+    images that were brought, whether they were in the gallery before or not.
     """
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
         self.problems: list[Problem] = []
+        self.keys: list[str] = []
         self.done = self.known = 0
         self._waiting: list[tuple[str, str, bytes]] = []
         self._numbers: list[str] | None = None  # what a classes.txt says
@@ -77,6 +79,11 @@ class Intake:
         waiting, self._waiting = self._waiting, []
         order = list(KINDS)
         yield from self._each(sorted(waiting, key=lambda file: order.index(file[0])))
+
+    @property
+    def held(self) -> int:
+        """How many bytes wait."""
+        return sum(len(data) for *_, data in self._waiting)
 
     @property
     def taken(self) -> str:
@@ -114,7 +121,7 @@ class Intake:
             case "class list":
                 self._numbers = yolo_names(data, name) if name.lower().endswith(".yaml") else class_names(data, name)
             case "photo":
-                self.workspace.add_image(name, data)
+                self._add(name, data)
             case "mask":
                 return self._take_mask(name, data)
             case "outlines":
@@ -133,7 +140,11 @@ class Intake:
         for photo in project.enter(self.workspace, self.problems):
             yield photo
             self.done += 1
+        self.keys += project.names
         self._taken["project"] += 1
+
+    def _add(self, name: str, data: bytes) -> None:
+        self.keys.append(self.workspace.add_image(name, data))
 
     def _take_mask(self, name: str, data: bytes) -> str:
         """A picture with one number a pixel; it may be a grey photo as well."""
@@ -144,7 +155,7 @@ class Intake:
             _mark(self.workspace, item, read_mask(data, self._numbers, name))
             return "mask"
         if self._numbers is None or not few:
-            self.workspace.add_image(name, data)
+            self._add(name, data)
             return "photo"
         raise InputError(f"{name} looks like a mask, but the gallery has no photo of this name and size; add the photo first.")
 

@@ -189,11 +189,11 @@ def test_a_file_in_parts_arrives_whole(widget, view):
     buffer = io.BytesIO()
     photo(5).save(buffer, "PNG")
     data = buffer.getvalue()
-    about = {"id": "a view 1", "name": "new.png", "kind": "photo", "place": 0}
+    about = {"id": "a view 1", "name": "new.png", "place": 0}
     for at in range(0, len(data), 1000):
         part, last = data[at : at + 1000], at + 1000 >= len(data)
         assert view.ask("file", buffers=[memoryview(part)], last=last, **about) == [{}]
-    *progress, done = view.ask("add_photos")
+    *progress, done = view.ask("take_in")
     assert progress == [{"done": 0, "total": 1}] and done["problems"] == []
     assert widget.session.images[-1].name == "new.png"
     assert np.array_equal(np.asarray(widget.workspace.image(widget.session.images[-1].key)), np.asarray(photo(5)))
@@ -203,8 +203,9 @@ def test_guidance_goes_out_and_comes_in(widget, view, keys, segmenter):
     view.click(10, 10, "cat", keys[0])
     (saved,) = view.ask("save_guidance")
     other = annotate({"2.png": photo(2)}, workspace=Workspace(segmenter))
-    message = {"do": "file", "id": "x", "last": True, "name": saved["name"], "kind": "guidance", "place": 0}
+    message = {"do": "file", "id": "x", "last": True, "name": saved["name"], "place": 0}
     other._handle_custom_msg({"view": "v", "number": 1, "message": message}, [memoryview(base64.b64decode(saved["data"]))])
+    other._handle_custom_msg({"view": "v", "number": 2, "message": {"do": "take_in"}}, [])
     assert other.session.class_names == ("background", "cat")
     assert np.array_equal(other.masks["2.png"], widget.masks["2.png"])
     other.close()

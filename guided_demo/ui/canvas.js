@@ -2,8 +2,8 @@
  * The annotator: one ES module for two hosts, a Gradio page and a Jupyter widget. The host gives
  *   call(message)             a short request; resolves to the server's reply, or to undefined where it was not reached
  *   work(message, onProgress) a long one, with replies on the way; resolves to the last
- *   send(file, name, kind, place)  hand over a file, a "photo" (the place-th of many) or "guidance"; resolves to a reply;
- *                             absent where files come another way
+ *   send(file, name, place)   hand over a file of any kind, the place-th of many; resolves to a reply; absent where files
+ *                             come another way
  *   wholePage                 whether keys and dropped files of the whole page are meant for the annotator
  * Everything lives in `mount({ element, host })`, which builds the annotator inside `element`.
  */
@@ -82,7 +82,7 @@ class Annotator {
     this.files = new Files({
       add: host.send && ((files) => this.transfer.add(files)),
       saveGuidance: () => this.transfer.saveGuidance(),
-      exportMasks: () => this.transfer.exportMasks(),
+      download: (form) => this.transfer.download(form),
     });
     this.element = this.#build();
     const target = host.wholePage ? document : this.element;
@@ -129,7 +129,9 @@ class Annotator {
   }
 
   async start() {
-    this.#take(await this.channel.read({ do: "start" }));
+    const reply = await this.channel.read({ do: "start" });
+    this.files.offer(reply.downloads);
+    this.#take(reply);
     this.element.dataset.ready = "true";
     if (this.host.wholePage) this.stage.ink.focus({ preventScroll: true });
   }

@@ -38,10 +38,10 @@ async function call(message) {{
   return reply;
 }}
 
-async function send(file, name, kind, place = 0) {{
+async function send(file, name, place = 0) {{
   const megabytes = (bytes) => `${{Math.ceil(bytes / 1e6)}} MB`;
   if (file.size > {limit}) return {{ error: `It has ${{megabytes(file.size)}}; the most is ${{megabytes({limit})}}.` }};
-  const reply = await server.send({{ binary: true, data: {{ file, name, kind, place, token }} }});
+  const reply = await server.send({{ binary: true, data: {{ file, name, place, token }} }});
   return reply ?? {{ error: "It could not be sent; check the connection and add it again." }};
 }}
 
@@ -74,6 +74,8 @@ def guided_canvas(page: gr.Blocks, sessions: Sessions, max_file_bytes: int, **op
     """
 
     def talk(message: dict[str, Any]) -> dict[str, Any]:
+        if not isinstance(message, dict):
+            message = {}
         if message.get("do") == "start":
             token, desk = sessions.open(message.get("token"))
             return {**desk.handle(message), "token": token}
@@ -86,10 +88,10 @@ def guided_canvas(page: gr.Blocks, sessions: Sessions, max_file_bytes: int, **op
         if desk is None:
             return {"error": GONE}
         (_, data), *_ = message.files
-        return desk.receive(fields["name"], data, fields["kind"], int(fields["place"]))
+        return desk.receive(str(fields["name"]), data, int(fields["place"]))
 
     def work(event: gr.EventData) -> Iterator[dict[str, Any]]:
-        message = event._data
+        message = event._data if isinstance(event._data, dict) else {}
         desk = sessions.find(message.get("token"))
         for reply in [{"error": GONE}] if desk is None else desk.work(message):
             yield {**reply, "id": message.get("id")}

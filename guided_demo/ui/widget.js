@@ -38,12 +38,12 @@ class Wire {
   }
 
   /** Hand over a file, in parts that fit into a message. */
-  async send(file, name, kind, place = 0) {
+  async send(file, name, place = 0) {
     const id = `${this.#view} ${++this.#count}`;
     for (let at = 0; ; at += PART_BYTES) {
       const data = await file.slice(at, at + PART_BYTES).arrayBuffer();
       const isLast = at + PART_BYTES >= file.size;
-      const reply = await this.ask({ do: "file", id, last: isLast, name, kind, place }, { data });
+      const reply = await this.ask({ do: "file", id, last: isLast, name, place }, { data });
       if (isLast || reply.error) return reply;
     }
   }

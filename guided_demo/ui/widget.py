@@ -117,7 +117,7 @@ class AnnotatorWidget(anywidget.AnyWidget):
             self._is_told = False  # from here on, there is something to tell again
         if message["do"] == "file":
             yield self._receive(message, b"".join(buffers)), True
-        elif message["do"] in ("add_photos", "export"):
+        elif message["do"] in ("take_in", "export"):
             for reply in self._desk.work(message):
                 yield reply, "done" not in reply
         else:
@@ -132,7 +132,7 @@ class AnnotatorWidget(anywidget.AnyWidget):
         if not message["last"]:
             return {}
         del self._parts[message["id"]]
-        return self._desk.receive(message["name"], b"".join(parts), message["kind"], message["place"])
+        return self._desk.receive(message["name"], b"".join(parts), message["place"])
 
     def _changed(self) -> None:
         """Keep up with the workspace, and tell the views, but the one that asked for the change."""

@@ -32,6 +32,7 @@ const ICONS = {
   edit: "M4 20l1-4L16 5l3 3L8 19z",
   previous: "M15 5l-7 7 7 7",
   next: "M9 5l7 7-7 7",
+  more: "M6 9l6 6 6-6",
 };
 
 export function icon(name) {

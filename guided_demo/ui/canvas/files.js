@@ -1,11 +1,10 @@
-/** The buttons that bring files in and out: photos, folders, guidance, masks. */
+/** The buttons that bring files in and out: photos and whatever belongs to them, guidance, masks, projects. */
 
 import { button, el } from "./dom.js";
+import { Menu } from "./menu.js";
 
-const IMAGES = "image/*,.tif,.tiff,.bmp,.webp,.avif,.jp2";
-const GUIDANCE = ".safetensors";
-
-export const isGuidance = (name) => name.toLowerCase().endsWith(GUIDANCE);
+const SAVED = ".safetensors,.zip";
+const ANY = `image/*,.tif,.tiff,.bmp,.webp,.avif,.jp2,.json,.txt,.yaml,${SAVED}`;
 
 function chooser(attributes, onFiles) {
   const input = el("input", { type: "file", hidden: true, tabindex: "-1", "aria-hidden": "true", ...attributes });
@@ -17,30 +16,44 @@ function chooser(attributes, onFiles) {
 }
 
 export class Files {
-  /** `actions` has {add(files), saveGuidance, exportMasks}; without `add`, photos come from elsewhere. */
+  #downloads = [];
+  #shown = "";
+
+  /** `actions` has {add(files), saveGuidance, download(form)}; without `add`, photos come from elsewhere. */
   constructor(actions) {
-    const photos = chooser({ accept: IMAGES, multiple: true, "data-role": "photos" }, actions.add);
+    this.actions = actions;
+    const photos = chooser({ accept: ANY, multiple: true, "data-role": "photos" }, actions.add);
     const folder = chooser({ webkitdirectory: true, multiple: true, "data-role": "folder" }, actions.add);
-    const guidance = chooser({ accept: GUIDANCE, "data-role": "guidance" }, actions.add);
+    const saved = chooser({ accept: SAVED, "data-role": "guidance" }, actions.add);
     const adders = actions.add && [
-      button("photos", "Add photos; you can also drop them here", () => photos.click(), {
+      button("photos", "Add photos; masks, COCO, YOLO or labelme files for them; zips of these. You can also drop them here", () => photos.click(), {
         text: "Add photos",
         class: "g-primary",
       }),
-      button("folder", "Add all photos of a folder", () => folder.click(), { text: "Folder" }),
+      button("folder", "Add all photos of a folder, with what belongs to them", () => folder.click(), { text: "Folder" }),
     ];
     this.adding = el("div", { class: "g-adding" }, ...(adders ?? []), photos, folder);
-    this.save = button("save", "Save guidance", actions.saveGuidance, { text: "Save", label: "Save guidance" });
-    const load = button("load", "Load guidance: what was learned before, on the photos here", () => guidance.click(), {
-      text: "Load",
-      label: "Load guidance",
+    this.save = button("save", "Save guidance: what was learned from your marks", actions.saveGuidance, {
+      text: "Save",
+      label: "Save guidance",
     });
+    this.openSaved = () => saved.click();
+    const load =
+      actions.add &&
+      button("load", "Load guidance, or open a project, that was saved before", this.openSaved, {
+        text: "Load",
+        label: "Load guidance",
+      });
     this.masks = button(
       "save",
       "A zip with one indexed PNG for each photo: pixel value 0 is background, 1 the first class, and so on",
-      actions.exportMasks,
+      () => actions.download("png"),
       { text: "Download masks" },
     );
+    this.menu = new Menu("more", "Other forms of masks, and the whole project as a file", {
+      label: "More downloads",
+      class: "g-more",
+    });
     const about =
       "Guidance is what was learned from your marks: a small file. Load it another day, on other photos, or merge it with a colleague's.";
     const learned = el(
@@ -50,11 +63,40 @@ export class Files {
       this.save,
       load,
     );
-    this.element = el("div", { class: "g-files" }, learned, this.masks, guidance);
+    const made = el("div", { class: "g-made" }, this.masks, this.menu.button, this.menu.list);
+    this.element = el("div", { class: "g-files" }, learned, made, saved);
+  }
+
+  /** What can be downloaded: [{form, group, title, about}, …]. */
+  offer(downloads = []) {
+    this.#downloads = downloads;
+    this.#shown = "";
   }
 
   show({ guided, photos }) {
     this.save.disabled = !guided;
     this.masks.disabled = !guided || !photos;
+    const shown = JSON.stringify([guided, photos > 0]);
+    if (shown === this.#shown) return;
+    this.#shown = shown;
+    const { actions } = this;
+    const groups = new Map();
+    for (const { form, group, title, about } of this.#downloads) {
+      const disabled = !photos || (group === "Masks" && !guided);
+      const item = { title, about, disabled, choose: () => actions.download(form) };
+      groups.set(group, [...(groups.get(group) ?? []), item]);
+    }
+    const work = groups.get("Work") ?? [];
+    work.push({
+      title: "Guidance",
+      about: "What was learned, as a small file: for other photos, another day, a colleague.",
+      disabled: !guided,
+      choose: actions.saveGuidance,
+    });
+    if (actions.add) {
+      const about = "Go on with a project or guidance that was saved before; what is here stays.";
+      work.push({ title: "Open …", about, choose: this.openSaved });
+    }
+    this.menu.show([...groups.set("Work", work)]);
   }
 }

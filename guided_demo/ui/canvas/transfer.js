@@ -1,9 +1,9 @@
-/** Moves files between the page and the server: photos and guidance in, guidance and masks out. */
+/** Moves files between the page and the server: whatever people bring in; guidance, masks and projects out. */
 
 import { el } from "./dom.js";
-import { isGuidance } from "./files.js";
 
 const CHUNK = 4;
+const USEFUL = "Nothing in there can be used here. Bring photos, masks or outlines of them, guidance, or projects.";
 
 export class Transfer {
   /** `take(reply)` shows what a reply says of the session. */
@@ -11,34 +11,33 @@ export class Transfer {
     Object.assign(this, { host, channel, progress, notices, take });
   }
 
-  /** Photos and guidance files, told apart by their names. */
+  /** Photos, masks, guidance, projects … : the server tells them apart. */
   async add(files) {
-    for (const { file, name } of files.filter(({ name }) => isGuidance(name))) await this.#addGuidance(file, name);
-    const photos = files.filter(({ name }) => !isGuidance(name));
-    if (photos.length) await this.#addPhotos(photos);
-  }
-
-  async #addGuidance(file, name) {
-    const reply = await this.host.send(file, name, "guidance");
-    this.take(reply);
-    if (!reply.error) this.notices.show(`The guidance ${name} was loaded and applied to all photos.`);
-  }
-
-  async #addPhotos(photos) {
-    const problems = await this.progress.during("Reading photos", (report, isStopped) =>
-      sendAll(photos, {
-        send: (file, name, place) => this.host.send(file, name, "photo", place),
-        work: () => this.host.work({ do: "add_photos" }, () => {}),
-        onProgress: (done, reply) => {
-          report(done, photos.length);
-          this.take(done > CHUNK ? { ...reply, focus: null } : reply); // open the first of all, not of every few
-        },
+    const visible = files.filter(({ name }) => !/(^|\/)\./.test(name));
+    if (!visible.length) return;
+    const told = await this.progress.during("Reading files", (report, isStopped) =>
+      sendAll(visible, {
+        send: (file, name, place) => this.host.send(file, name, place),
+        work: (last, onProgress) => this.host.work({ do: "take_in", last }, onProgress),
+        report,
+        take: this.take,
         isStopped,
       }),
     );
-    if (!problems?.length) return;
-    const details = problems.map(({ name, sentence }) => (sentence.includes(name) ? sentence : `${name}: ${sentence}`));
-    this.notices.show(`${problems.length} of ${photos.length} files could not be added.`, { problem: true, details });
+    if (told) this.#tell(told);
+  }
+
+  #tell({ problems, taken }) {
+    if (problems.length) {
+      const details = problems.map(({ name, sentence }) => (sentence.includes(name) ? sentence : `${name}: ${sentence}`));
+      const what = problems.length === 1 ? "One file could not be used" : `${problems.length} files could not be used`;
+      const rest = taken && `; the rest is here: ${taken}`;
+      this.notices.show(`${what}${rest}.`, { problem: true, details });
+    } else if (!taken) {
+      this.notices.show(USEFUL, { problem: true });
+    } else if (!/^\d+ photos?$/.test(taken)) {
+      this.notices.show(`Taken in: ${taken}.`);
+    }
   }
 
   async saveGuidance() {
@@ -47,13 +46,14 @@ export class Transfer {
     else download(reply.name, [fromBase64(reply.data)], "application/octet-stream");
   }
 
-  async exportMasks() {
-    await this.progress.during("Making masks", async (report, isStopped) => {
-      const made = await this.host.work({ do: "export" }, ({ done, total }) => report(done, total));
+  /** Have the server make a download, and save it. */
+  async download(form) {
+    await this.progress.during("Making the download", async (report, isStopped) => {
+      const made = await this.host.work({ do: "export", form }, ({ done, total }) => report(done, total));
       if (made.error) return this.take(made);
       const parts = [];
       while (parts.length < made.parts && !isStopped()) {
-        const reply = await this.channel.read({ do: "take", part: parts.length });
+        const reply = await this.channel.read({ do: "take", id: made.id, part: parts.length });
         if (reply.error) return this.take(reply);
         parts.push(fromBase64(reply.data));
       }
@@ -80,7 +80,7 @@ export class Transfer {
   }
 }
 
-/** Every file below what was dropped, with its path as its name; hidden files are left out. */
+/** Every file below what was dropped, with its path as its name; hidden folders are left out. */
 async function droppedFiles(transfer) {
   const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
   const found = [];
@@ -99,23 +99,29 @@ async function droppedFiles(transfer) {
   return found;
 }
 
-/** Send `files` and have them encoded, a few at a time; the next few travel while the server works on the last. */
-async function sendAll(files, { send, work, onProgress, isStopped }) {
+/** Send `files` and have them taken in, a few at a time; the next few travel while the server works on the last. */
+async function sendAll(files, { send, work, report, take, isStopped }) {
   const problems = [];
+  let taken = "";
   let working = Promise.resolve();
-  let done = 0;
-  for (let at = 0; at < files.length && !isStopped(); at += CHUNK) {
+  const takeIn = async (last, unsent) => {
+    const reply = await work(last, ({ done, total }) => report(done, total + unsent));
+    problems.push(...(reply.problems ?? (reply.error ? [{ name: "", sentence: reply.error }] : [])));
+    taken = reply.taken ?? taken;
+    if (!reply.error) take(reply);
+  };
+  for (let at = 0; at < files.length; at += CHUNK) {
     const chunk = files.slice(at, at + CHUNK);
     const sent = await Promise.all(chunk.map(({ file, name }, i) => send(file, name, at + i)));
     sent.forEach((reply, i) => reply.error && problems.push({ name: chunk[i].name, sentence: reply.error }));
-    await working;
-    working = work().then((reply) => {
-      problems.push(...(reply.problems ?? (reply.error ? [{ name: "", sentence: reply.error }] : [])));
-      onProgress((done += chunk.length), reply);
-    });
+    const unsent = Math.max(0, files.length - at - CHUNK);
+    const last = !unsent || isStopped();
+    working = working.then(() => takeIn(last, unsent));
+    if (last) break;
+    if (at) await working;
   }
   await working;
-  return problems;
+  return { problems, taken };
 }
 
 function download(name, parts, type) {

@@ -1,0 +1,111 @@
+"""Files that come to a page and go from it: sent one by one and taken in together; made as a whole and fetched in parts."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from ..errors import InputError
+from ..files import zip_bytes
+from ..incoming import Intake
+from ..project import save_project
+from ..workspace import Workspace
+
+Message = dict[str, Any]
+
+PART_BYTES = 3_000_000
+MAX_WAITING_BYTES = 1_000_000_000
+
+# What the page offers to download, by the name that `workspace.export` has for it: a title, and what it is in plain words.
+MASKS = {
+    "png": ("Masks as pictures", "One PNG for each photo. Pixel value 0 is background, 1 the first class, and so on."),
+    "overlays": ("Photos with masks", "Every photo as a JPEG with its classes tinted, to look at and to show."),
+    "csv": ("Table of areas", "A CSV file for a spreadsheet: how much of every photo each class covers."),
+    "coco-polygons": ("COCO, outlines", "One JSON file with an outline for each region, as many training tools read it."),
+    "coco-rle": ("COCO, exact", "One JSON file with run lengths: every pixel just as it is here."),
+    "yolo": ("YOLO", "Text files of outlines and a data.yaml, to train YOLO segmentation."),
+    "labelme": ("labelme", "A JSON file of outlines for each photo, to go on correcting in labelme."),
+    "tiff": ("TIFF stack", "All masks as the pages of one TIFF file, as ImageJ and Fiji read it."),
+}
+WORK = {
+    "project": ("Project with photos", "All of this work in one file: photos, marks, classes. It opens on any computer."),
+    "project-light": ("Project without photos", "The same but small: whoever opens it adds the photos, and they are recognised."),
+}
+
+
+def offers() -> list[dict[str, str]]:
+    """All that can be downloaded: {"form", "group", "title", "about"} of each."""
+    groups = {"Masks": MASKS, "Work": WORK}
+    return [
+        {"form": form, "group": group, "title": title, "about": about}
+        for group, forms in groups.items()
+        for form, (title, about) in forms.items()
+    ]
+
+
+class Transfer:
+    """The files on their way between a page and its workspace."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._waiting: list[tuple[int, str, bytes]] = []
+        self._intake: Intake | None = None
+        self._count = itertools.count(1)
+        self._made: tuple[int, bytes] = (0, b"")
+        self._lock = threading.Lock()
+
+    def receive(self, place: int, name: str, data: bytes) -> None:
+        """Keep a file until `take_in`. Files may arrive in any order; `place` is the one it has among those of its time.
+
+        Raises InputError where too much is waiting.
+        """
+        with self._lock:
+            held = sum(len(waiting) for *_, waiting in self._waiting) + (self._intake.held if self._intake else 0)
+            if held + len(data) > MAX_WAITING_BYTES:
+                raise InputError("Too many files are waiting to be read; add the rest when these are done.")
+            self._waiting.append((place, name, data))
+
+    def take_in(self, last: bool) -> Iterator[Message]:
+        """Take in what was received; unless more will follow, also what had to wait for it.
+
+        Yields {"done", "total"} on the way, of all files since the last time that nothing was to follow; and in the end
+        {"problems", "taken", "keys", "first"}: what could not be used, all that was, in words, the images that were brought, and
+        whether they are the first.
+        """
+        with self._lock:
+            waiting, self._waiting = sorted(self._waiting, key=lambda file: file[0]), []
+            intake = self._intake = self._intake or Intake(self._workspace)
+            if last:
+                self._intake = None
+            known, keys = len(intake.problems), len(intake.keys)
+        steps = intake.take((name, data) for _, name, data in waiting)
+        for _ in itertools.chain(steps, intake.finish() if last else ()):
+            yield {"done": intake.done, "total": intake.known}
+        problems = [{"name": problem.name, "sentence": problem.sentence} for problem in intake.problems[known:]]
+        yield {"problems": problems, "taken": intake.taken, "keys": intake.keys[keys:], "first": not keys}
+
+    def make(self, form: str) -> Iterator[Message]:
+        """Make a download. form: a key of MASKS or WORK, else InputError.
+
+        Yields {"done", "total"} on the way; in the end {"id", "name", "parts"}: what to call it, and what `part` has of it.
+        """
+        if form in WORK:
+            data, name = save_project(self._workspace, photos=form == "project"), "project.zip"
+        else:
+            files, total = [], len(self._workspace.session.images)
+            for done, file in enumerate(self._workspace.export(form)):
+                files.append(file)
+                yield {"done": min(done, total), "total": total}
+            data, name = zip_bytes(files), "masks.zip" if form == "png" else f"masks-{form}.zip"
+        self._made = next(self._count), data
+        yield {"id": self._made[0], "name": name, "parts": -(-len(data) // PART_BYTES)}
+
+    def part(self, made: int, number: int) -> str:
+        """A part of a download as base64. Raises InputError where another was made since."""
+        count, data = self._made
+        if made != count:
+            raise InputError("Another download was begun since; start this one again.")
+        return base64.b64encode(data[number * PART_BYTES :][:PART_BYTES]).decode()

@@ -1,0 +1,130 @@
+"""Files between a page and its workspace: in whatever order they come, and out just as the workspace has them."""
+
+import base64
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from guided_demo import Point, export
+from guided_demo.errors import InputError
+from guided_demo.events import AddClass, Annotate
+from guided_demo.files import read_zip, zip_bytes
+from guided_demo.project import save_project
+from guided_demo.ui import transfer as module
+from guided_demo.ui.protocol import Desk
+from guided_demo.ui.transfer import Transfer, offers
+from guided_demo.workspace import Workspace
+
+
+def photo_bytes(seed, size=(80, 60)):
+    noise = np.random.default_rng(seed).integers(0, 256, (5, 6, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def workspace(segmenter):
+    made = Workspace(segmenter)
+    assert made.add_images((f"{seed}.png", photo_bytes(seed)) for seed in range(3)) == []
+    made.apply(AddClass("cat"))
+    for key, x in zip((item.key for item in made.session.images), (10, 40), strict=False):
+        made.apply(Annotate(key, Point(x, 10, "cat")))
+        made.apply(Annotate(key, Point(70 - x, 50, "background")))
+    return made
+
+
+def fetch(transfer, form):
+    """The steps of a download, its name and its bytes."""
+    *steps, made = transfer.make(form)
+    parts = [base64.b64decode(transfer.part(made["id"], number)) for number in range(made["parts"])]
+    return steps, made["name"], b"".join(parts)
+
+
+@pytest.mark.parametrize("form", export.FORMATS)
+def test_a_download_arrives_in_parts_and_is_what_the_workspace_exports(workspace, form, monkeypatch):
+    monkeypatch.setattr(module, "PART_BYTES", 500)
+    steps, name, data = fetch(Transfer(workspace), form)
+    assert data == workspace.export_zip(form)
+    assert name.endswith(".zip")
+    assert steps and all(step["total"] == 3 >= step["done"] for step in steps)
+
+
+def test_everything_that_can_be_exported_is_offered_in_words():
+    offered = {offer["form"]: offer for offer in offers()}
+    assert set(offered) == {*export.FORMATS, "project", "project-light"}
+    assert len({offer["title"] for offer in offered.values()}) == len(offered)
+    assert all(offer["about"].endswith(".") for offer in offered.values())
+
+
+@pytest.mark.parametrize("form", ["project", "project-light"])
+def test_a_project_goes_from_page_to_page(workspace, segmenter, form):
+    _, name, data = fetch(Transfer(workspace), form)
+    assert name == "project.zip" and len(data) == len(save_project(workspace, photos=form == "project"))
+    other = Workspace(segmenter)
+    transfer = Transfer(other)
+    transfer.receive(0, name, data)
+    *_, last = transfer.take_in(last=True)
+    assert last["taken"] == "1 project" and len(last["problems"]) == (0 if form == "project" else 3)
+    if form == "project":
+        assert other.session.images == workspace.session.images
+    else:
+        assert other.add_images((f"again {seed}.png", photo_bytes(seed)) for seed in range(3)) == []
+    assert other.session.annotations == workspace.session.annotations
+
+
+def test_an_older_download_is_not_mixed_with_a_newer_one(workspace):
+    transfer = Transfer(workspace)
+    *_, first = transfer.make("png")
+    fetch(transfer, "csv")
+    with pytest.raises(InputError, match="start this one again"):
+        transfer.part(first["id"], 0)
+
+
+def test_what_needs_photos_waits_until_all_are_there(workspace, segmenter):
+    masks = read_zip(workspace.export_zip("png"), "masks.zip")
+    batches = [
+        [("masks.zip", zip_bytes(masks.items()))],
+        [("1.png", photo_bytes(1)), ("0.png", photo_bytes(0))],
+        [("photos.zip", zip_bytes([("2.png", photo_bytes(2))]))],
+    ]
+    other = Workspace(segmenter)
+    transfer = Transfer(other)
+    told = []
+    for number, batch in enumerate(batches):
+        for place, file in enumerate(batch):
+            transfer.receive(place, *file)
+        *steps, reply = transfer.take_in(last=number == 2)
+        told.append(([(step["done"], step["total"]) for step in steps], reply["taken"], len(reply["keys"]), reply["first"]))
+    assert told == [
+        ([], "", 0, True),
+        ([(0, 6), (1, 6)], "2 photos", 2, True),
+        ([(2, 7), (3, 7), (4, 7), (5, 7), (6, 7)], "3 photos and 3 masks", 1, False),
+    ]
+    expected = {item.name: result.labels for item, result in workspace.segment_all()}
+    for item in other.session.images:
+        assert np.array_equal(other.session.annotation(item.key).label_map(item.size, ["background", "cat"]), expected[item.name])
+
+
+def test_too_much_at_once_is_refused_with_a_sentence(workspace, monkeypatch):
+    monkeypatch.setattr(module, "MAX_WAITING_BYTES", 10)
+    transfer = Transfer(workspace)
+    transfer.receive(0, "notes.json", b"12345678")
+    *_, reply = transfer.take_in(last=False)
+    assert reply["problems"] == []
+    with pytest.raises(InputError, match="waiting"):
+        transfer.receive(1, "a.png", b"1234")
+
+
+def test_a_sample_that_somebody_brings_is_theirs(segmenter):
+    workspace = Workspace(segmenter)
+    workspace.add_images((f"{seed}.png", photo_bytes(seed)) for seed in range(3))
+    keys = [item.key for item in workspace.session.images]
+    desk = Desk(workspace, samples=frozenset(keys))
+    for seed in (1, 7):
+        desk.receive(f"mine {seed}.png", photo_bytes(seed), seed)
+    *_, last = desk.work({"do": "take_in"})
+    assert last["state"]["images"][0]["key"] == keys[1] == last["focus"]
+    assert len(last["state"]["images"]) == 2
