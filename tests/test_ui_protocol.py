@@ -11,9 +11,8 @@ from PIL import Image
 
 from guided_demo.annotation import BACKGROUND
 from guided_demo.events import AddClass
-from guided_demo.files import read_zip
-from guided_demo.ui import protocol, seeing
-from guided_demo.ui.protocol import SORRY, Desk
+from guided_demo.ui import seeing
+from guided_demo.ui.protocol import SORRY, STRANGE, Desk
 from guided_demo.workspace import Workspace
 
 EDGE = 64
@@ -154,11 +153,15 @@ def test_a_bad_mark_is_refused_with_a_sentence_and_what_was_marked_stays(page, m
 
 
 def test_every_problem_is_answered(page, caplog):
-    assert page.desk.handle({"do": "no such thing"})["error"] == SORRY
-    assert page.desk.handle({})["error"] == SORRY
     assert "error" in page.read("save_guidance")
-    assert "error" in page.desk.receive("x.safetensors", b"not guidance", "guidance")
-    assert list(page.desk.work({"do": "no such thing"})) == [{"error": SORRY}]
+    for strange in ({}, {"do": "no such thing"}, {"do": ["start"]}, [], None):
+        assert page.desk.handle(strange) == {"error": STRANGE}
+        assert list(page.desk.work(strange)) == [{"error": STRANGE}]
+    (answer,) = page.desk.work({"do": "export", "form": "bmp"})
+    assert answer["error"].endswith(".")
+    assert page.read("take", id=0, part=0)["data"] == ""
+    assert "error" in page.read("take", id=7, part=0)
+    assert caplog.records == []
 
 
 def test_classes_are_added_renamed_recoloured_and_removed(page):
@@ -186,17 +189,18 @@ def test_a_reply_never_takes_long_but_always_has_something(page, monkeypatch):
 def test_added_photos_are_encoded_and_a_bad_one_does_not_stop_the_others(page, desk):
     files = [("a.png", photo_bytes(7)), ("bad <i>.jpg", b"\xff\xd8 no"), ("b.png", photo_bytes(8))]
     for place in (2, 0, 1):  # in the order they happen to arrive
-        assert desk.receive(*files[place], "photo", place) == {}
-    *progress, last = desk.work({"do": "add_photos"})
-    assert [step["total"] for step in progress] == [3, 3, 3]
+        assert desk.receive(*files[place], place) == {}
+    *progress, last = desk.work({"do": "take_in"})
+    assert progress == [{"done": done, "total": 3} for done in range(3)]
+    assert last["taken"] == "2 photos"
     assert [problem["name"] for problem in last["problems"]] == ["bad <i>.jpg"]
     assert [image["name"] for image in last["state"]["images"]][3:] == ["a.png", "b.png"]
     assert last["focus"] == last["state"]["images"][3]["key"]
 
 
 def test_long_work_may_go_on_in_another_thread_and_keeps_nobody_waiting(page, desk):
-    desk.receive("a.png", photo_bytes(7), "photo")
-    steps = desk.work({"do": "add_photos"})
+    desk.receive("a.png", photo_bytes(7))
+    steps = desk.work({"do": "take_in"})
     while "state" not in next(steps):
         pass
     click = threading.Thread(target=page.click, args=(10, 10, "cat"))
@@ -215,8 +219,8 @@ def test_samples_leave_when_photos_come_unless_they_are_marked(page, desk, marke
     page.desk = desk
     if marked:
         page.click(10, 10, "cat")
-    desk.receive("mine.png", photo_bytes(9), "photo")
-    *_, last = desk.work({"do": "add_photos"})
+    desk.receive("mine.png", photo_bytes(9))
+    *_, last = desk.work({"do": "take_in"})
     assert len(last["state"]["images"]) == (4 if marked else 1)
     assert len(last["state"]["samples"]) == (3 if marked else 0)
     assert last["state"]["undo"] == marked
@@ -229,23 +233,12 @@ def test_guidance_saved_on_one_desk_gives_the_same_masks_on_another(page, segmen
     workspace = Workspace(segmenter)
     workspace.add_images((f"{seed}.png", photo_bytes(seed)) for seed in range(3))
     other = Page(Desk(workspace))
-    other.desk.receive(saved["name"], base64.b64decode(saved["data"]), "guidance")
+    other.desk.receive(saved["name"], base64.b64decode(saved["data"]))
+    *_, last = other.desk.work({"do": "take_in"})
+    assert last["taken"] == "1 guidance file" and last["state"]["undo"]
     assert [np.array(picture(url)).tolist() for url in other.masks().values()] == [
         np.array(picture(url)).tolist() for url in page.masks().values()
     ]
-
-
-def test_the_zip_arrives_in_parts_and_has_the_masks_of_the_workspace(page, desk, monkeypatch):
-    monkeypatch.setattr(protocol, "PART_BYTES", 500)
-    page.click(10, 10, "cat")
-    page.click(70, 50, BACKGROUND)
-    *progress, last = desk.work({"do": "export"})
-    assert progress[-1] == {"done": 3, "total": 3}
-    data = b"".join(base64.b64decode(page.read("take", part=part)["data"]) for part in range(last["parts"]))
-    files = read_zip(data, "masks.zip")
-    for item in desk.workspace.session.images:
-        exported = np.array(Image.open(io.BytesIO(files[item.name])))
-        assert np.array_equal(exported, desk.workspace.segment(item.key).labels)
 
 
 def test_pages_in_many_threads_keep_to_their_own_desk(segmenter):

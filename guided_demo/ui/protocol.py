@@ -12,30 +12,24 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..annotation import Annotation
-from ..core.guidance import Guidance
 from ..errors import InputError
 from ..events import (
     AddClass,
     Annotate,
     ClearAnnotation,
-    LoadGuidance,
     MarkCorrect,
     RecolorClass,
     RemoveClass,
     RemoveImages,
     RenameClass,
 )
-from ..files import zip_bytes
 from ..session import Session
 from ..workspace import Workspace
 from .seeing import Seeing, base64_of, edge_of, marked
-
-Message = dict[str, Any]
-
-PART_BYTES = 3_000_000
-MAX_WAITING_BYTES = 1_000_000_000
+from .transfer import Message, Transfer, offers
 
 SORRY = "Something went wrong here; it was written to the server's log. What you marked before is kept."
+STRANGE = "The page asked for something that is not known here; reload it."
 
 
 class Desk:
@@ -52,24 +46,25 @@ class Desk:
         self._last_number = 0
         self._floor = len(workspace.session.past)  # what came before is not the user's to undo
         self._open_key: str | None = None
-        self._waiting: list[tuple[int, str, bytes]] = []
-        self._zip = b""
+        self._transfer = Transfer(workspace)
 
     def handle(self, message: Message) -> Message:
         """Answer a short message."""
-        return _answer(lambda: self._verbs[message["do"]](self, message))
+        verb = _verb(message, self._verbs)
+        return {"error": STRANGE} if verb is None else _answer(lambda: verb(self, message))
 
-    def receive(self, name: str, data: bytes, kind: str, place: int = 0) -> Message:
-        """Take a file: "guidance" is applied at once, a "photo" waits for the message add_photos.
-
-        Photos may arrive in any order; `place` is the one they are to have in the gallery.
-        """
-        return _answer(lambda: self._load_guidance(data) if kind == "guidance" else self._wait(place, name, data))
+    def receive(self, name: str, data: bytes, place: int = 0) -> Message:
+        """Keep a file of any kind until the message take_in. Files may arrive in any order; `place` is the one it has."""
+        return _answer(lambda: self._transfer.receive(place, name, data) or {})
 
     def work(self, message: Message) -> Iterator[Message]:
         """Answer a long message: replies with "done" and "total" on the way, the result last."""
+        verb = _verb(message, self._long)
+        if verb is None:
+            yield {"error": STRANGE}
+            return
         try:
-            yield from {"add_photos": self._add_photos, "export": self._export}[message["do"]]()
+            yield from verb(self, message)
         except InputError as error:
             yield {"error": str(error)}
         except Exception:
@@ -80,7 +75,7 @@ class Desk:
 
     def _start(self, message: Message) -> Message:
         self._last_number = 0
-        return {"state": self._state(), "focus": self._open_key}
+        return {"state": self._state(), "focus": self._open_key, "downloads": offers()}
 
     def _open(self, message: Message) -> Message:
         self._open_key = message["key"]
@@ -93,7 +88,7 @@ class Desk:
         return {"name": "guidance.safetensors", "data": base64_of(guidance.to_bytes())}
 
     def _take(self, message: Message) -> Message:
-        return {"data": base64_of(self._zip[int(message["part"]) * PART_BYTES :][:PART_BYTES])}
+        return {"data": self._transfer.part(message["id"], message["part"])}
 
     # What the page changes.
 
@@ -131,11 +126,6 @@ class Desk:
         if len(self.workspace.session.past) > self._floor:
             self.workspace.undo()
 
-    def _load_guidance(self, data: bytes) -> Message:
-        with self._lock:
-            self.workspace.apply(LoadGuidance(Guidance.from_bytes(data)))
-            return {"state": self._state()}
-
     _verbs: dict[str, Callable[[Desk, Message], Message]] = {
         "start": _start,
         "open": _open,
@@ -162,44 +152,34 @@ class Desk:
 
     # What takes long.
 
-    def _wait(self, place: int, name: str, data: bytes) -> Message:
+    def _take_in(self, message: Message) -> Iterator[Message]:
+        before = self.workspace.session
+        last: Message = {}
+        for last in self._transfer.take_in(bool(message.get("last", True))):
+            if "done" in last:
+                yield last
         with self._lock:
-            if sum(len(waiting) for *_, waiting in self._waiting) + len(data) > MAX_WAITING_BYTES:
-                raise InputError("Too many photos are waiting to be read; add the rest when these are done.")
-            self._waiting.append((place, name, data))
-            return {}
+            after = self.workspace.session
+            here = {item.key for item in after.images}
+            keys = [key for key in last["keys"] if key in here]
+            self._dismiss_samples(frozenset(keys))
+            first = keys[0] if keys else _touched(before, after, self._open_key)
+            reply = {name: last[name] for name in ("problems", "taken")}
+            reply |= {"state": self._state(), "focus": first if last["first"] else None}
+        yield reply  # outside the lock: another thread may go on from here
 
-    def _add_photos(self) -> Iterator[Message]:
-        with self._lock:
-            waiting, self._waiting = sorted(self._waiting), []
-        problems, added = [], []
-        for done, (_, name, data) in enumerate(waiting):
-            yield {"done": done, "total": len(waiting)}
-            try:
-                added.append(self.workspace.add_image(name, data))
-            except InputError as error:
-                problems.append({"name": name, "sentence": str(error)})
-        with self._lock:
-            if added:
-                self._dismiss_samples(set(added))
-            last = {"state": self._state(), "problems": problems, "focus": added[0] if added else None}
-        yield last  # outside the lock: another thread may go on from here
-
-    def _dismiss_samples(self, added: set[str]) -> None:
+    def _dismiss_samples(self, brought: frozenset[str]) -> None:
         session = self.workspace.session
-        leaving = [item.key for item in session.images if item.key in self._samples - added]
-        if leaving and not session.annotations:
-            self.workspace.apply(RemoveImages(tuple(leaving)))
+        leaving = tuple(item.key for item in session.images if item.key in self._samples - brought)
+        if brought and leaving and not self._samples & session.annotations.keys():
+            self.workspace.apply(RemoveImages(leaving))
             self._floor = len(self.workspace.session.past)
             self._samples = frozenset()
 
-    def _export(self) -> Iterator[Message]:
-        files, total, look = [], len(self.workspace.session.images), self.seeing.look
-        for done, file in enumerate(self.workspace.export(scope=look.scope, unsure=look.unsure)):
-            files.append(file)
-            yield {"done": min(done, total), "total": total}
-        self._zip = zip_bytes(files)
-        yield {"name": "masks.zip", "parts": -(-len(self._zip) // PART_BYTES)}
+    _long: dict[str, Callable[[Desk, Message], Iterator[Message]]] = {
+        "take_in": _take_in,
+        "export": lambda self, m: self._transfer.make(m.get("form", "png")),
+    }
 
     # What the page shows.
 
@@ -244,6 +224,12 @@ def _answer(respond: Callable[[], Message]) -> Message:
     except Exception:
         logging.getLogger(__name__).exception("a message failed")
         return {"error": SORRY}
+
+
+def _verb(message: Any, verbs: dict[str, Any]) -> Callable[..., Any] | None:
+    """What answers a message, or None where nothing does."""
+    wish = message.get("do") if isinstance(message, dict) else None
+    return verbs.get(wish) if isinstance(wish, str) else None
 
 
 def _touched(before: Session, after: Session, current: str | None) -> str | None:
