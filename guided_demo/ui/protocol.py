@@ -178,7 +178,9 @@ class Desk:
 
     _long: dict[str, Callable[[Desk, Message], Iterator[Message]]] = {
         "take_in": _take_in,
-        "export": lambda self, m: self._transfer.make(m.get("form", "png")),
+        "export": lambda self, m: self._transfer.make(
+            m.get("form", "png"), scope=self.seeing.look.scope, unsure=self.seeing.look.unsure
+        ),
     }
 
     # What the page shows.

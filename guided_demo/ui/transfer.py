@@ -19,20 +19,20 @@ Message = dict[str, Any]
 PART_BYTES = 3_000_000
 MAX_WAITING_BYTES = 1_000_000_000
 
-# What the page offers to download, by the name that `workspace.export` has for it: a title, and what it is in plain words.
+# What the page offers to download, by the name that `workspace.export` has for it: a title, and what it is in few plain words.
 MASKS = {
-    "png": ("Masks as pictures", "One PNG for each photo. Pixel value 0 is background, 1 the first class, and so on."),
-    "overlays": ("Photos with masks", "Every photo as a JPEG with its classes tinted, to look at and to show."),
-    "csv": ("Table of areas", "A CSV file for a spreadsheet: how much of every photo each class covers."),
-    "coco-polygons": ("COCO, outlines", "One JSON file with an outline for each region, as many training tools read it."),
-    "coco-rle": ("COCO, exact", "One JSON file with run lengths: every pixel just as it is here."),
-    "yolo": ("YOLO", "Text files of outlines and a data.yaml, to train YOLO segmentation."),
-    "labelme": ("labelme", "A JSON file of outlines for each photo, to go on correcting in labelme."),
-    "tiff": ("TIFF stack", "All masks as the pages of one TIFF file, as ImageJ and Fiji read it."),
+    "png": ("Masks as pictures", "One PNG a photo; value 0 is background, 1 the first class"),
+    "overlays": ("Photos with masks", "JPEGs with every class tinted, to look at and show"),
+    "csv": ("Table of areas", "CSV for a spreadsheet: how much each class covers"),
+    "coco-polygons": ("COCO, outlines", "One JSON of outlines, as many training tools read it"),
+    "coco-rle": ("COCO, exact", "One JSON of run lengths, the same to the pixel"),
+    "yolo": ("YOLO", "Outlines and a data.yaml, to train YOLO segmentation"),
+    "labelme": ("labelme", "One JSON of outlines a photo, to go on in labelme"),
+    "tiff": ("TIFF stack", "All masks as pages of one file, for ImageJ and Fiji"),
 }
 WORK = {
-    "project": ("Project with photos", "All of this work in one file: photos, marks, classes. It opens on any computer."),
-    "project-light": ("Project without photos", "The same but small: whoever opens it adds the photos, and they are recognised."),
+    "project": ("Project", "Photos, marks and classes, to open on any computer"),
+    "project-light": ("Project without photos", "Small; add the photos there, and they are recognised"),
 }
 
 
@@ -87,8 +87,8 @@ class Transfer:
         problems = [{"name": problem.name, "sentence": problem.sentence} for problem in intake.problems[known:]]
         yield {"problems": problems, "taken": intake.taken, "keys": intake.keys[keys:], "first": not keys}
 
-    def make(self, form: str) -> Iterator[Message]:
-        """Make a download. form: a key of MASKS or WORK, else InputError.
+    def make(self, form: str, **options: Any) -> Iterator[Message]:
+        """Make a download. form: a key of MASKS or WORK, else InputError; options: of `workspace.export`, for masks.
 
         Yields {"done", "total"} on the way; in the end {"id", "name", "parts"}: what to call it, and what `part` has of it.
         """
@@ -96,7 +96,7 @@ class Transfer:
             data, name = save_project(self._workspace, photos=form == "project"), "project.zip"
         else:
             files, total = [], len(self._workspace.session.images)
-            for done, file in enumerate(self._workspace.export(form)):
+            for done, file in enumerate(self._workspace.export(form, **options)):
                 files.append(file)
                 yield {"done": min(done, total), "total": total}
             data, name = zip_bytes(files), "masks.zip" if form == "png" else f"masks-{form}.zip"

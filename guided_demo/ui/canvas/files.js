@@ -89,12 +89,12 @@ export class Files {
     const work = groups.get("Work") ?? [];
     work.push({
       title: "Guidance",
-      about: "What was learned, as a small file: for other photos, another day, a colleague.",
+      about: "What was learned, for other photos or a colleague",
       disabled: !guided,
       choose: actions.saveGuidance,
     });
     if (actions.add) {
-      const about = "Go on with a project or guidance that was saved before; what is here stays.";
+      const about = "A project or guidance saved before; what is here stays";
       work.push({ title: "Open …", about, choose: this.openSaved });
     }
     this.menu.show([...groups.set("Work", work)]);
