@@ -49,11 +49,12 @@ class Frame:
         height, width = self.padded
         return F.pad(pixels, (0, width - self.content[0], 0, height - self.content[1]), value=PADDING)
 
-    def annotation_to_input(self, annotation: Annotation, classes: Sequence[str]) -> Tensor:
-        """(1, K, H, W) float32, 1 where the input's pixel holds an annotated pixel of the class, else 0."""
+    def annotation_to_input(self, annotation: Annotation, classes: Sequence[str], stride: int = 1) -> Tensor:
+        """(1, K, H / stride, W / stride) float32, 1 where a cell of the input holds an annotated pixel of the class, else 0."""
         rows, columns, labels = annotation.marked(self.size, classes)
-        out = np.zeros((len(classes), *self.padded), np.float32)
-        out[labels, *scale_pixels(rows, columns, self.size, self.content)] = 1
+        out = np.zeros((len(classes), *(side // stride for side in self.padded)), np.float32)
+        rows, columns = scale_pixels(rows, columns, self.size, self.content)
+        out[labels, rows // stride, columns // stride] = 1
         return torch.from_numpy(out)[None]
 
     def to_image(self, maps: Tensor, stride: int, size: tuple[int, int] | None = None) -> Tensor:

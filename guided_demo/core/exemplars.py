@@ -35,14 +35,18 @@ def pool(features: Features, annotation: Tensor) -> Exemplars:
     """`features` of M images, and `annotation` (M, K, H, W) at the input's size: 1 where a pixel is of the class, else 0."""
     annotation = annotation.float()
     pixels = annotation.sum((2, 3))
-    sparse = _at_pixels(features, annotation)
+    few = pixels <= COUNT
     # Known on the host only where it costs nothing to ask; on a GPU both ways are computed and one is taken.
-    if annotation.device.type == "cpu" and bool((pixels <= COUNT).all()):
-        return Exemplars(*sparse, pixels)
+    if annotation.device.type == "cpu" and bool(few.all()):
+        return Exemplars(*_at_pixels(features, annotation), pixels)
     dense = _in_cells(features, annotation)
-    few = (pixels <= COUNT)[..., None]
-    semantic, detail = (torch.where(few[..., None], a, b) for a, b in zip(sparse[:2], dense[:2], strict=True))
-    return Exemplars(semantic, detail, torch.where(few, sparse[2], dense[2]), pixels)
+    if annotation.device.type == "cpu" and not bool(few.any()):
+        return Exemplars(*dense, pixels)
+    sparse = _at_pixels(features, annotation)
+    semantic, detail, weight = (
+        torch.where(few[(...,) + (None,) * (a.ndim - 2)], a, b) for a, b in zip(sparse, dense, strict=True)
+    )
+    return Exemplars(semantic, detail, weight, pixels)
 
 
 def sample(maps: Tensor, x: Tensor, y: Tensor, size: tuple[int, int]) -> Tensor:
@@ -57,9 +61,7 @@ def _at_pixels(features: Features, annotation: Tensor) -> tuple[Tensor, Tensor, 
     m, k, height, width = annotation.shape
     marked, index = annotation.flatten(2).topk(COUNT, dim=2)
     x, y = (index % width + 0.5).flatten(1), (index // width + 0.5).flatten(1)
-    semantic, detail = (
-        sample(f, x, y, (height, width)).reshape(m, k, COUNT, -1) for f in (features.semantic, features.detail)
-    )
+    semantic, detail = (sample(f, x, y, (height, width)).reshape(m, k, COUNT, -1) for f in (features.semantic, features.detail))
     return semantic, detail, marked / marked.sum(-1, keepdim=True).clamp_min(1)
 
 

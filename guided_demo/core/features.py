@@ -8,6 +8,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
@@ -65,8 +66,9 @@ class FeatureCache:
     def _write(self, encoded: EncodedImage) -> None:
         if self.folder is None:
             return
+        features = encoded.features.map(lambda t: t.contiguous())
         frame = {"size": encoded.frame.size, "content": encoded.frame.content}
-        write_atomic(self.folder / f"{encoded.key}.safetensors", save(vars(encoded.features), {"frame": json.dumps(frame)}))
+        write_atomic(self.folder / f"{encoded.key}.safetensors", save(vars(features), {"frame": json.dumps(frame)}))
         files = sorted(self.folder.glob("*.safetensors"), key=lambda f: f.stat().st_mtime, reverse=True)
         total = 0
         for file in files:
@@ -81,7 +83,8 @@ class FeatureCache:
         try:
             with safe_open(path, "pt") as file:
                 frame = json.loads(file.metadata()["frame"])
-                features = Features(**{name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+                stored = Features(**{name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+                features = stored.map(lambda t: t.contiguous(memory_format=torch.channels_last))
         except (SafetensorError, KeyError, ValueError, TypeError):
             return None
         return EncodedImage(key, Frame(tuple(frame["size"]), tuple(frame["content"])), self.segmenter.checkpoint_id, features)

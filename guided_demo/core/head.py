@@ -10,14 +10,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .encoder import COARSE, COARSE_WIDTH, DETAIL, FINE, FINE_WIDTH, GROUPS, SEMANTIC, Features, unit_length, upsample
+from .encoder import COARSE, COARSE_WIDTH, DETAIL, FINE, FINE_WIDTH, GROUPS, SEMANTIC, Features, upsample
+from .scores import COARSE_SCORES, FINE_SCORES, Classifier, SemanticGroup, Sides, solve
 
 WORLD = 24  # learned exemplars of "anything else": negatives that are always there, also before a background is marked
-COARSE_SCORES, FINE_SCORES = 5 * len(GROUPS) + 1, 4
 RANGES = (6.0, 24.0, 96.0)  # pixels of the input over which the influence of the image's own marks falls off
 OWN = 2 * len(RANGES)
 STATS = 6
@@ -50,26 +51,6 @@ class Problem:
 
     def to(self, device: torch.device) -> Problem:
         return Problem(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
-
-
-@dataclass(frozen=True)
-class Classifier:
-    """A Problem made ready for any number of queries (see Head.prepare).
-
-    semantic and centred (B, n, SEMANTIC): unit vectors a group, as they are and after taking away `centre`; detail (B, n,
-    DETAIL + 2): rows whose product with (q, 1, |q|^2) is the squared distance to q.
-    """
-
-    semantic: Tensor
-    centred: Tensor
-    detail: Tensor
-    sign: Tensor
-    log_weight: Tensor
-    centre: Tensor
-    means: Tensor
-    ridge: Tensor
-    detail_ridge: Tensor
-    bias: Tensor
 
 
 def statistics(positive: Tensor, negative: Tensor, shots: Tensor, own: Tensor, scope: Tensor) -> Tensor:
@@ -111,23 +92,30 @@ class Head(nn.Module):
         world = torch.exp(world_log - 2.0 * problem.stats[:, 2])
         semantic, detail, sign, weight = self._with_world(problem, world)
         means = torch.stack([_mean(semantic, weight, sign > 0), _mean(semantic, weight, sign < 0)], 1)
-        sides = torch.where(sign > 0, weight, weight / weight.masked_fill(sign > 0, 0).sum(1, keepdim=True).clamp_min(1e-6))
-        ridge = solve(semantic, sides, sign, torch.exp(ridge_log - 3.0))
-        detail_ridge = solve(detail, sides, sign, torch.exp(detail_log - 2.0))
+        shares = torch.where(sign > 0, weight, weight / weight.masked_fill(sign > 0, 0).sum(1, keepdim=True).clamp_min(1e-6))
+        ridge = solve(semantic, shares, sign, torch.exp(ridge_log - 3.0))
+        detail_ridge = solve(detail, shares, sign, torch.exp(detail_log - 2.0))
         if compared is not None:
             semantic, detail, sign, weight = self._with_world(compared, world)
-        unit = normalize(semantic)
-        square = (detail**2).sum(-1, keepdim=True)
+        sides = Sides.of(sign)
+        groups = zip(
+            sides.rows(semantic).split(GROUPS, -1),
+            means.split(GROUPS, -1),
+            problem.centre[:, None].split(GROUPS, -1),
+            strict=True,
+        )
+        scaled, scale = sides.rows(detail), self.detail_scale.exp()
+        log_weight = weight.clamp_min(1e-9).log()[..., None]
         return Classifier(
-            semantic=unit,
-            centred=normalize(unit - problem.centre[:, None]),
-            detail=torch.cat([-2 * detail, square, torch.ones_like(square)], -1),
-            sign=sign,
-            log_weight=weight.clamp_min(1e-9).log().masked_fill(sign == 0, -1e4),
-            centre=problem.centre,
-            means=normalize(means),
+            sides=sides,
+            log_weight=sides.rows(log_weight).transpose(1, 2),
+            groups=tuple(SemanticGroup.of(*parts) for parts in groups),
+            sharpness=self.sharpness.exp(),
+            detail=2 * (scaled * scale).transpose(1, 2),
+            offset=-(scaled**2).sum(-1)[:, None],
+            scale=scale**2,
             ridge=ridge,
-            detail_ridge=detail_ridge,
+            detail_ridge=torch.cat([detail_ridge[:, :-1] * scale, detail_ridge[:, -1:]], -1),
             bias=self.guide_in(torch.cat([normalize(means).flatten(1), problem.stats], -1)),
         )
 
@@ -142,27 +130,24 @@ class Head(nn.Module):
 
     def novelty(self, features: Features, classifier: Classifier) -> Tensor:
         """(h8, w8) in [0, 1] of one image: 1 - the largest cosine, mean over the groups, to any annotated exemplar."""
-        known = classifier.semantic[0, : classifier.semantic.shape[1] - WORLD]
-        cosine = (known @ features.semantic[0].flatten(1)) / len(GROUPS)
-        return (1 - cosine.amax(0)).clamp(0, 1).reshape(features.semantic.shape[-2:])
+        query = _pixels(features.semantic)[0]
+        cosine = classifier.known(query, classifier.offset.shape[-1] - WORLD)  # the world's exemplars come last
+        return (1 - cosine).clamp(0, 1).reshape(features.semantic.shape[-2:])
 
     def forward(self, features: Features, classifier: Classifier, own: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Logits at stride 4 (B, h4, w4) and at stride 8 (B, h8, w8).
 
         `features` of B queries, or of one for all B classes; `own` (B, OWN, h4, w4): closeness to the query's own marks.
         """
-        b = classifier.sign.shape[0]
-        h8, w8 = features.semantic.shape[-2:]
-        h4, w4 = features.detail.shape[-2:]
+        b = classifier.bias.shape[0]
         with torch.autocast(features.semantic.device.type, enabled=False):
-            scores = self._coarse_scores(features.semantic.flatten(2), classifier).reshape(b, -1, h8, w8)
-            detail = self._fine_scores(features.detail.flatten(2), classifier).reshape(b, -1, h4, w4)
+            scores = _maps(classifier.coarse_scores(_pixels(features.semantic)), features.semantic)
+            detail = _maps(classifier.fine_scores(_pixels(features.detail)), features.detail)
         if own is None:
-            own = detail.new_zeros(b, OWN, h4, w4)
+            own = detail.new_zeros(b, OWN, *detail.shape[-2:])
         fine_scores = torch.cat([detail, own], 1)
         x = self.scores_in(torch.cat([scores, halve(fine_scores)], 1))
-        # Dilated convolutions are nearly twice as quick on a CPU with the channels last.
-        x = F.relu(x + features.coarse + classifier.bias[:, :, None, None]).contiguous(memory_format=torch.channels_last)
+        x = F.relu(x + features.coarse + classifier.bias[:, :, None, None])
         for conv in self.context:
             x = x + F.relu(conv(x))
         coarse = self.coarse_linear(scores) + self.coarse_out(x)
@@ -174,44 +159,15 @@ class Head(nn.Module):
             y = y + F.relu(conv(y))
         return (both[:, :1] + self.fine_out(y))[:, 0].float(), coarse[:, 0].float()
 
-    def _coarse_scores(self, query: Tensor, c: Classifier) -> Tensor:
-        """(B, COARSE_SCORES, pixels)."""
-        maps = [ridge_scores(c.ridge, query)]
-        # The same cosines after taking away what all pixels of the support share are sharper where all look alike.
-        centred = query - c.centre[..., None]
-        start = 0
-        for group, size in enumerate(GROUPS):
-            part = slice(start, start + size)
-            start += size
-            cosine = c.semantic[..., part] @ query[:, part]
-            # What is not of a side is put out of reach by adding: a masked fill is slow on a CPU.
-            positive = (cosine - 4.0 * (c.sign[..., None] <= 0)).amax(1, keepdim=True).clamp_min(-1)
-            negative = (cosine - 4.0 * (c.sign[..., None] >= 0)).amax(1, keepdim=True).clamp_min(-1)
-            sharper = c.centred[..., part] @ unit_length(centred[:, part])
-            logits = torch.addcmul(c.log_weight[..., None], sharper, self.sharpness[group].exp())
-            maps += [c.means[..., part] @ query[:, part], positive, negative, vote(logits, c.sign)]
-        return torch.cat(maps, 1)
 
-    def _fine_scores(self, query: Tensor, c: Classifier) -> Tensor:
-        """(B, FINE_SCORES, pixels)."""
-        q = query * self.detail_scale.exp()[:, None]
-        square = (q * q).sum(1, keepdim=True)
-        distance = c.detail @ torch.cat([q, torch.ones_like(square), square], 1)
-        near = [
-            torch.exp(-0.25 * (distance + 1e4 * other[..., None]).amin(1, keepdim=True).clamp(0, 160))
-            for other in (c.sign <= 0, c.sign >= 0)
-        ]
-        return torch.cat([ridge_scores(c.detail_ridge, q), vote(c.log_weight[..., None] - distance, c.sign), *near], 1)
+def _pixels(maps: Tensor) -> Tensor:
+    """(B, C, h, w) to (B, h * w, C); no copy where the channels are last in memory."""
+    return maps.permute(0, 2, 3, 1).flatten(1, 2)
 
 
-def vote(logits: Tensor, sign: Tensor) -> Tensor:
-    """Softmax over the exemplars (B, n, pixels), times their signs (B, n): (B, 1, pixels) in [-1, 1].
-
-    Written out, because a softmax over any but the last dimension is slow on a CPU.
-    """
-    # The floor keeps shares out of the denormal numbers, with which a CPU is many times slower.
-    share = (logits - logits.detach().amax(1, keepdim=True)).clamp_min(-40).exp()
-    return (sign[:, None] @ share) / (torch.ones_like(sign)[:, None] @ share)
+def _maps(pixels: Tensor, like: Tensor) -> Tensor:
+    """(B, h * w, C) to (B, C, h, w), channels last in memory."""
+    return pixels.unflatten(1, like.shape[-2:]).permute(0, 3, 1, 2)
 
 
 def halve(x: Tensor) -> Tensor:
@@ -223,19 +179,6 @@ def halve(x: Tensor) -> Tensor:
 def normalize(x: Tensor) -> Tensor:
     """Unit length within each group of the last dimension."""
     return torch.cat([F.normalize(part, dim=-1, eps=1e-6) for part in x.split(GROUPS, -1)], -1)
-
-
-def solve(x: Tensor, weight: Tensor, sign: Tensor, regulariser: Tensor) -> Tensor:
-    """Ridge regression (B, D + 1), the last being the intercept, of `sign` on x (B, n, D), weighted (B, n)."""
-    x = torch.cat([x, torch.ones_like(x[..., :1])], -1)
-    weighted = (x * (weight * (sign != 0))[..., None]).transpose(1, 2)
-    eye = torch.eye(x.shape[-1], device=x.device, dtype=x.dtype)
-    gram = weighted @ x + (regulariser[:, None, None] + 1e-5) * eye
-    return torch.cholesky_solve(weighted @ sign[..., None], torch.linalg.cholesky(gram))[..., 0]
-
-
-def ridge_scores(solution: Tensor, query: Tensor) -> Tensor:
-    return solution[:, None, :-1] @ query + solution[:, None, -1:]
 
 
 def _mean(x: Tensor, weight: Tensor, chosen: Tensor) -> Tensor:
@@ -250,12 +193,32 @@ def reach(coarse: Tensor, own: Tensor) -> Tensor:
     The best path's weakest step, a step being the probability at stride 8; zeros where the image has no marks.
     """
     seed = (F.max_pool2d(own[:, :1].float(), COARSE // FINE) > 0.5).float()
-    if own.device.type == "cpu" and not seed.any():
-        return torch.zeros_like(coarse)
     passable = torch.maximum(coarse.float().sigmoid(), seed)
+    if own.device.type == "cpu":
+        # Maps are small: NumPy is done with them in the time that torch takes to begin.
+        return torch.from_numpy(_reached(seed[:, 0].numpy(), passable[:, 0].numpy()))[:, None].to(coarse.dtype)
     reached = seed
     for _ in range(REACH_STEPS):
-        before, reached = reached, torch.minimum(F.max_pool2d(reached, 3, 1, 1), passable)
-        if own.device.type == "cpu" and torch.equal(before, reached):
-            break
+        reached = torch.minimum(F.max_pool2d(reached, 3, 1, 1), passable)
     return reached.to(coarse.dtype)
+
+
+def _reached(seed: np.ndarray, passable: np.ndarray) -> np.ndarray:
+    """The same steps for maps (B, h, w), each beginning in the middle of a margin of zeros."""
+    b, h, w = seed.shape
+    reached, rows = np.zeros((b, h + 2, w + 2), np.float32), np.zeros((b, h + 2, w), np.float32)
+    inner = reached[:, 1:-1, 1:-1]
+    inner[:] = seed
+    if not seed.any():
+        return inner
+    step = np.empty_like(seed)
+    for _ in range(REACH_STEPS):
+        np.maximum(reached[..., :-2], reached[..., 2:], out=rows)
+        np.maximum(rows, reached[..., 1:-1], out=rows)
+        np.maximum(rows[:, :-2], rows[:, 2:], out=step)
+        np.maximum(step, rows[:, 1:-1], out=step)
+        np.minimum(step, passable, out=step)
+        if np.array_equal(step, inner):
+            break
+        inner[:] = step
+    return inner

@@ -18,7 +18,7 @@ from ..files import image_key, read_image
 from ..geometry import Frame
 from . import checkpoint
 from .backbone import fuse
-from .encoder import Features
+from .encoder import FINE, Features
 from .exemplars import pool
 from .guidance import Contribution, Guidance, Sample
 from .head import Classifier
@@ -98,7 +98,7 @@ class GuidedSegmenter:
         opened = read_image(image)
         frame = Frame.fit(opened.size, self.side)
         pixels = frame.to_input(opened).to(self.device).contiguous(memory_format=torch.channels_last)
-        features = self.network.encoder(pixels).map(lambda t: t.half().cpu().contiguous())
+        features = self.network.encoder(pixels).map(lambda t: t.half().cpu().contiguous(memory_format=torch.channels_last))
         return EncodedImage(image_key(opened), frame, self.checkpoint_id, features)
 
     @torch.inference_mode()
@@ -165,9 +165,7 @@ class GuidedSegmenter:
             novelty = lambda: self.network.head.novelty(features, classifier).cpu()  # noqa: E731
         return Result(classes, encoded.frame, logits, novelty, own)
 
-    def _compile(
-        self, guidance: Guidance, source: Guidance, guided: tuple[str, ...], own: bool, alone: str | None
-    ) -> Classifier:
+    def _compile(self, guidance: Guidance, source: Guidance, guided: tuple[str, ...], own: bool, alone: str | None) -> Classifier:
         """The classifier of `source`, which is `guidance`, or what image `alone` contributed to it; kept with `guidance`."""
         with self._lock:
             kept = self._compiled.setdefault(guidance, {})
@@ -179,7 +177,7 @@ class GuidedSegmenter:
     def _own(self, frame: Frame, own: Annotation, guided: list[str], classes: tuple[str, ...]) -> Tensor:
         """Closeness to the own marks of each guided class, and to those of all others: (K', OWN, h4, w4)."""
         names = tuple(dict.fromkeys([*classes, *own.classes]))
-        marks = frame.annotation_to_input(own, names)[0]
+        marks = frame.annotation_to_input(own, names, FINE)[0]
         rows = [names.index(name) for name in guided]
         rest = [[i for i in range(len(names)) if i != row] for row in rows]
         sides = torch.stack([torch.stack([marks[row], marks[others].amax(0)]) for row, others in zip(rows, rest, strict=True)])
@@ -192,4 +190,3 @@ def _all_novel(features: Features):
 
 def _numpy(tensor: Tensor) -> np.ndarray:
     return tensor.half().cpu().numpy()
-

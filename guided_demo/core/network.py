@@ -15,6 +15,7 @@ from .head import RANGES, Head, Problem, statistics
 
 class GuidedNetwork(nn.Module):
     takes_own = True
+
     def __init__(self, variant: str = "lite2", width: int = 128) -> None:
         super().__init__()
         self.encoder = Encoder(variant, width)
@@ -42,7 +43,7 @@ class GuidedNetwork(nn.Module):
             own_flag = query.new_zeros(b) if own is None else own.flatten(1).amax(1).float()
             problem = binary(exemplars, s, centre, own_flag, query.new_zeros(b) if scope is None else scope)
             classifier = self.head.prepare(problem)
-        fine, coarse = self.head(asked, classifier, None if own is None else closeness(own))
+        fine, coarse = self.head(asked, classifier, None if own is None else closeness(F.max_pool2d(own, FINE)))
         return F.interpolate(fine[:, None], size=query.shape[-2:], mode="bilinear", align_corners=False)[:, 0], coarse
 
 
@@ -63,12 +64,11 @@ def binary(exemplars: Exemplars, shots: int, centre: Tensor, own: Tensor, scope:
     )
 
 
-def closeness(marks: Tensor) -> Tensor:
-    """(B, 2, H, W) 0/1 to (B, 2 * len(RANGES), H/4, W/4): exp(-distance / range) to the nearest mark, for class, then rest.
+def closeness(cells: Tensor) -> Tensor:
+    """(B, 2, h4, w4) 0/1 to (B, OWN, h4, w4): exp(-distance / range) to the nearest marked cell, of class, then rest.
 
-    Distances are between cells of stride 4. On a GPU at most 64 marked cells, drawn at random, stand for all.
+    On a GPU at most 64 marked cells, drawn at random, stand for all.
     """
-    cells = F.max_pool2d(marks.float(), FINE)
     if cells.device.type == "cpu":
         empty = np.inf
         flat = cells.flatten(0, 1).numpy() > 0
@@ -90,4 +90,3 @@ def _distance_by_sample(cells: Tensor, count: int = 64) -> Tensor:
     ys = torch.arange(h, device=cells.device).float()
     square = (x[..., None, None] - xs) ** 2 + (y[..., None, None] - ys[:, None]) ** 2 + far[..., None, None]
     return square.amin(2).sqrt()
-

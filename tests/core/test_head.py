@@ -2,7 +2,8 @@ import numpy as np
 import torch
 
 from guided_demo.core.encoder import SEMANTIC
-from guided_demo.core.head import OWN, Problem, reach, solve, vote
+from guided_demo.core.head import OWN, Problem, reach
+from guided_demo.core.scores import Sides, solve
 
 
 def test_ridge_is_the_weighted_least_squares_solution():
@@ -16,11 +17,27 @@ def test_ridge_is_the_weighted_least_squares_solution():
     assert np.allclose(found.numpy(), wanted, atol=1e-4)
 
 
-def test_vote_is_a_softmax_times_signs():
+def test_either_form_of_the_ridge_is_the_same():
     torch.manual_seed(0)
-    logits, sign = torch.randn(2, 5, 7) * 30, torch.tensor([[1.0, 1, -1, -1, 0]] * 2)
-    wanted = (logits.softmax(1) * sign[..., None]).sum(1, keepdim=True)
-    assert torch.allclose(vote(logits, sign), wanted, atol=1e-5)
+    x, weight, sign = torch.randn(2, 30, 8), torch.rand(2, 30), torch.randn(2, 30).sign()
+    some = weight * (torch.arange(30) < 7)
+    assert torch.allclose(
+        solve(x, some, sign, torch.ones(2)), solve(x[:, :7], weight[:, :7], sign[:, :7], torch.ones(2)), atol=1e-4
+    )
+
+
+def test_sides_compare_with_their_own_exemplars_only():
+    torch.manual_seed(0)
+    sign = torch.tensor([[1.0, -1, 0, 1, -1], [-1, -1, 1, 0, 0]])
+    logits = torch.randn(2, 7, 5) * 30
+    sides = Sides.of(sign)
+    sorted_ = sides.rows(logits.transpose(1, 2)).transpose(1, 2)
+    own, other = sides.largest(sorted_)
+    for b in range(2):
+        assert torch.equal(own[b, :, 0], logits[b][:, sign[b] > 0].amax(1))
+        assert torch.equal(other[b, :, 0], logits[b][:, sign[b] < 0].amax(1))
+        share = logits[b].masked_fill(sign[b] == 0, -torch.inf).softmax(1)
+        assert torch.allclose(sides.vote(sorted_)[b, :, 0], (share * sign[b]).sum(1), atol=1e-5)
 
 
 def test_reach_stays_within_what_is_connected_to_the_marks():
