@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import atexit
 import importlib.util
+import os
 import signal
 import sys
 import threading
@@ -17,6 +18,7 @@ from guided_demo.core.model import GuidedSegmenter
 from guided_demo.events import AddClass
 from guided_demo.ui.api import add_endpoints
 from guided_demo.ui.gradio_canvas import guided_canvas
+from guided_demo.ui.memory import read_memory
 from guided_demo.ui.protocol import Desk
 from guided_demo.ui.sessions import Sessions
 from guided_demo.workspace import Workspace
@@ -62,24 +64,58 @@ CSS = """
 """
 
 
-def build(segmenter: GuidedSegmenter) -> gr.Blocks:
-    """The page, for one segmenter that all its visitors share."""
+def build(segmenter: GuidedSegmenter, work: Path | None = None) -> gr.Blocks:
+    """The page, for one segmenter that all its visitors share.
+
+    work: the folder where their work outlives the server; without one, it goes when they have gone.
+    """
     cache = FeatureCache(segmenter)
 
     def desk(folder: Path) -> Desk:
         workspace = Workspace(segmenter, folder=folder, cache=cache)
-        workspace.add_images((path.name, path) for path in SAMPLES if path.exists())
-        workspace.apply(AddClass(SAMPLE_CLASS))
-        return Desk(workspace, samples=frozenset(item.key for item in workspace.session.images))
+        if read_memory(folder) is None:  # new, or begun when the server was stopped
+            workspace.add_images((path.name, path) for path in SAMPLES if path.exists())
+            if SAMPLE_CLASS not in workspace.session.class_names:
+                workspace.apply(AddClass(SAMPLE_CLASS))
+        return Desk(workspace, samples=frozenset(item.key for item in workspace.session.images), folder=folder)
 
-    threading.Thread(target=lambda: [cache.encode(path) for path in SAMPLES if path.exists()], daemon=True).start()
-    sessions = Sessions(desk)
+    _encode_ahead(cache)
+    sessions = Sessions(desk, work)
     atexit.register(sessions.close)
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 3600), fill_width=True) as page:
         gr.HTML(f"<div id='title'><h1>{TITLE}</h1><p>{CAPTION}</p></div>")
         guided_canvas(page, sessions, MAX_FILE_BYTES, elem_id="canvas")
         add_endpoints(segmenter, cache)
     return page
+
+
+def _encode_ahead(cache: FeatureCache) -> None:
+    """Have the samples ready for the first visitor, unless the program ends before: a thread must not be in torch by then."""
+    ending = threading.Event()
+
+    def encode() -> None:
+        for path in SAMPLES:
+            if path.exists() and not ending.is_set():
+                cache.encode(path)
+
+    thread = threading.Thread(target=encode, daemon=True)
+    thread.start()
+    atexit.register(lambda: (ending.set(), thread.join()))
+
+
+def work_folder() -> Path | None:
+    """Where people's work outlives the server; None on a Space, where everybody is a visitor, or where nothing can be kept."""
+    if os.environ.get("SPACE_ID"):
+        return None
+    data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    folder = Path(os.environ.get("GUIDED_DEMO_WORK") or data / "guided-demo")
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        print(f"What is done on the page will not outlive this server: {folder} cannot be made ({error.strerror}).")
+        return None
+    print(f"What is done on the page is kept in {folder}.")
+    return folder
 
 
 def main() -> None:
@@ -90,7 +126,7 @@ def main() -> None:
     if mcp and importlib.util.find_spec("mcp") is None:
         parser.error('--mcp needs one package more: python -m pip install "gradio[mcp]"')
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that what visitors left on disk goes, as with Ctrl+C
-    build(GuidedSegmenter.load()).launch(
+    build(GuidedSegmenter.load(), work_folder()).launch(
         theme=THEME,
         css=CSS,
         footer_links=[],

@@ -1,18 +1,33 @@
 """Tokens and the lives of desks, on a clock that the test moves."""
 
-from pathlib import Path
+import stat
 
 import pytest
 
+from guided_demo.errors import InputError
 from guided_demo.ui import sessions as module
-from guided_demo.ui.sessions import GRACE_SECONDS, IDLE_SECONDS, Sessions
+from guided_demo.ui.sessions import GRACE_SECONDS, IDLE_SECONDS, KEEP_SECONDS, Sessions
 
 
 class Clock:
-    now = 0.0
+    now = 1e9
 
     def __call__(self):
         return self.now
+
+
+class Desk:
+    """A desk that knows where it is, and whether anything was done at it."""
+
+    def __init__(self, folder):
+        if (folder / "damaged").exists():
+            raise InputError("This cannot be opened.")
+        self.folder = folder
+        self.is_touched = True
+        self.is_closed = False
+
+    def close(self):
+        self.is_closed = True
 
 
 @pytest.fixture
@@ -22,9 +37,15 @@ def clock():
 
 @pytest.fixture
 def sessions(clock):
-    made = Sessions(make=lambda folder: folder, clock=clock)
+    made = Sessions(make=Desk, clock=clock)
     yield made
     made.close()
+
+
+@pytest.fixture
+def start(clock, tmp_path):
+    """Starts a server whose desks last, as often as one likes."""
+    return lambda: Sessions(make=Desk, root=tmp_path / "work", clock=clock)
 
 
 def test_every_page_gets_a_token_and_a_desk_of_its_own(sessions):
@@ -59,15 +80,15 @@ def test_a_page_that_leaves_late_does_not_end_the_one_that_came_after(sessions, 
 
 
 def test_a_desk_and_its_folder_go_when_its_page_has_gone(sessions, clock):
-    token, folder = sessions.open()
+    token, desk = sessions.open()
     sessions.enter("page", token)
     sessions.leave("page")
     clock.now += GRACE_SECONDS - 1
-    assert sessions.find(token) is folder  # asked for, so it counts as used
+    assert sessions.find(token) is desk  # asked for, so it counts as used
     clock.now += GRACE_SECONDS + 1
     sessions.open()
     assert sessions.find(token) is None
-    assert not Path(folder).exists()
+    assert desk.is_closed and not desk.folder.exists()
 
 
 def test_a_desk_that_nobody_uses_goes(sessions, clock):
@@ -85,3 +106,89 @@ def test_there_are_never_too_many_desks(sessions, clock, monkeypatch):
         tokens.append(sessions.open()[0])
     sessions.leave("anyone")
     assert [sessions.find(token) is not None for token in tokens] == [False] * 3 + [True] * 3
+
+
+def test_nothing_outlives_the_server_unless_it_is_to(sessions):
+    token, desk = sessions.open()
+    sessions.close()
+    assert not desk.folder.exists()
+    assert not sessions.is_kept(token)
+
+
+@pytest.mark.parametrize("orderly", [True, False])
+def test_work_outlives_the_server_in_a_lasting_folder(start, orderly):
+    first = start()
+    token, desk = first.open()
+    if orderly:
+        first.close()
+    second = start()
+    assert second.find(token) is None and second.is_kept(token)
+    new, again = second.open(token)
+    assert again.folder == desk.folder and new != token
+    assert second.find(new) is again
+    assert not second.is_kept(token) and second.open(token)[1].folder != desk.folder
+
+
+def test_a_page_that_never_heard_of_its_new_token_keeps_the_old_one(start):
+    token, desk = start().open()
+    start().open(token)  # and the server is killed before the answer arrives
+    third = start()
+    third.open(token)
+    new, again = third.open(token)
+    assert again.folder == desk.folder
+    third.find(new)
+    assert third.open(token)[1].folder != desk.folder
+
+
+def test_a_new_tab_goes_on_where_the_last_one_was_closed_but_takes_nothing_from_an_open_one(start):
+    sessions = start()
+    token, desk = sessions.open()
+    sessions.enter("page 1", token)
+    assert sessions.open(None, token)[1] is not desk
+    sessions.leave("page 1")
+    new, again = sessions.open(None, token)
+    assert again is desk
+    assert start().open("of another tab", new)[1].folder == desk.folder
+
+
+def test_only_digests_of_tokens_are_on_disk_and_only_for_the_user(start, tmp_path):
+    token, desk = start().open()
+    files = [path for path in (tmp_path / "work").rglob("*") if path.is_file()]
+    assert files and not any(token.encode() in path.read_bytes() or token in str(path) for path in files)
+    for folder in (tmp_path / "work", desk.folder):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("guess", ["", "../other", "*", "token.json", None, 7, "a" * 32])
+def test_nobody_gets_a_stored_desk_by_guessing(start, guess):
+    _, desk = start().open()
+    assert start().open(guess, guess)[1].folder != desk.folder
+
+
+def test_a_desk_that_is_let_go_is_put_away_and_after_a_month_deleted(start, clock):
+    sessions = start()
+    token, desk = sessions.open()
+    clock.now += IDLE_SECONDS + 1
+    sessions.leave("anyone")
+    assert sessions.find(token) is None and desk.is_closed
+    token, again = sessions.open(token)
+    assert again.folder == desk.folder
+    sessions.close()
+    clock.now += KEEP_SECONDS + 1
+    assert start().open(token)[1].folder != desk.folder
+    assert not desk.folder.exists()
+
+
+def test_a_desk_at_which_nothing_was_done_is_not_kept(start):
+    sessions = start()
+    _, desk = sessions.open()
+    desk.is_touched = False
+    sessions.close()
+    assert not desk.folder.exists()
+
+
+def test_a_folder_that_cannot_be_opened_is_left_alone(start):
+    token, desk = start().open()
+    (desk.folder / "damaged").touch()
+    assert start().open(token)[1].folder != desk.folder
+    assert desk.folder.exists()

@@ -16,7 +16,7 @@ from gradio.data_classes import DataWithFiles
 from . import assets
 from .sessions import Sessions
 
-GONE = "This page was away for long, is open in another tab, or the server was started again. Reload it to go on."
+GONE = "This page was away for long, or is open in another tab. Reload it to go on."
 
 _TEMPLATE = """<style>{style}</style>
 <div class="g-root"><div class="guided g-loading" role="status">Loading …</div></div>"""
@@ -28,21 +28,29 @@ let waiting = null;  // the long message that is being worked on: {{ id, resolve
 let count = 0;
 
 async function call(message) {{
-  if (message.do !== "start") return server.talk({{ ...message, token }});
-  const reply = await server.talk({{ ...message, token: sessionStorage.getItem(KEY) }});
+  if (message.do !== "start") return checked(await server.talk({{ ...message, token }}));
+  // A tab finds its own work again; a new one, in place of one that was closed, the work of the last.
+  const reply = await server.talk({{ ...message, token: sessionStorage.getItem(KEY), last: localStorage.getItem(KEY) }});
   if (reply?.token) {{
     token = reply.token;
-    sessionStorage.setItem(KEY, token);
+    for (const storage of [sessionStorage, localStorage]) storage.setItem(KEY, token);
     trigger("enter", {{ token }});
   }}
   return reply;
+}}
+
+// The server was started again and has the work: a page that is loaded again shows it.
+function checked(reply) {{
+  if (!reply?.reload) return reply;
+  location.reload();
+  return new Promise(() => {{}});
 }}
 
 async function send(file, name, place = 0) {{
   const megabytes = (bytes) => `${{Math.ceil(bytes / 1e6)}} MB`;
   if (file.size > {limit}) return {{ error: `It has ${{megabytes(file.size)}}; the most is ${{megabytes({limit})}}.` }};
   const reply = await server.send({{ binary: true, data: {{ file, name, place, token }} }});
-  return reply ?? {{ error: "It could not be sent; check the connection and add it again." }};
+  return checked(reply) ?? {{ error: "It could not be sent; check the connection and add it again." }};
 }}
 
 function work(message, onProgress) {{
@@ -56,7 +64,7 @@ watch("value", () => {{
   const reply = props.value;
   if (!waiting || reply?.id !== waiting.id) return;
   if ("done" in reply) waiting.onProgress(reply);
-  else waiting.resolve(reply);
+  else waiting.resolve(checked(reply));
 }});
 
 const url = URL.createObjectURL(new Blob([{script}], {{ type: "text/javascript" }}));
@@ -77,23 +85,26 @@ def guided_canvas(page: gr.Blocks, sessions: Sessions, max_file_bytes: int, **op
         if not isinstance(message, dict):
             message = {}
         if message.get("do") == "start":
-            token, desk = sessions.open(message.get("token"))
+            token, desk = sessions.open(message.get("token"), message.get("last"))
             return {**desk.handle(message), "token": token}
         found = sessions.find(message.get("token"))
-        return {"error": GONE} if found is None else found.handle(message)
+        return gone(message) if found is None else found.handle(message)
+
+    def gone(message: dict[str, Any]) -> dict[str, Any]:
+        return {"error": GONE} | ({"reload": True} if sessions.is_kept(message.get("token")) else {})
 
     def send(message: DataWithFiles) -> dict[str, Any]:
         fields = message.data
         desk = sessions.find(fields.get("token"))
         if desk is None:
-            return {"error": GONE}
+            return gone(fields)
         (_, data), *_ = message.files
         return desk.receive(str(fields["name"]), data, int(fields["place"]))
 
     def work(event: gr.EventData) -> Iterator[dict[str, Any]]:
         message = event._data if isinstance(event._data, dict) else {}
         desk = sessions.find(message.get("token"))
-        for reply in [{"error": GONE}] if desk is None else desk.work(message):
+        for reply in [gone(message)] if desk is None else desk.work(message):
             yield {**reply, "id": message.get("id")}
 
     def enter(event: gr.EventData, request: gr.Request) -> None:

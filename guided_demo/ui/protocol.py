@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from ..annotation import Annotation
@@ -25,6 +26,7 @@ from ..events import (
 )
 from ..session import Session
 from ..workspace import Workspace
+from .memory import Memory, read_memory
 from .seeing import Seeing, base64_of, edge_of, marked
 from .transfer import Message, Transfer, offers
 
@@ -36,22 +38,26 @@ class Desk:
     """One user's workspace, answering messages. Any thread may call any method; none of them raises.
 
     samples: keys of images the user did not bring. They leave once there are others, unless something is marked.
+    folder: where what is known besides the session is kept, and found again.
     """
 
-    def __init__(self, workspace: Workspace, samples: frozenset[str] = frozenset()) -> None:
+    def __init__(self, workspace: Workspace, samples: frozenset[str] = frozenset(), folder: Path | None = None) -> None:
         self.workspace = workspace
         self.seeing = Seeing(workspace)
-        self._samples = samples
         self._lock = threading.RLock()
         self._last_number = 0
-        self._floor = len(workspace.session.past)  # what came before is not the user's to undo
-        self._open_key: str | None = None
+        memory = read_memory(folder) or Memory(samples, floor=len(workspace.session.past))
+        self._samples, self._floor, self._open_key, self.seeing.look = memory.samples, memory.floor, memory.open_key, memory.look
         self._transfer = Transfer(workspace)
+        self._folder = folder
+        self._written: Memory | None = None
+        self._remember()
 
     def handle(self, message: Message) -> Message:
         """Answer a short message."""
         verb = _verb(message, self._verbs)
-        return {"error": STRANGE} if verb is None else _answer(lambda: verb(self, message))
+        reply = {"error": STRANGE} if verb is None else _answer(lambda: verb(self, message))
+        return reply | _answer(self._remember)
 
     def receive(self, name: str, data: bytes, place: int = 0) -> Message:
         """Keep a file of any kind until the message take_in. Files may arrive in any order; `place` is the one it has."""
@@ -65,11 +71,32 @@ class Desk:
             return
         try:
             yield from verb(self, message)
+            self._remember()
         except InputError as error:
             yield {"error": str(error)}
         except Exception:
             logging.getLogger(__name__).exception("a long message failed")
             yield {"error": SORRY}
+
+    @property
+    def is_touched(self) -> bool:
+        """Whether there is anything here that the user made or brought."""
+        session = self.workspace.session
+        brought = any(item.key not in self._samples for item in session.library)
+        return brought or len(session.past) > self._floor or bool(session.future)
+
+    def close(self) -> None:
+        """Let the workspace's folder be opened elsewhere."""
+        self.workspace.close()
+
+    def _remember(self) -> Message:
+        """Keep what is not in the session; says nothing."""
+        with self._lock:
+            memory = Memory(self._samples, self._floor, self._open_key, self.seeing.look)
+            if self._folder is not None and memory != self._written:
+                memory.write(self._folder)
+                self._written = memory
+        return {}
 
     # What the page asks for.
 

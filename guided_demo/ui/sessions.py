@@ -1,29 +1,42 @@
-"""Who has which desk: a random token for every page load, its state freed when the page has gone or rested too long."""
+"""Who has which desk: a random token for every page load; the desk outlives its page, and in a lasting folder the server."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import logging
+import os
 import secrets
 import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..errors import InputError
+from ..files import write_atomic
 from .protocol import Desk
 
-# A page that is gone may be a reload, or a phone that fell asleep: its work waits this long for it.
+# A page that is gone may be a reload, or a phone that fell asleep: its desk waits this long for it.
 GRACE_SECONDS = 30 * 60.0
 IDLE_SECONDS = 12 * 3600.0
 MOST_DESKS = 200
+# What was marked stays in a lasting folder for this long after it was looked at last.
+KEEP_SECONDS = 30 * 24 * 3600.0
+TOUCH_SECONDS = 60.0
+FILE = "token.json"
 
 
 @dataclass
 class _Place:
+    """digests: of the token, and, until that is used, of the one before: the page may not have heard of the new one."""
+
     desk: Desk
     folder: Path
     used: float
+    digests: tuple[str, ...] = ()
     left: float | None = None
 
 
@@ -31,44 +44,63 @@ class _Place:
 class Sessions:
     """Desks by token. A token is known to one page only; whoever does not have it cannot reach the desk.
 
-    make: builds a desk whose workspace lives in the folder it is given; the folder is deleted with the desk.
+    make: builds a desk whose workspace lives in the folder it is given, new or from before.
+    root: a folder in which desks last until they were not looked at for KEEP_SECONDS, whatever becomes of the server; it is
+        made for the user's eyes only. Without one, desks are in a temporary folder, and go with their page.
     """
 
     make: Callable[[Path], Desk]
-    clock: Callable[[], float] = time.monotonic
-    _root: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="guided-demo-")))
-    _places: dict[str, _Place] = field(default_factory=dict)
-    _pages: dict[str, str] = field(default_factory=dict)  # page (as the host names it) -> token
+    root: Path | None = None
+    clock: Callable[[], float] = time.time
+    _places: dict[str, _Place] = field(default_factory=dict)  # by the digest of their token
+    _pages: dict[str, str] = field(default_factory=dict)  # page (as the host names it) -> digest
+    _opening: set[Path] = field(default_factory=set)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
-    def open(self, old: str | None = None) -> tuple[str, Desk]:
-        """A new token, with the desk that had the token `old`, or else with a new desk. `old` is of no use any more."""
+    def __post_init__(self) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="guided-demo-")) if self.root is None else self.root
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.chmod(self._folder, 0o700)
+
+    def open(self, old: object = None, last: object = None) -> tuple[str, Desk]:
+        """A new token, with the desk of the token `old`, or else that of `last`, or else a new desk.
+
+        old: the token this page had; from here on it is of no use. last: the token that any page of this browser had last; it
+        counts if no page has that desk open.
+        """
         with self._lock:
             self._sweep()
-            place = self._places.pop(old, None) if old else None
-        if place is None:
-            folder = Path(tempfile.mkdtemp(dir=self._root))
-            place = _Place(self.make(folder), folder, self.clock())
+        place = self._reclaim(old) or self._reclaim(last, only_left=True) or self._new()
         token = secrets.token_urlsafe(24)
         with self._lock:
+            place.digests = (_digest(token), *place.digests)
             place.left = None
             place.used = self.clock()
-            self._places[token] = place
+            self._places[place.digests[0]] = place
+            self._write(place)
         return token, place.desk
 
     def find(self, token: object) -> Desk | None:
         """The desk of a token, or None where there is none (any more)."""
         with self._lock:
-            place = self._places.get(token) if isinstance(token, str) else None
+            place = self._places.get(_digest(token))
             if place is None:
                 return None
-            place.used = self.clock()
+            now = self.clock()
+            if len(place.digests) > 1 or now - place.used > TOUCH_SECONDS:
+                place.digests = place.digests[:1]
+                self._write(place)
+            place.used = now
             return place.desk
+
+    def is_kept(self, token: object) -> bool:
+        """Whether `open` would bring back what had this token, though `find` does not: the server was started again."""
+        return self._stored(_digest(token)) is not None
 
     def enter(self, page: str, token: str) -> None:
         """Remember that the page the host knows as `page` holds this token."""
         with self._lock:
-            self._pages[page] = token
+            self._pages[page] = _digest(token)
 
     def leave(self, page: str) -> None:
         """The page has gone; its desk is kept for a while, in case it comes back."""
@@ -79,18 +111,80 @@ class Sessions:
             self._sweep()
 
     def close(self) -> None:
-        """Free everything."""
+        """Let everything go; what lasts can be opened again."""
         with self._lock:
-            self._places.clear()
-        shutil.rmtree(self._root, ignore_errors=True)
+            for digest in list(self._places):
+                self._let_go(digest)
+        if self.root is None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _new(self) -> _Place:
+        folder = Path(tempfile.mkdtemp(dir=self._folder))  # for the user's eyes only
+        return _Place(self.make(folder), folder, self.clock())
+
+    def _reclaim(self, token: object, only_left: bool = False) -> _Place | None:
+        """The place of a token, which is then nobody's; from the lasting folder where it is not at hand."""
+        digest = _digest(token)
+        with self._lock:
+            for place in list(self._places.values()):
+                if digest in place.digests:
+                    if only_left and place.left is None:
+                        return None
+                    del self._places[place.digests[0]]
+                    place.digests = (digest,)
+                    return place
+            folder = self._stored(digest)
+            if folder is None:
+                return None
+            self._opening.add(folder)
+        try:
+            return _Place(self.make(folder), folder, self.clock(), (digest,))
+        except InputError as error:
+            logging.getLogger(__name__).warning("%s cannot be opened: %s", folder, error)
+            return None
+        finally:
+            with self._lock:
+                self._opening.discard(folder)
+
+    def _stored(self, digest: str) -> Path | None:
+        """The folder of a desk that is not at hand."""
+        at_hand = {place.folder for place in self._places.values()} | self._opening
+        return next((f for f, known in self._folders() if digest in known and f not in at_hand), None)
+
+    def _folders(self) -> Iterator[tuple[Path, list[str]]]:
+        """The lasting folders, with the digests of the tokens that open them."""
+        for file in self._folder.glob(f"*/{FILE}") if self.root else ():
+            try:
+                yield file.parent, json.loads(file.read_bytes())["tokens"]
+            except (OSError, ValueError, KeyError, TypeError):
+                continue  # another program may have taken it away just now
+
+    def _write(self, place: _Place) -> None:
+        if self.root is not None:
+            write_atomic(place.folder / FILE, json.dumps({"tokens": place.digests}).encode())
+            os.utime(place.folder / FILE, (self.clock(), self.clock()))
 
     def _sweep(self) -> None:
         now = self.clock()
-        by_use = sorted(self._places, key=lambda token: self._places[token].used)
+        by_use = sorted(self._places, key=lambda digest: self._places[digest].used)
         crowd = len(by_use) - MOST_DESKS
-        for rank, token in enumerate(by_use):
-            place = self._places[token]
+        for rank, digest in enumerate(by_use):
+            place = self._places[digest]
             gone = place.left is not None and now - max(place.left, place.used) > GRACE_SECONDS
             if gone or now - place.used > IDLE_SECONDS or rank < crowd:
-                del self._places[token]
-                shutil.rmtree(place.folder, ignore_errors=True)
+                self._let_go(digest)
+        at_hand = {place.folder for place in self._places.values()} | self._opening
+        for folder, _ in list(self._folders()):
+            if folder not in at_hand and now - (folder / FILE).stat().st_mtime > KEEP_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _let_go(self, digest: str) -> None:
+        place = self._places.pop(digest)
+        place.desk.close()
+        if self.root is None or not place.desk.is_touched:
+            shutil.rmtree(place.folder, ignore_errors=True)
+
+
+def _digest(token: object) -> str:
+    """What is kept of a token. Nothing has the digest of what is no token."""
+    return hashlib.sha256(token.encode()).hexdigest() if isinstance(token, str) and token else ""

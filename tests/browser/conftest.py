@@ -56,23 +56,52 @@ def page(context):
     assert failures == []
 
 
+class Server:
+    """app.py as a process, started as the README says, with a folder for people's work."""
+
+    def __init__(self, folder):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.folder = folder
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.start()
+
+    def start(self):
+        """Start it, on the same port each time, and wait until it answers."""
+        log = self.folder / "log.txt"
+        environment = os.environ | {
+            "GRADIO_SERVER_PORT": str(self.port), "PYTHONUNBUFFERED": "1", "GUIDED_DEMO_WORK": str(self.folder / "work"),
+        }  # fmt: skip
+        with log.open("a") as output:
+            self.process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=output, stderr=output)
+        _wait_for(self.url, self.process, log)
+
+    def stop(self):
+        self.process.terminate()
+        return self.process.wait(20)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait(20)
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
-    """The URL of app.py, started as the README says."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    log = tmp_path_factory.mktemp("server") / "log.txt"
-    url = f"http://127.0.0.1:{port}"
-    with log.open("w") as output:
-        environment = os.environ | {"GRADIO_SERVER_PORT": str(port), "PYTHONUNBUFFERED": "1"}
-        process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT)
+    """The URL of app.py."""
+    made = Server(tmp_path_factory.mktemp("server"))
     try:
-        _wait_for(url, process, log)
-        yield url
+        yield made.url
     finally:
-        process.terminate()
-        process.wait(20)
+        made.stop()
+
+
+@pytest.fixture
+def own_server(tmp_path):
+    """An app.py that a test may stop, kill and start again."""
+    made = Server(tmp_path)
+    yield made
+    made.kill()
 
 
 def _wait_for(url, process, log):
