@@ -76,7 +76,7 @@ def test_masks_gallery_shares_and_download_follow_the_scope_and_leave_out_the_un
 
 def test_an_outline_is_the_border_of_the_mask(marked):
     mask = labels(marked.change("look", view="overlay")["mask"])
-    assert np.array_equal(labels(marked.change("look", view="outline")["mask"]), outline(mask.astype(np.uint8), 1))
+    assert np.array_equal(labels(marked.change("look", view="outline")["mask"]), outline(mask.astype(np.uint8), 2))
 
 
 def test_probability_of_a_class_and_novelty_are_as_strong_as_they_are(marked):
@@ -91,10 +91,11 @@ def test_probability_of_a_class_and_novelty_are_as_strong_as_they_are(marked):
 
 
 def test_every_change_of_the_look_has_a_number_of_its_own_and_none_is_none(marked):
-    numbers = [marked.change("look", **wish)["state"]["revision"] for wish in ({"view": "mask"}, {"view": "mask"}, {"unsure": 0.7})]
+    wishes = [{"view": "mask"}, {"view": "mask"}, {"unsure": 0.7}]
+    numbers = [marked.change("look", **wish)["state"]["revision"] for wish in wishes]
     assert numbers[0] == numbers[1] < numbers[2]
     assert marked.read("masks", keys=marked.keys)["revision"] == numbers[2]
-    assert not marked.change("undo")["state"]["look"]["scope"] == "object"
+    assert marked.change("undo")["state"]["look"]["view"] == "mask"
     assert Page(marked.desk).read("start")["state"]["look"]["view"] == "mask"  # a reload finds it as it was
 
 

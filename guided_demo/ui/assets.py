@@ -27,8 +27,9 @@ def script(name: str = "canvas.js") -> str:
 
 @cache
 def style(name: str = "canvas.css") -> str:
-    """A style sheet of this folder."""
-    return (FOLDER / name).read_text(encoding="utf-8")
+    """A style sheet of this folder; canvas.css with those of the canvas' parts."""
+    parts = sorted((FOLDER / "canvas").glob("*.css")) if name == "canvas.css" else []
+    return "\n".join(path.read_text(encoding="utf-8") for path in [FOLDER / name, *parts])
 
 
 def _visit(path: Path, order: list[Path]) -> None:

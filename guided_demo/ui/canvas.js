@@ -8,26 +8,17 @@
  * Everything lives in `mount({ element, host })`, which builds the annotator inside `element`.
  */
 
-import { Channel } from "./canvas/channel.js";
-import { Classes } from "./canvas/classes.js";
-import { button, el } from "./canvas/dom.js";
-import { Files } from "./canvas/files.js";
-import { Gallery } from "./canvas/gallery.js";
 import { hint } from "./canvas/hint.js";
-import { listen } from "./canvas/keys.js";
-import { BACKGROUND } from "./canvas/marks.js";
-import { Help, Notices, Progress } from "./canvas/overlay.js";
-import { Stage } from "./canvas/stage.js";
-import { Tools } from "./canvas/tools.js";
-import { Transfer } from "./canvas/transfer.js";
+import { parts } from "./canvas/parts.js";
 
 const PHOTO_EDGE = 2048;
 const MASK_EDGE = 1280;
 const SMALLEST_BRUSH = 2;
 const LARGEST_BRUSH = 80;
+const FIRST_LOOK = { scope: "everywhere", unsure: 0, view: "overlay", label: null };
 
 class Annotator {
-  server = { images: [], classes: [], revision: -1, undo: false, redo: false, marked: [], samples: [] };
+  server = { images: [], classes: [], revision: -1, look: FIRST_LOOK, undo: false, redo: false, marked: [], samples: [] };
   current = null;
   active = null;
   tool = "point";
@@ -37,101 +28,17 @@ class Annotator {
   #kept = []; // marks of the open photo that the server has
   #pending = []; // and those on their way to it
   #lastReply = null;
+  #wish = null; // how masks are to be seen, as far as the server was not told yet
 
   constructor(host) {
     this.host = host;
-    this.notices = new Notices();
-    this.progress = new Progress();
-    this.help = new Help();
-    this.channel = new Channel((message) => host.call(message), {
-      onActivity: (busy) => this.element.classList.toggle("g-busy", busy),
-      onTrouble: (trouble) => this.#trouble(trouble),
-    });
-    this.stage = new Stage({ settings: () => this.settings(), onMark: (mark) => this.mark(mark) });
-    const change = (message) => this.change(message);
-    this.tools = new Tools(
-      {
-        tool: (name) => this.set({ tool: name }),
-        undo: () => change({ do: "undo" }),
-        redo: () => change({ do: "redo" }),
-        clear: () => change({ do: "clear" }),
-        step: (by) => this.step(by),
-        zoom: (factor) => this.stage.zoom(factor),
-        fit: () => this.stage.fit(),
-        help: () => this.help.toggle(),
-        brushSize: (brush) => this.set({ brush }),
-        opacity: (opacity) => this.set({ opacity }),
-      },
-      this,
-    );
-    this.classes = new Classes({
-      choose: (name) => this.choose(name),
-      add: (name) => change({ do: "add_class", name }).then(() => this.choose(name)),
-      rename: (name, to) => change({ do: "rename_class", name, to }).then(() => this.choose(to)),
-      recolor: (name, color) => change({ do: "recolor_class", name, color }),
-      remove: (name) => change({ do: "remove_class", name }),
-    });
-    this.gallery = new Gallery({
-      read: (message) => this.channel.read(message),
-      onOpen: (key) => this.open(key),
-      onRemove: (key) => change({ do: "remove_images", keys: [key] }),
-      onProgress: (waiting) => this.element.classList.toggle("g-catching-up", waiting > 0),
-    });
-    const { channel, progress, notices } = this;
-    this.transfer = new Transfer({ host, channel, progress, notices, take: (reply) => this.#take(reply) });
-    this.files = new Files({
-      add: host.send && ((files) => this.transfer.add(files)),
-      saveGuidance: () => this.transfer.saveGuidance(),
-      download: (form) => this.transfer.download(form),
-    });
-    this.element = this.#build();
-    const target = host.wholePage ? document : this.element;
-    if (host.send) this.transfer.acceptDrops(target, this.element);
-    listen(target, this.stage, this.#keyActions());
-  }
-
-  #build() {
-    this.count = el("h2", { class: "g-count" });
-    this.hint = el("p", { class: "g-hint", role: "status" });
-    const work = el("div", { class: "g-work" }, this.stage.element);
-    const main = el(
-      "section",
-      { class: "g-main", "aria-label": "Photo" },
-      this.hint,
-      this.classes.element,
-      this.tools.element,
-      work,
-      this.tools.below,
-    );
-    const head = el("div", { class: "g-head" }, this.count, this.files.adding);
-    const dismiss = () => this.change({ do: "remove_images", keys: this.server.samples });
-    this.samples = button("close", "Take the sample photos out of the gallery", dismiss, {
-      text: "Take out the sample photos",
-      class: "g-samples",
-      hidden: true,
-    });
-    const parts = [head, this.progress.element, this.samples, this.gallery.element, this.files.element];
-    const side = el("section", { class: "g-side", "aria-label": "Gallery" }, ...parts);
-    return el("div", { class: "guided", "data-ready": "false" }, main, side, this.notices.element, this.help.element);
-  }
-
-  #keyActions() {
-    return {
-      tool: (name) => this.set({ tool: name }),
-      classNumber: (number) => this.choose(this.server.classes[number]?.name),
-      brush: (factor) => this.set({ brush: this.brush * factor }),
-      undo: () => this.change({ do: "undo" }),
-      redo: () => this.change({ do: "redo" }),
-      step: (by) => this.step(by),
-      help: (open) => this.help.toggle(open),
-      markHere: (background) => this.stage.markAtKeyboardCursor(background ? BACKGROUND : this.active),
-    };
+    Object.assign(this, parts(this));
   }
 
   async start() {
     const reply = await this.channel.read({ do: "start" });
     this.files.offer(reply.downloads);
-    this.#take(reply);
+    this.take(reply);
     this.element.dataset.ready = "true";
     if (this.host.wholePage) this.stage.ink.focus({ preventScroll: true });
   }
@@ -139,7 +46,7 @@ class Annotator {
   /** Show the session as it is now that something else has changed it. */
   async refresh() {
     const before = this.current;
-    this.#take({ ...(await this.channel.read({ do: "start" })), focus: null, mask: null });
+    this.take({ ...(await this.channel.read({ do: "start" })), focus: null, mask: null });
     if (before && this.current === before) await this.#look();
   }
 
@@ -156,7 +63,25 @@ class Annotator {
   }
 
   choose(name) {
-    if (this.server.classes.some((item) => item.name === name)) this.set({ active: name });
+    if (!this.server.classes.some((item) => item.name === name)) return;
+    this.set({ active: name });
+    if (this.server.look.view === "probability" && this.server.look.label !== name) this.look({ label: name });
+  }
+
+  /** See masks in another way: {scope, unsure, view}. Of many wishes in a row, as of a slider, the last counts. */
+  async look(wish) {
+    if (wish.view === "probability") wish = { ...wish, label: this.active };
+    this.server = { ...this.server, look: { ...this.server.look, ...wish } };
+    this.#update();
+    const isWaiting = this.#wish;
+    this.#wish = { ...this.#wish, ...wish };
+    if (isWaiting) return;
+    while (this.#wish) {
+      const message = { do: "look", ...this.#wish };
+      this.#wish = {};
+      await this.change(message);
+      if (!Object.keys(this.#wish).length) this.#wish = null;
+    }
   }
 
   get image() {
@@ -165,12 +90,14 @@ class Annotator {
 
   /** Everything on the page that follows from the state. */
   #update() {
-    const { images, classes, undo, redo, marked, samples } = this.server;
+    const { images, classes, look, undo, redo, marked, samples } = this.server;
     if (!classes.some((item) => item.name === this.active)) this.active = (classes[1] ?? classes[0])?.name ?? null;
     const marks = [...this.#kept, ...this.#pending];
     const place = `${images.indexOf(this.image) + 1} / ${images.length}`;
     this.stage.set({ marks });
     this.classes.show(classes, this.active);
+    this.looks.show({ look, seen: this.stage.mask && this.stage.look, classes, active: this.active });
+    this.scope.show(look.scope);
     this.tools.show({
       tool: this.tool,
       brush: this.brush,
@@ -194,20 +121,20 @@ class Annotator {
   }
 
   /** Take in what a reply says of the session, unless something newer is known. */
-  #take(reply) {
+  take(reply) {
     if (reply === this.#lastReply) return;
     this.#lastReply = reply;
     if (reply.error) this.notices.show(reply.error, { problem: true });
     if (!reply.state || reply.state.revision < this.server.revision) return this.#update();
     const isNews = reply.state.revision > this.server.revision;
-    this.server = { ...this.server, ...reply.state };
+    this.server = { ...this.server, ...reply.state, look: { ...reply.state.look, ...this.#wish } };
     const has = (key) => this.server.images.some((image) => image.key === key);
     const key = [reply.focus, this.current, this.server.images[0]?.key].find((wanted) => wanted && has(wanted)) ?? null;
     if (key !== this.current) this.open(key);
     else if (isNews && !("mask" in reply)) this.#look();
     if (reply.key && reply.key === this.current) {
       if (reply.marks) this.#keep(reply.marks);
-      if ("mask" in reply) this.#showMask(reply.key, reply.mask, reply.state.revision);
+      if ("mask" in reply) this.#showMask(reply.key, reply.mask, reply.state);
     }
     this.gallery.refresh(this.server.revision);
     this.#update();
@@ -220,16 +147,17 @@ class Annotator {
     this.gallery.setMarked(this.current, marks.length > 0);
   }
 
-  async #showMask(key, source, revision) {
+  async #showMask(key, source, { revision, look }) {
     const mask = source && (await loadImage(source));
     if (key !== this.current || revision < this.#maskRevision) return;
     this.#maskRevision = revision;
-    this.stage.set({ mask });
+    this.stage.set({ mask, look: look.view });
+    this.#update();
   }
 
   /** A change to the session, shown with its effect on the open photo. */
   async change(message) {
-    this.#take(await this.channel.change({ key: this.current, edge: MASK_EDGE, ...message }));
+    this.take(await this.channel.change({ key: this.current, edge: MASK_EDGE, ...message }));
   }
 
   /** Show a mark at once, and send it. */
@@ -241,7 +169,7 @@ class Annotator {
     const reply = await this.channel.change({ do: "mark", key, edge: MASK_EDGE, marks: [mark] });
     this.#pending = this.#pending.filter((other) => other !== mark);
     if (key === this.current && !reply.error) this.#keep([...this.#kept, mark]);
-    this.#take(reply);
+    this.take(reply);
   }
 
   async open(key) {
@@ -268,7 +196,7 @@ class Annotator {
     const reply = await this.channel.read({ do: "open", key, edge: MASK_EDGE });
     if (key !== this.current) return;
     if (reply.state?.revision < this.server.revision) await this.#look();
-    else this.#take(reply);
+    else this.take(reply);
   }
 
   step(by) {
@@ -278,7 +206,7 @@ class Annotator {
     if (next && next.key !== this.current) this.open(next.key);
   }
 
-  #trouble(trouble) {
+  trouble(trouble) {
     if (trouble)
       this.lost ??= this.notices.show("The connection was lost. Trying again; your marks are kept.", { problem: true });
     else {

@@ -117,7 +117,7 @@ class Seeing:
             return _png_url(heat_png(result.probabilities_at(size)[result.classes.index(label)], colors[label]))
         labels = result.labels_at(size, look.unsure)
         if look.view == "outline":
-            labels = outline(labels, max(1, round(max(size) / 400)))
+            labels = outline(labels, max(2, round(max(size) / 320)))
         return _png_url(_hatched(labels, [colors[name] for name in result.classes]))
 
     @property

@@ -11,6 +11,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from hand import canvas, hand  # noqa: F401 - fixtures
 from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).parents[2]
@@ -96,10 +97,10 @@ def server(tmp_path_factory):
         made.stop()
 
 
-@pytest.fixture
-def own_server(tmp_path):
-    """An app.py that a test may stop, kill and start again."""
-    made = Server(tmp_path)
+@pytest.fixture(scope="module")
+def own_server(tmp_path_factory):
+    """An app.py that tests may stop or kill, as long as they start it again."""
+    made = Server(tmp_path_factory.mktemp("own-server"))
     yield made
     made.kill()
 

@@ -4,19 +4,6 @@ import json
 
 import pytest
 
-from guided_demo.ui import assets
-
-
-@pytest.fixture
-def canvas(page):
-    """A page with every module of the bundle as `modules`."""
-    script = assets.script().replace("export const { mount }", "const { mount }")
-    names = ["canvas", *sorted(path.stem for path in (assets.FOLDER / "canvas").glob("*.js"))]
-    page.set_content("<!doctype html><body style='margin:0'></body>")
-    page.add_script_tag(content=f"(() => {{ {script}\nwindow.modules = {{ {','.join('module_' + n for n in names)} }}; }})()")
-    return page
-
-
 CHANNEL = """async (script) => {
   const { Channel } = modules.module_channel;
   const sent = [];
@@ -112,82 +99,6 @@ def test_a_thinned_path_keeps_its_ends(canvas):
     thin = canvas.evaluate(f"() => modules.module_marks.thin({json.dumps(path)}, 2)")
     assert thin[0] == [0, 7.12] and thin[-1] == [29.7, 7.12]
     assert 10 < len(thin) < 20
-
-
-# A server that has one photo of 400x300 pixels and says yes to everything.
-HOST = """() => {
-  const images = [{ key: "k", name: "photo", size: [400, 300], marks: 0 }];
-  const color = { background: "#888888", cat: "#0099ee", dog: "#bb8800" };
-  const classes = Object.keys(color).map((name) => ({ name, color: color[name] }));
-  const state = { revision: 0, classes, undo: true, redo: true, marked: [], samples: [] };
-  const picture = document.createElement("canvas").toDataURL();
-  const replies = {
-    start: () => ({ state: { ...state, images } }),
-    open: () => ({ state: { ...state }, key: "k", marks: structuredClone(marks), mask: null }),
-    photos: () => ({ photos: { k: picture } }),
-    masks: () => ({ revision: state.revision, masks: { k: null } }),
-  };
-  const marks = (window.marks = []);
-  const call = async (message) => {
-    if (!(message.do in replies)) log.push(structuredClone(message));
-    marks.push(...(message.marks ?? []));
-    const reply = replies[message.do]?.() ?? { state: { ...state, revision: ++state.revision }, key: "k", mask: null };
-    await window.gates?.[message.do];
-    return reply;
-  };
-  const log = (window.log = []);
-  const element = document.createElement("div");
-  element.className = "g-root";
-  document.body.append(element);
-  window.annotator = modules.module_canvas.mount({ element, host: { wholePage: true, call, work: async () => ({}) } });
-}"""
-
-
-class Hand:
-    """A mouse and a keyboard on the annotator, in pixels of the photo."""
-
-    def __init__(self, page):
-        self.page = page
-
-    def at(self, x, y):
-        u, v, left, top = self.page.evaluate(
-            """([x, y]) => {
-              const box = annotator.stage.ink.getBoundingClientRect();
-              return [...annotator.stage.view.toStage(x, y), box.x, box.y];
-            }""",
-            [x, y],
-        )
-        return left + u, top + v
-
-    def click(self, x, y, **options):
-        self.page.mouse.click(*self.at(x, y), **options)
-
-    def drag(self, *points, button="left"):
-        self.page.mouse.move(*self.at(*points[0]))
-        self.page.mouse.down(button=button)
-        for point in points[1:]:
-            self.page.mouse.move(*self.at(*point), steps=5)
-        self.page.mouse.up(button=button)
-
-    def press(self, *keys):
-        for key in keys:
-            self.page.keyboard.press(key)
-
-    def sent(self, verb="mark"):
-        """What the server was told, once everything was."""
-        self.page.wait_for_function("annotator.channel.idle")
-        return [message for message in self.page.evaluate("log") if message["do"] == verb]
-
-    def marks(self):
-        return [mark for message in self.sent() for mark in message["marks"]]
-
-
-@pytest.fixture
-def hand(canvas):
-    canvas.add_style_tag(content=assets.style())
-    canvas.evaluate(HOST)
-    canvas.wait_for_selector(".guided[data-ready=true]")
-    return Hand(canvas)
 
 
 def near(*expected):

@@ -12,6 +12,8 @@ export const KEYS = [
   ["L  R", "outline (lasso) and rectangle"],
   ["[  ]", "smaller and larger brush"],
   ["Z  Shift+Z", "undo, redo"],
+  ["V  Shift+V", "next and previous way to see the masks"],
+  ["S", "find it everywhere, or only this object"],
   ["← →", "previous and next photo"],
   ["Wheel, + −", "zoom to the pointer"],
   ["Space + drag", "move the photo; F fits it"],
@@ -20,7 +22,7 @@ export const KEYS = [
 ];
 
 /**
- * Listen on `target`. `stage` is the drawing surface, `actions` has {tool, classNumber, brush, undo, redo, step, help}.
+ * Listen on `target`. `stage` is the drawing surface, `actions` has {tool, classNumber, brush, undo, redo, step, view, scope, help}.
  * Keys typed into a field, and those of the browser and the notebook (Ctrl, Alt, Meta) except undo, are left alone.
  */
 export function listen(target, stage, actions) {
@@ -36,6 +38,7 @@ export function listen(target, stage, actions) {
     "=": () => stage.zoom(1.25),
     "-": () => stage.zoom(1 / 1.25),
     f: () => stage.fit(),
+    s: () => actions.scope(),
     h: () => actions.help(),
     "?": () => actions.help(),
   };
@@ -55,9 +58,10 @@ export function listen(target, stage, actions) {
     if (event.altKey) return false;
     if (key === "z") return run(event.shiftKey ? actions.redo : actions.undo);
     if (event.ctrlKey || event.metaKey) return key === "y" && run(actions.redo);
+    if (key === "v") return run(() => actions.view(event.shiftKey ? -1 : 1));
     if (key === " " && isPage(event)) return run(() => (stage.gestures.spaceHeld = true));
     if (key === "Enter" && isPage(event)) return run(() => enter(event));
-    if (key === "Escape") return run(leave);
+    if (key === "Escape") return !document.querySelector(":popover-open") && run(leave); // which closes by itself
     if (key in ARROWS && !isSlider(event)) return arrow(event, ARROWS[key]);
     if (/^[0-9]$/.test(key)) return run(() => actions.classNumber(Number(key)));
     return key in simple && run(simple[key]);

@@ -3,15 +3,18 @@
 import { el } from "./dom.js";
 import { Gestures } from "./gestures.js";
 import { BACKGROUND, paintDraft, paintMarks, paintPoint } from "./marks.js";
+import { paintOf } from "./looks.js";
 import { View } from "./view.js";
 
 const CROSSHAIR = 11;
 const PIXELS_SHOW_AT = 4;
+const MASK_PAPER = "#10151d"; // below masks that are shown without their photo
 
 export class Stage {
   view = new View();
   photo = null;
   mask = null;
+  look = "overlay"; // the view that the mask is of
   marks = [];
   #layer = document.createElement("canvas");
   #pointer = null;
@@ -122,11 +125,15 @@ export class Stage {
     const context = this.#start(this.base);
     const { view, photo, mask } = this;
     const { colors, opacity } = this.settings();
-    const [width, height] = view.image.map((length) => length * view.scale);
+    const paint = paintOf(mask ? this.look : "overlay", opacity);
+    const place = [view.x, view.y, ...view.image.map((length) => length * view.scale)];
     context.imageSmoothingEnabled = view.scale < PIXELS_SHOW_AT;
-    if (photo) context.drawImage(photo, view.x, view.y, width, height);
-    context.globalAlpha = opacity;
-    if (mask) context.drawImage(mask, view.x, view.y, width, height);
+    context.fillStyle = MASK_PAPER;
+    if (!paint.photo) context.fillRect(...place);
+    else if (photo) context.drawImage(photo, ...place);
+    if (paint.grey) fadeColors(context, place);
+    context.globalAlpha = paint.mask;
+    if (mask) context.drawImage(mask, ...place);
     context.globalAlpha = 1;
     paintMarks(context, this.#layer, this.marks, view, colors, this.ratio);
   }
@@ -170,6 +177,14 @@ export class Stage {
     const name = tool === "eraser" ? "eraser" : label;
     paintTag(context, name, name === BACKGROUND ? null : color, x + offset, y + offset, this.view.stage);
   }
+}
+
+/** Take the colours out of what is painted, so that the mask's stand out. */
+function fadeColors(context, place) {
+  context.globalCompositeOperation = "saturation";
+  context.fillStyle = "#888";
+  context.fillRect(...place);
+  context.globalCompositeOperation = "source-over";
 }
 
 function outline(context, color, width) {

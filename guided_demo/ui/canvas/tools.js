@@ -11,8 +11,9 @@ const TOOLS = [
 ];
 
 export class Tools {
-  /** `actions` has {tool(name), undo, redo, clear, step(by), zoom(factor), fit, help, brushSize(value), opacity(value)}. */
-  constructor(actions, { brush, opacity }) {
+  /** `actions` has {tool(name), undo, redo, clear, step(by), zoom(factor), fit, help, brushSize(value)}; `below` are more controls for
+   * the row below the photo. */
+  constructor(actions, { brush }, ...below) {
     this.tools = new Map(
       TOOLS.map(([name, tip]) => [name, button(name, tip, () => actions.tool(name), { "aria-pressed": "false" })]),
     );
@@ -34,12 +35,6 @@ export class Tools {
       value: brush,
       oninput: actions.brushSize,
     });
-    const shown = slider("Masks", "How strongly the masks cover the photos", {
-      min: 0,
-      max: 100,
-      value: opacity * 100,
-      oninput: (v) => actions.opacity(v / 100),
-    });
     const zoom = group(
       "View",
       button("out", "Zoom out (−, or the mouse wheel)", () => actions.zoom(1 / 1.4)),
@@ -58,7 +53,7 @@ export class Tools {
       this.place,
       this.next,
     );
-    this.below = el("div", { class: "g-below" }, this.brush.element, shown.element, photos, zoom);
+    this.below = el("div", { class: "g-below" }, this.brush.element, ...below, photos, zoom);
   }
 
   show({ tool, brush, undo, redo, marks, name = "", place }) {

@@ -1,0 +1,108 @@
+/** The annotator's parts: each made, told what the others do, and put in its place. */
+
+import { Channel } from "./channel.js";
+import { Classes } from "./classes.js";
+import { button, el } from "./dom.js";
+import { Files } from "./files.js";
+import { Gallery } from "./gallery.js";
+import { listen } from "./keys.js";
+import { Looks, nextView } from "./looks.js";
+import { BACKGROUND } from "./marks.js";
+import { Help, Notices, Progress } from "./overlay.js";
+import { Scope, otherScope } from "./scope.js";
+import { Stage } from "./stage.js";
+import { Tools } from "./tools.js";
+import { Transfer } from "./transfer.js";
+
+/** Everything that `annotator` shows and hears with, by name; `element` is what holds it all. */
+export function parts(annotator) {
+  const { host } = annotator;
+  const change = (message) => annotator.change(message);
+  const look = (wish) => annotator.look(wish);
+  const take = (reply) => annotator.take(reply);
+  const set = (changes) => annotator.set(changes);
+  const made = { notices: new Notices(), progress: new Progress(), help: new Help(), scope: new Scope((scope) => look({ scope })) };
+  const { notices, progress, help } = made;
+  const channel = new Channel((message) => host.call(message), {
+    onActivity: (busy) => made.element.classList.toggle("g-busy", busy),
+    onTrouble: (trouble) => annotator.trouble(trouble),
+  });
+  const stage = new Stage({ settings: () => annotator.settings(), onMark: (mark) => annotator.mark(mark) });
+  const looks = new Looks({ look, opacity: (opacity) => set({ opacity }) }, annotator);
+  const tools = new Tools(
+    {
+      tool: (tool) => set({ tool }),
+      undo: () => change({ do: "undo" }),
+      redo: () => change({ do: "redo" }),
+      clear: () => change({ do: "clear" }),
+      step: (by) => annotator.step(by),
+      zoom: (factor) => stage.zoom(factor),
+      fit: () => stage.fit(),
+      help: () => help.toggle(),
+      brushSize: (brush) => set({ brush }),
+    },
+    annotator,
+    looks.panel.button,
+  );
+  const classes = new Classes({
+    choose: (name) => annotator.choose(name),
+    add: (name) => change({ do: "add_class", name }).then(() => annotator.choose(name)),
+    rename: (name, to) => change({ do: "rename_class", name, to }).then(() => annotator.choose(to)),
+    recolor: (name, color) => change({ do: "recolor_class", name, color }),
+    remove: (name) => change({ do: "remove_class", name }),
+  });
+  const gallery = new Gallery({
+    read: (message) => channel.read(message),
+    onOpen: (key) => annotator.open(key),
+    onRemove: (key) => change({ do: "remove_images", keys: [key] }),
+    onProgress: (waiting) => made.element.classList.toggle("g-catching-up", waiting > 0),
+  });
+  const transfer = new Transfer({ host, channel, progress, notices, take });
+  const files = new Files({
+    add: host.send && ((files) => transfer.add(files)),
+    saveGuidance: () => transfer.saveGuidance(),
+    download: (form) => transfer.download(form),
+  });
+  Object.assign(made, { channel, stage, looks, tools, classes, gallery, transfer, files });
+  Object.assign(made, layout(annotator, made));
+  const target = host.wholePage ? document : made.element;
+  if (host.send) transfer.acceptDrops(target, made.element);
+  listen(target, stage, keyActions(annotator, made));
+  return made;
+}
+
+function layout(annotator, { stage, classes, scope, tools, looks, files, gallery, progress, notices, help }) {
+  const count = el("h2", { class: "g-count" });
+  const hint = el("p", { class: "g-hint", role: "status" });
+  const top = el("div", { class: "g-top" }, classes.element, scope.element);
+  const work = el("div", { class: "g-work" }, stage.element, looks.legend, looks.panel.element);
+  const photo = { class: "g-main", "aria-label": "Photo" };
+  const main = el("section", photo, hint, top, tools.element, work, tools.below);
+  const dismiss = () => annotator.change({ do: "remove_images", keys: annotator.server.samples });
+  const samples = button("close", "Take the sample photos out of the gallery", dismiss, {
+    text: "Take out the sample photos",
+    class: "g-samples",
+    hidden: true,
+  });
+  const head = el("div", { class: "g-head" }, count, files.adding);
+  const rows = [head, progress.element, samples, gallery.element, files.element];
+  const side = el("section", { class: "g-side", "aria-label": "Gallery" }, ...rows);
+  const element = el("div", { class: "guided", "data-ready": "false" }, main, side, notices.element, help.element);
+  return { element, count, hint, samples };
+}
+
+function keyActions(annotator, { stage, help }) {
+  const look = () => annotator.server.look;
+  return {
+    tool: (tool) => annotator.set({ tool }),
+    classNumber: (number) => annotator.choose(annotator.server.classes[number]?.name),
+    brush: (factor) => annotator.set({ brush: annotator.brush * factor }),
+    undo: () => annotator.change({ do: "undo" }),
+    redo: () => annotator.change({ do: "redo" }),
+    step: (by) => annotator.step(by),
+    view: (by) => annotator.look({ view: nextView(look().view, by) }),
+    scope: () => annotator.look({ scope: otherScope(look().scope) }),
+    help: (open) => help.toggle(open),
+    markHere: (background) => stage.markAtKeyboardCursor(background ? BACKGROUND : annotator.active),
+  };
+}

@@ -1,0 +1,116 @@
+"""How masks are seen: scope, views, what is left out, and the legend, on the page and with keys."""
+
+import io
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_page import BESIDE_IT, ON_IT, Visitor, changed
+
+# The colours at a pixel of the open photo, as they are on the screen: red, green, blue.
+PIXEL = """([x, y]) => {
+  const { view, base, ratio } = annotator.stage;
+  const [u, v] = view.toStage(x, y);
+  return [...base.getContext("2d").getImageData(u * ratio, v * ratio, 1, 1).data].slice(0, 3);
+}"""
+
+# A photo that is all orange, and a mask that is all blue.
+SHOW = """async (look) => {
+  const fill = async (color) => {
+    const canvas = Object.assign(document.createElement("canvas"), { width: 400, height: 300 });
+    Object.assign(canvas.getContext("2d"), { fillStyle: color }).fillRect(0, 0, 400, 300);
+    const image = Object.assign(new Image(), { src: canvas.toDataURL() });
+    await image.decode();
+    return image;
+  };
+  annotator.opacity = 0.5;
+  annotator.stage.set({ photo: await fill("#ff8000"), mask: await fill("#0000ff"), look });
+  await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
+}"""
+
+
+@pytest.mark.parametrize(
+    ("look", "color"),
+    [("overlay", (128, 64, 128)), ("mask", (0, 0, 255)), ("outline", (0, 0, 255)), ("novelty", None), ("probability", None)],
+)
+def test_the_photo_is_seen_below_the_mask_where_that_helps(hand, look, color):
+    hand.page.evaluate(SHOW, look)
+    red, green, blue = hand.page.evaluate(PIXEL, [200, 150])
+    if color:
+        assert (red, green, blue) == pytest.approx(color, abs=2)
+    else:
+        assert red == pytest.approx(green, abs=3) and blue > red > 20  # a grey photo below
+
+
+def test_keys_change_the_view_and_the_scope_and_the_panel_says_which_it_is(hand):
+    hand.press("v", "v", "Shift+V", "s")
+    wishes = [{name: value for name, value in wish.items() if name in ("view", "scope")} for wish in hand.sent("look")]
+    assert {**wishes[0], **wishes[-1]} == {"view": "mask", "scope": "object"}
+    page = hand.page
+    assert page.locator(".g-look").inner_text() == "Masks only"
+    assert page.locator(".g-top .g-scope [aria-pressed=true]").inner_text() == "This object"
+    page.locator(".g-look").click()
+    assert page.locator(".g-views [aria-pressed=true]").inner_text().startswith("Masks only")
+    page.get_by_role("button", name="Outlines").click()
+    assert hand.sent("look")[-1]["view"] == "outline"
+    page.keyboard.press("Escape")
+    page.wait_for_selector(".g-panel", state="hidden")
+
+
+def test_the_likelihood_is_that_of_the_chosen_class(hand):
+    hand.press("2", "Shift+V", "Shift+V")
+    assert hand.sent("look")[-1]["view"] == "probability" and hand.sent("look")[-1]["label"] == "dog"
+    hand.press("1")
+    assert hand.sent("look")[-1]["label"] == "cat"
+
+
+def test_a_slider_that_moves_fast_asks_for_its_last_value(hand):
+    page = hand.page
+    page.locator(".g-look").click()
+    page.locator(".g-panel input").nth(1).focus()
+    for _ in range(30):
+        page.keyboard.press("ArrowRight")
+    assert hand.sent("look")[-1]["unsure"] == pytest.approx(0.8)
+    assert page.locator(".g-limit").inner_text() == "below 80 %"
+    page.keyboard.press("Home")
+    assert hand.sent("look")[-1]["unsure"] == 0
+
+
+@pytest.fixture
+def visitor(page, server):
+    return Visitor(page, server)
+
+
+def test_what_is_downloaded_is_what_is_seen(visitor, tmp_path):
+    def files():
+        visitor.download("Download masks", tmp_path / "masks.zip")
+        with zipfile.ZipFile(tmp_path / "masks.zip") as archive:
+            return {
+                name: np.array(Image.open(io.BytesIO(archive.read(name)))) for name in archive.namelist() if name.endswith(".png")
+            }
+
+    visitor.click(*ON_IT)
+    visitor.click(*BESIDE_IT, button="right")
+    everywhere, on_page = files(), visitor.masks()
+    visitor.button("This object").click()
+    visitor.settle()
+    alone, alone_on_page = files(), visitor.masks()
+    assert changed(on_page, alone_on_page) == ["cheetah1.jpg"]
+    assert [name for name in alone if not np.array_equal(alone[name], everywhere[name])] == ["cheetah1.png"]
+
+    visitor.page.locator(".g-look").click()
+    visitor.page.get_by_role("slider", name="Leave out").fill("95")
+    visitor.settle()
+    visitor.page.keyboard.press("Escape")
+    sure = files()
+    for name, mask in sure.items():
+        kept = mask != 255
+        assert np.array_equal(mask[kept], alone[name][kept])
+    assert 255 in np.unique(np.concatenate([mask.ravel() for mask in sure.values()]))
+    assert visitor.page.locator(".g-legend").inner_text() == "no class: less than 95 % sure"
+
+    visitor.page.reload()
+    visitor.settle()
+    assert visitor.page.locator(".g-top .g-scope [aria-pressed=true]").inner_text() == "This object"
+    assert visitor.page.locator(".g-legend").is_visible()
