@@ -143,7 +143,7 @@ def solve(x: Tensor, weight: Tensor, sign: Tensor, regulariser: Tensor) -> Tenso
     Of its two equal forms the one with the smaller system: with few exemplars the dual, whose size is their number.
     """
     x = torch.cat([x, torch.ones_like(x[..., :1])], -1)
-    root = (weight * (sign != 0)).sqrt()[..., None]
+    root = (weight.clamp_min(1e-12).sqrt() * (sign != 0))[..., None]  # the root of 0 has no gradient
     rows, wanted = x * root, sign[..., None] * root
     ridge = regulariser[:, None, None] + 1e-5
     if x.shape[1] < x.shape[2]:
