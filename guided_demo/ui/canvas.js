@@ -8,7 +8,6 @@
  * Everything lives in `mount({ element, host })`, which builds the annotator inside `element`.
  */
 
-import { hint } from "./canvas/hint.js";
 import { parts } from "./canvas/parts.js";
 
 const PHOTO_EDGE = 2048;
@@ -111,12 +110,8 @@ class Annotator {
     this.files.show({ guided: marked.length > 0, photos: images.length });
     this.count.textContent = images.length === 1 ? "1 photo" : `${images.length} photos`;
     this.samples.hidden = !samples.length || samples.length === images.length;
-    this.hint.textContent = hint({
-      ...this.server,
-      active: this.active,
-      current: this.image,
-      canAdd: Boolean(this.host.send),
-    });
+    const canAdd = Boolean(this.host.send);
+    if (this.server.revision >= 0) this.hint.show({ ...this.server, active: this.active, current: this.image, canAdd });
     this.element.style.setProperty("--mask-opacity", this.opacity);
   }
 
@@ -188,6 +183,14 @@ class Annotator {
     const photo = photos?.[key] && (await loadImage(photos[key]));
     if (key === this.current && photo) this.stage.set({ photo });
     await shown;
+  }
+
+  /** The open photo in all its pixels, now that somebody looks closely. */
+  async sharpen() {
+    const key = this.current;
+    const { photos } = await this.channel.read({ do: "photos", keys: [key], edge: Math.max(...this.image.size) });
+    const photo = photos?.[key] && (await loadImage(photos[key]));
+    if (key === this.current && photo) this.stage.set({ photo });
   }
 
   /** Ask for the marks and the mask of the open photo; again, where a mark was made in the meantime. */

@@ -27,13 +27,18 @@ let token = null;
 let waiting = null;  // the long message that is being worked on: {{ id, resolve, onProgress }}
 let count = 0;
 
+// A new tab goes on with the work of the tab that was last worked in, where that has been closed.
+const remember = () => token && localStorage.setItem(KEY, token);
+addEventListener("pagehide", remember);
+
 async function call(message) {{
+  if (message.number) remember();
   if (message.do !== "start") return checked(await server.talk({{ ...message, token }}));
-  // A tab finds its own work again; a new one, in place of one that was closed, the work of the last.
   const reply = await server.talk({{ ...message, token: sessionStorage.getItem(KEY), last: localStorage.getItem(KEY) }});
   if (reply?.token) {{
     token = reply.token;
-    for (const storage of [sessionStorage, localStorage]) storage.setItem(KEY, token);
+    sessionStorage.setItem(KEY, token);
+    remember();
     trigger("enter", {{ token }});
   }}
   return reply;

@@ -26,7 +26,7 @@ Made = TypeVar("Made")
 
 # A reply with many pictures brings those made in this many seconds, so that the first are soon on the screen.
 REPLY_SECONDS = 0.2
-SMALLEST_EDGE, LARGEST_EDGE = 16, 2048
+SMALLEST_EDGE, LARGEST_EDGE = 16, 6144
 
 SCOPES = ("everywhere", "object")
 VIEWS = ("overlay", "mask", "outline", "probability", "novelty")

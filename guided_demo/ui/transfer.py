@@ -21,7 +21,7 @@ MAX_WAITING_BYTES = 1_000_000_000
 
 # What the page offers to download, by the name that `workspace.export` has for it: a title, and what it is in few plain words.
 MASKS = {
-    "png": ("Masks as pictures", "One PNG a photo; value 0 is background, 1 the first class"),
+    "png": ("Masks as pictures", "One PNG a photo: 0 is background, 1 the first class"),
     "overlays": ("Photos with masks", "JPEGs with every class tinted, to look at and show"),
     "csv": ("Table of areas", "CSV for a spreadsheet: how much each class covers"),
     "coco-polygons": ("COCO, outlines", "One JSON of outlines, as many training tools read it"),
@@ -32,7 +32,7 @@ MASKS = {
 }
 WORK = {
     "project": ("Project", "Photos, marks and classes, to open on any computer"),
-    "project-light": ("Project without photos", "Small; add the photos there, and they are recognised"),
+    "project-light": ("Project, no photos", "Small; add the photos there, and they are recognised"),
 }
 
 

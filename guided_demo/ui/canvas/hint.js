@@ -1,15 +1,21 @@
-/** The one sentence above the photo: what to do next. */
+/** The line above the photo: what to do next; on somebody's first visit, the three steps of the whole job. */
 
+import { button, el } from "./dom.js";
 import { BACKGROUND } from "./marks.js";
+
+const SEEN = "guided-demo-first-run";
 
 const isTouch = () => window.matchMedia("(pointer: coarse)").matches;
 
 /** `state` is the server's, with `active` (the class), `current` (the image) and `canAdd`. */
-export function hint({ images, classes, marked, active, current, canAdd }) {
-  if (!images.length)
-    return canAdd ? "Drop photos here, or press Add photos." : "There are no photos.";
+export function hint({ images, classes, marked, active, current, canAdd, suggested }) {
+  if (!images.length) return canAdd ? "Drop photos here, or press Add photos." : "There are no photos.";
   if (classes.length < 2) return "Add a class first: a name for what you want to find.";
   const click = isTouch() ? "Tap" : "Click";
+  if (suggested)
+    return isTouch()
+      ? `Tap in the ring: with “${short(active)}” if it is that, else with background.`
+      : `Click in the ring if that is “${short(active)}”, right-click if it is background.`;
   if (marked.every((name) => name === BACKGROUND))
     return active === BACKGROUND
       ? `${click} on something that is not wanted, or choose a class.`
@@ -20,6 +26,78 @@ export function hint({ images, classes, marked, active, current, canAdd }) {
       : "Covers too much? Right-click there, and all masks improve.";
   if (current && !current.marks) return `Right already? Good. If not, ${click.toLowerCase()} where it is wrong.`;
   return "Correct whatever is still wrong, in any photo. Then download the masks.";
+}
+
+const STEPS = [
+  ({ active }) => `${isTouch() ? "Tap" : "Click"} on “${short(active)}”, anywhere on it.`,
+  () =>
+    isTouch()
+      ? "Wrong somewhere? Choose background, and tap there."
+      : "Found in all photos. Where a mask is wrong, right-click: that is background.",
+  () => "Every mark helps. Take the masks away, or add your own photos.",
+];
+
+export class Hint {
+  #step = null; // of the first run, from 0; null where there is none
+  #state = null;
+
+  /** `firstRun`: whether somebody who is new here is to be shown around; `point(step)` is called when they are. */
+  constructor({ firstRun = false, point = () => {} } = {}) {
+    this.mayRun = firstRun;
+    this.point = point;
+    this.count = el("span", { class: "g-step", hidden: true });
+    this.text = el("span", { role: "status" });
+    this.next = button("next", "Nothing is wrong: the next step", () => this.#go(2), { text: "Next", hidden: true });
+    this.skip = button("close", "Skip the introduction", () => this.end(), { hidden: true });
+    this.element = el("div", { class: "g-hint" }, this.count, this.text, this.next, this.skip);
+  }
+
+  show(state) {
+    const isFirst = this.#state === null;
+    this.#state = state;
+    if (isFirst && this.mayRun && isNew(state)) this.#go(0);
+    if (this.#step !== null && this.#step < 2) this.#follow();
+    this.#paint();
+  }
+
+  /** What the person did besides marking: took something away, or brought something. */
+  acted() {
+    if (this.#step !== null) this.end();
+  }
+
+  end() {
+    localStorage.setItem(SEEN, "yes");
+    this.#go(null);
+  }
+
+  /** The step that fits what is marked by now. */
+  #follow() {
+    const { marked, images } = this.#state;
+    const count = images.reduce((sum, image) => sum + image.marks, 0);
+    const isFound = marked.some((name) => name !== BACKGROUND);
+    const step = !isFound ? 0 : count > 1 ? 2 : 1;
+    if (step !== this.#step) this.#go(step);
+  }
+
+  #go(step) {
+    this.#step = step;
+    this.point(step);
+    this.#paint();
+  }
+
+  #paint() {
+    const isRun = this.#step !== null;
+    this.text.textContent = isRun && !this.#state.suggested ? STEPS[this.#step](this.#state) : hint(this.#state);
+    this.count.textContent = isRun ? `${this.#step + 1} of ${STEPS.length}` : "";
+    this.count.hidden = this.skip.hidden = !isRun;
+    this.next.hidden = this.#step !== 1;
+  }
+}
+
+/** Nobody who has been here before, or has marked or brought something, is shown around. */
+function isNew({ images, samples, classes, marked, undo }) {
+  const asFound = images.length > 0 && images.length === samples.length && classes.length > 1;
+  return asFound && !marked.length && !undo && localStorage.getItem(SEEN) === null;
 }
 
 const short = (name) => (name.length > 24 ? `${name.slice(0, 23)}…` : name);

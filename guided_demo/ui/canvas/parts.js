@@ -5,6 +5,7 @@ import { Classes } from "./classes.js";
 import { button, el } from "./dom.js";
 import { Files } from "./files.js";
 import { Gallery } from "./gallery.js";
+import { Hint } from "./hint.js";
 import { listen } from "./keys.js";
 import { Looks, nextView } from "./looks.js";
 import { BACKGROUND } from "./marks.js";
@@ -27,7 +28,11 @@ export function parts(annotator) {
     onActivity: (busy) => made.element.classList.toggle("g-busy", busy),
     onTrouble: (trouble) => annotator.trouble(trouble),
   });
-  const stage = new Stage({ settings: () => annotator.settings(), onMark: (mark) => annotator.mark(mark) });
+  const stage = new Stage({
+    settings: () => annotator.settings(),
+    onMark: (mark) => annotator.mark(mark),
+    onBlurred: () => annotator.sharpen(),
+  });
   const looks = new Looks({ look, opacity: (opacity) => set({ opacity }) }, annotator);
   const tools = new Tools(
     {
@@ -57,13 +62,13 @@ export function parts(annotator) {
     onRemove: (key) => change({ do: "remove_images", keys: [key] }),
     onProgress: (waiting) => made.element.classList.toggle("g-catching-up", waiting > 0),
   });
-  const transfer = new Transfer({ host, channel, progress, notices, take });
+  const transfer = new Transfer({ host, channel, progress, notices, take, done: () => made.hint.acted() });
   const files = new Files({
     add: host.send && ((files) => transfer.add(files)),
     saveGuidance: () => transfer.saveGuidance(),
     download: (form) => transfer.download(form),
   });
-  Object.assign(made, { channel, stage, looks, tools, classes, gallery, transfer, files });
+  Object.assign(made, { host, channel, stage, looks, tools, classes, gallery, transfer, files });
   Object.assign(made, layout(annotator, made));
   const target = host.wholePage ? document : made.element;
   if (host.send) transfer.acceptDrops(target, made.element);
@@ -71,13 +76,13 @@ export function parts(annotator) {
   return made;
 }
 
-function layout(annotator, { stage, classes, scope, tools, looks, files, gallery, progress, notices, help }) {
+function layout(annotator, { host, stage, classes, scope, tools, looks, files, gallery, progress, notices, help }) {
   const count = el("h2", { class: "g-count" });
-  const hint = el("p", { class: "g-hint", role: "status" });
+  const hint = new Hint({ firstRun: host.wholePage, point: (step) => pointAt(step, element) });
   const top = el("div", { class: "g-top" }, classes.element, scope.element);
   const work = el("div", { class: "g-work" }, stage.element, looks.legend, looks.panel.element);
   const photo = { class: "g-main", "aria-label": "Photo" };
-  const main = el("section", photo, hint, top, tools.element, work, tools.below);
+  const main = el("section", photo, hint.element, top, tools.element, work, tools.below);
   const dismiss = () => annotator.change({ do: "remove_images", keys: annotator.server.samples });
   const samples = button("close", "Take the sample photos out of the gallery", dismiss, {
     text: "Take out the sample photos",
@@ -89,6 +94,12 @@ function layout(annotator, { stage, classes, scope, tools, looks, files, gallery
   const side = el("section", { class: "g-side", "aria-label": "Gallery" }, ...rows);
   const element = el("div", { class: "guided", "data-ready": "false" }, main, side, notices.element, help.element);
   return { element, count, hint, samples };
+}
+
+/** Show where the step of the first run is to be done. */
+function pointAt(step, element) {
+  if (step === null) delete element.dataset.step;
+  else element.dataset.step = step + 1;
 }
 
 function keyActions(annotator, { stage, help }) {

@@ -8,6 +8,7 @@ import { View } from "./view.js";
 
 const CROSSHAIR = 11;
 const PIXELS_SHOW_AT = 4;
+const LOOSE = 1.25; // how far a picture may be stretched before that shows
 const MASK_PAPER = "#10151d"; // below masks that are shown without their photo
 
 export class Stage {
@@ -21,9 +22,12 @@ export class Stage {
   #keyboardCursor = null;
   #frame = 0;
   #baseIsStale = true;
+  #isBlurred = false;
 
-  /** `settings()` gives {tool, label, radius, colors, opacity}; `onMark(mark)` takes every mark made. */
-  constructor({ settings, onMark }) {
+  /** `settings()` gives {tool, label, radius, colors, opacity}; `onMark(mark)` takes every mark made;
+   * `onBlurred()` is called once for a photo that is shown larger than its picture is. */
+  constructor({ settings, onMark, onBlurred }) {
+    this.onBlurred = onBlurred;
     this.settings = settings;
     this.onMark = onMark;
     this.base = el("canvas", { class: "g-base" });
@@ -38,6 +42,7 @@ export class Stage {
   /** Show a photo of `size` (W, H) pixels; its pixels and mask follow when they are there. */
   show(size, label) {
     Object.assign(this, { photo: null, mask: null, marks: [] });
+    this.#isBlurred = false;
     this.gestures.cancel();
     this.#keyboardCursor = null;
     this.view.image = size;
@@ -131,11 +136,18 @@ export class Stage {
     context.fillStyle = MASK_PAPER;
     if (!paint.photo) context.fillRect(...place);
     else if (photo) context.drawImage(photo, ...place);
+    if (photo) this.#notice(photo.width, place[2] * this.ratio);
     if (paint.grey) fadeColors(context, place);
     context.globalAlpha = paint.mask;
     if (mask) context.drawImage(mask, ...place);
     context.globalAlpha = 1;
     paintMarks(context, this.#layer, this.marks, view, colors, this.ratio);
+  }
+
+  #notice(width, shown) {
+    if (this.#isBlurred || width >= Math.min(shown / LOOSE, this.view.image[0])) return;
+    this.#isBlurred = true;
+    this.onBlurred();
   }
 
   #paintInk() {

@@ -6,9 +6,9 @@ const CHUNK = 4;
 const USEFUL = "Nothing in there can be used here. Bring photos, masks or outlines of them, guidance, or projects.";
 
 export class Transfer {
-  /** `take(reply)` shows what a reply says of the session. */
-  constructor({ host, channel, progress, notices, take }) {
-    Object.assign(this, { host, channel, progress, notices, take });
+  /** `take(reply)` shows what a reply says of the session; `done()` is called when something was brought or taken away. */
+  constructor({ host, channel, progress, notices, take, done }) {
+    Object.assign(this, { host, channel, progress, notices, take, done });
   }
 
   /** Photos, masks, guidance, projects … : the server tells them apart. */
@@ -25,6 +25,7 @@ export class Transfer {
       }),
     );
     if (told) this.#tell(told);
+    if (told?.taken) this.done();
   }
 
   #tell({ problems, taken }) {
@@ -42,8 +43,9 @@ export class Transfer {
 
   async saveGuidance() {
     const reply = await this.channel.read({ do: "save_guidance" });
-    if (reply.error) this.take(reply);
-    else download(reply.name, [fromBase64(reply.data)], "application/octet-stream");
+    if (reply.error) return this.take(reply);
+    this.done();
+    download(reply.name, [fromBase64(reply.data)], "application/octet-stream");
   }
 
   /** Have the server make a download, and save it. */
@@ -57,6 +59,7 @@ export class Transfer {
         if (reply.error) return this.take(reply);
         parts.push(fromBase64(reply.data));
       }
+      this.done();
       if (!isStopped()) download(made.name, parts, "application/zip");
     });
   }

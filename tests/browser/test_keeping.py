@@ -1,0 +1,97 @@
+"""What was done outlives a reload, a closed tab, and a server that is stopped or killed in the middle of saving."""
+
+import json
+import subprocess
+import sys
+import threading
+import time
+
+from PIL import Image
+from test_page import BESIDE_IT, ON_IT, ROOT, Visitor
+
+
+def shown(visitor):
+    """All that the page shows of somebody's work."""
+    visitor.page.wait_for_selector(".guided:not(.g-catching-up)")
+    page = visitor.page
+    return {
+        "masks": visitor.masks(),
+        "classes": page.locator(".g-label").all_inner_texts(),
+        "open": page.locator(".g-current").inner_text(),
+        "undo": page.get_by_role("button", name="Undo (Z)").is_enabled(),
+        "redo": page.get_by_role("button", name="Redo (Shift+Z)").is_enabled(),
+    }
+
+
+def test_a_server_that_was_stopped_or_killed_brings_everything_back(page, own_server, tmp_path):
+    visitor = Visitor(page, own_server.url)
+    Image.new("RGB", (64, 48), "teal").save(tmp_path / "mine.png")
+    visitor.click(*ON_IT)
+    visitor.click(*BESIDE_IT, button="right")
+    visitor.give("photos", tmp_path / "mine.png")
+    page.wait_for_selector(".g-tile:nth-child(6)")
+    visitor.settle()
+    page.locator(".g-open", has_text="cheetah.jpg").click()
+    visitor.settle()
+    visitor.click(200, 150)
+    page.keyboard.press("z")
+    visitor.settle()
+    before = shown(visitor)
+    assert before["redo"] and before["open"] == "cheetah.jpg"
+    for end in (lambda: own_server.stop() == 0, lambda: own_server.kill() is None):
+        assert end()
+        own_server.start()
+        page.reload()
+        visitor.settle()
+        assert shown(visitor) == before
+    visitor.click(30, 30, button="right")  # and goes on
+    assert shown(visitor)["masks"] != before["masks"]
+
+
+def test_an_open_page_comes_back_by_itself_after_a_kill_in_the_middle_of_saving(page, own_server):
+    visitor = Visitor(page, own_server.url)
+    visitor.click(*ON_IT)
+    killer = threading.Timer(0.4, own_server.kill)
+    killer.start()
+    box = page.locator(".g-ink").bounding_box()
+    for i in range(30):  # clicks that the server is saving as it dies
+        page.mouse.click(box["x"] + box["width"] * (0.4 + 0.006 * i), box["y"] + box["height"] / 2)
+        page.wait_for_timeout(30)
+    killer.join()
+    lines = _journal(own_server.folder)
+    own_server.start()
+    page.wait_for_function("!document.querySelector('.guided.g-busy, .g-notice.g-problem')", timeout=60000)
+    visitor.settle()
+    kept = _journal(own_server.folder)
+    assert kept[: len(lines) - 1] == lines[:-1]  # all but a line cut short
+    assert len(kept) > 3 and all(json.loads(line) for line in kept)
+    assert page.get_by_role("button", name="Undo (Z)").is_enabled()
+    assert None not in (visitor.masks()[name] for name in ("cheetah1.jpg", "cheetah.jpg"))
+
+
+def test_a_tab_opened_anew_goes_on_where_the_last_was_closed(context, server):
+    first = Visitor(context.new_page(), server)
+    first.click(*ON_IT)
+    second = Visitor(context.new_page(), server)
+    assert set(second.masks().values()) == {None}  # while the first is open, its work is its own
+    first.click(*BESIDE_IT, button="right")
+    before = shown(first)
+    second.page.close()
+    first.page.close()
+    until = time.monotonic() + 20
+    while (third := Visitor(context.new_page(), server)) and set(third.masks().values()) == {None}:
+        assert time.monotonic() < until
+        third.page.close()
+    assert shown(third) == before
+
+
+def test_a_program_that_ends_at_once_after_building_the_page_ends_well():
+    code = "import app; from guided_demo import GuidedSegmenter; app.build(GuidedSegmenter.load())"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def _journal(folder):
+    """The lines of the longest journal."""
+    journals = [path.read_bytes().splitlines() for path in (folder / "work").glob("*/journal.jsonl")]
+    return max(journals, key=len)
