@@ -85,7 +85,8 @@ export class Transfer {
 
 /** Every file below what was dropped, with its path as its name; hidden folders are left out. */
 async function droppedFiles(transfer) {
-  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
+  const items = [...transfer.items].filter((item) => item.kind === "file");
+  const entries = items.map((item) => item.webkitGetAsEntry?.() ?? item.getAsFile());
   const found = [];
   const walk = async (entry) => {
     if (entry.name.startsWith(".")) return;
@@ -98,7 +99,10 @@ async function droppedFiles(transfer) {
     const batch = () => new Promise((resolve, reject) => reader.readEntries(resolve, reject));
     for (let part = await batch(); part.length; part = await batch()) for (const inner of part) await walk(inner);
   };
-  for (const entry of entries) await walk(entry);
+  for (const entry of entries) {
+    if (entry instanceof File) found.push({ file: entry, name: entry.name });
+    else await walk(entry);
+  }
   return found;
 }
 
