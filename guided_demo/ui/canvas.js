@@ -8,6 +8,7 @@
  * Everything lives in `mount({ element, host })`, which builds the annotator inside `element`.
  */
 
+import { BACKGROUND } from "./canvas/marks.js";
 import { parts } from "./canvas/parts.js";
 
 const PHOTO_EDGE = 2048;
@@ -92,7 +93,8 @@ class Annotator {
     const { images, classes, look, undo, redo, marked, samples } = this.server;
     if (!classes.some((item) => item.name === this.active)) this.active = (classes[1] ?? classes[0])?.name ?? null;
     const marks = [...this.#kept, ...this.#pending];
-    const place = `${images.indexOf(this.image) + 1} / ${images.length}`;
+    this.gallery.show(images, this.current, classes);
+    const place = `${this.gallery.order.indexOf(this.current) + 1} / ${this.gallery.order.length}`;
     this.stage.set({ marks });
     this.classes.show(classes, this.active);
     this.looks.show({ look, seen: this.stage.mask && this.stage.look, classes, active: this.active });
@@ -106,13 +108,21 @@ class Annotator {
       name: this.image?.name,
       place,
     });
-    this.gallery.show(images, this.current);
+    this.agreement.show(this.server.revision, images.filter(({ correct }) => correct).length);
     this.files.show({ guided: marked.length > 0, photos: images.length });
-    this.count.textContent = images.length === 1 ? "1 photo" : `${images.length} photos`;
     this.samples.hidden = !samples.length || samples.length === images.length;
     const canAdd = Boolean(this.host.send);
-    if (this.server.revision >= 0) this.hint.show({ ...this.server, active: this.active, current: this.image, canAdd });
+    const seen = { active: this.active, current: this.image, suggested: this.suggestion.key !== null };
+    if (this.server.revision >= 0) this.hint.show({ ...this.server, ...seen, canAdd });
     this.element.style.setProperty("--mask-opacity", this.opacity);
+  }
+
+  /** How many photos there are, and how many of them are shown. */
+  showCount() {
+    const { images } = this.server;
+    const shown = this.gallery.order.length;
+    const all = images.length === 1 ? "1 photo" : `${images.length} photos`;
+    this.count.textContent = shown < images.length ? `${shown} of ${all}` : all;
   }
 
   /** Take in what a reply says of the session, unless something newer is known. */
@@ -155,11 +165,39 @@ class Annotator {
     this.take(await this.channel.change({ key: this.current, edge: MASK_EDGE, ...message }));
   }
 
+  /** Take photos out of the gallery, and say how to have them back. */
+  async takeOut(keys) {
+    await this.change({ do: "remove_images", keys });
+    if (keys.length > 1) this.notices.show(`${keys.length} photos were taken out. Undo (Z) brings them back.`);
+  }
+
+  toggleCorrect() {
+    if (this.image) this.change({ do: "mark_correct", photo: this.current, correct: !this.image.correct });
+  }
+
+  /** Open the photo where a click would help most, and show where. */
+  async suggest() {
+    const isFound = await this.suggestion.next();
+    this.stage.draw();
+    this.#update();
+    const isMarked = this.server.marked.some((name) => name !== BACKGROUND);
+    const why = isMarked ? "All photos are marked as correct." : "Mark something first; then it is known where a click helps most.";
+    if (!isFound) this.notices.show(why);
+  }
+
+  /** Escape: whatever is under way ends. */
+  leave() {
+    this.suggestion.hide();
+    this.gallery.picking.leave();
+    this.#update();
+  }
+
   /** Show a mark at once, and send it. */
   async mark(mark) {
     const key = this.current;
     if (!key) return;
     this.#pending = [...this.#pending, mark];
+    this.suggestion.forget();
     this.#update();
     const reply = await this.channel.change({ do: "mark", key, edge: MASK_EDGE, marks: [mark] });
     this.#pending = this.#pending.filter((other) => other !== mark);
@@ -169,6 +207,7 @@ class Annotator {
 
   async open(key) {
     this.current = key;
+    this.suggestion.hide();
     this.#maskRevision = -1;
     this.#kept = [];
     this.#pending = [];
@@ -203,10 +242,9 @@ class Annotator {
   }
 
   step(by) {
-    const { images } = this.server;
-    const place = images.findIndex((image) => image.key === this.current);
-    const next = images[(place + by + images.length) % images.length];
-    if (next && next.key !== this.current) this.open(next.key);
+    const { order } = this.gallery;
+    const next = order[(order.indexOf(this.current) + by + order.length) % order.length];
+    if (next && next !== this.current) this.open(next);
   }
 
   trouble(trouble) {

@@ -85,11 +85,11 @@ class Seeing:
         return {"photos": self._in_time(keys, photo)}
 
     def masks(self, keys: list[str], edge: int) -> Reply:
-        """Masks and summaries of images by key, and the revision they are of; of the first that there is time for."""
-        revision = self.revision
+        """Masks and summaries of images by key, the revision and view they are of; of the first that there is time for."""
+        revision, view = self.revision, self.look.view
         made = self._in_time(keys, lambda key: (self.mask(key, edge), self._summary(key)))
-        masks = {key: parts and parts[0] for key, parts in made.items()}
-        return {"revision": revision, "masks": masks, "summaries": {key: parts and parts[1] for key, parts in made.items()}}
+        masks, summaries = ({key: parts and parts[i] for key, parts in made.items()} for i in (0, 1))
+        return {"revision": revision, "view": view, "masks": masks, "summaries": summaries}
 
     def summaries(self, keys: list[str]) -> Reply:
         """The same without masks, for images that are not on the screen."""

@@ -1,128 +1,186 @@
-/** The gallery: a thumbnail of every photo with its mask over it; the ones on screen are brought up to date first. */
+/** The gallery: a tile for every photo. Only those on the screen ask for pictures, masks and what is known of these. */
 
 import { button, el } from "./dom.js";
+import { Picking } from "./picking.js";
+import { Sift, needsSummaries, sift } from "./sift.js";
+import { Tile } from "./tile.js";
 
 const EDGE = 256;
 const AT_ONCE = 16;
 const FEW = 8;
+const NEAR = "160px"; // a tile so far beyond the edge counts as on the screen
 
 export class Gallery {
-  #tiles = new Map(); // key -> {element, open, photo, mask, revision, hasPhoto}
-  #visible = new Set();
-  #refreshing = false;
-  #revision = 0;
-  #images = null;
+  order = []; // keys of the photos that are shown
+  #tiles = new Map(); // key -> Tile
+  #images = [];
   #current = null;
+  #colors = {};
+  #revision = 0;
+  #isAsking = false;
+  #asked = null; // resolves when all that is asked for is there
+  #gatherUntil = 0; // until this time, photos that are not on the screen are asked about, too
 
-  /** `read(message)` asks the server; `onOpen(key)` and `onRemove(key)` are the user's wishes. */
-  constructor({ read, onOpen, onRemove, onProgress }) {
-    Object.assign(this, { read, onOpen, onRemove, onProgress });
+  /**
+   * `read(message)` asks the server. `actions` has what the user wishes: {open(key), remove(keys), correct(key, isCorrect)}.
+   * `onProgress(waiting)` is told how many tiles are out of date, `onOrder` that other photos are shown.
+   */
+  constructor({ read, actions, onProgress, onOrder }) {
+    Object.assign(this, { read, actions, onProgress, onOrder });
     this.element = el("ul", { class: "g-tiles", "aria-label": "Photos" });
-    this.observer = new IntersectionObserver((entries) => this.#see(entries), { root: this.element });
+    const all = button("close", "Show all photos again", () => this.#showAll(), { text: "Show all" });
+    this.none = el("li", { class: "g-none" }, el("p", { text: "No photo is like that." }), all);
+    this.picking = new Picking({ shown: () => this.order, takeOut: actions.remove, onChange: () => this.#showPicked() });
+    this.sift = new Sift({ onChange: () => this.#siftBy(), onSelect: () => this.picking.enter() });
+    this.tools = el("div", { class: "g-tile-tools" }, this.sift.element, this.picking.element);
+    this.element.addEventListener("keydown", ({ key }) => key === "Delete" && this.picking.keys.size && this.picking.takeOut());
+    this.observer = new IntersectionObserver((entries) => this.#see(entries), { root: this.element, rootMargin: NEAR });
   }
 
-  /** Show these images ({key, name, size, marks}), keeping the tiles that are already there. */
-  show(images, current) {
-    if (images !== this.#images) this.#arrange(images);
-    if (current === this.#current && images === this.#images) return;
-    for (const [key, tile] of this.#tiles) tile.open.setAttribute("aria-current", String(key === current));
-    this.#tiles.get(current)?.element.scrollIntoView({ block: "nearest", inline: "nearest" });
-    this.#images = images;
+  /** Show these images ({key, name, size, marks, correct}), keeping the tiles that are already there. */
+  show(images, current, classes) {
+    this.#colors = Object.fromEntries(classes.map(({ name, color }) => [name, color]));
+    if (this.sift.show(classes)) this.#images = [];
+    const [hasMoved, isNew] = [current !== this.#current, images !== this.#images];
+    this.#tiles.get(this.#current)?.open.setAttribute("aria-current", "false");
     this.#current = current;
+    if (isNew) this.#take(images);
+    if (isNew || hasMoved) this.#arrange();
+    const tile = this.#tiles.get(current);
+    tile?.open.setAttribute("aria-current", "true");
+    if (isNew || hasMoved) tile?.element.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
 
   setMarked(key, isMarked) {
-    this.#tiles.get(key)?.element.classList.toggle("g-marked", isMarked);
+    this.#tiles.get(key)?.setMarked(isMarked);
   }
 
-  #arrange(images) {
-    this.element.classList.toggle("g-few", images.length <= FEW);
-    const keys = new Set(images.map((image) => image.key));
-    for (const [key, tile] of this.#tiles) if (!keys.has(key)) this.#drop(key, tile);
-    images.forEach((image, place) => {
-      const { element } = this.#tiles.get(image.key) ?? this.#make(image);
-      const there = this.element.children[place] ?? null;
-      if (there !== element) this.element.insertBefore(element, there);
-      this.setMarked(image.key, image.marks > 0);
-    });
-  }
-
-  /** Masks older than `revision` are out of date: ask for new ones until none is left. */
-  async refresh(revision) {
+  /** Masks older than `revision` are out of date: ask for those on the screen until none is. */
+  refresh(revision) {
     this.#revision = Math.max(this.#revision, revision);
-    if (this.#refreshing) return;
-    this.#refreshing = true;
+    if (!this.#isAsking) this.#asked = this.#ask();
+    return this.#asked;
+  }
+
+  /** The least sure of what is known of photos not marked as correct, `except` those: {key, click}. Looks for `seconds`. */
+  async leastSure(except, seconds) {
+    this.#gatherUntil = performance.now() + 1000 * seconds;
+    await this.refresh(0);
+    const asked = this.#images.filter(({ key, correct }) => !correct && !except.has(key) && this.#tiles.get(key)?.summary);
+    const doubt = ({ key }) => this.#tiles.get(key).summary.uncertainty;
+    const [first] = asked.sort((a, b) => doubt(b) - doubt(a));
+    return first && { key: first.key, click: this.#tiles.get(first.key).summary.click };
+  }
+
+  /** Show what is wished for now; where that takes knowing all masks, once they are known. */
+  async #siftBy() {
+    if (needsSummaries(this.sift.wish)) {
+      this.#gatherUntil = Infinity;
+      await this.refresh(0);
+    }
+    this.#arrange(true);
+    this.element.scrollTo(0, 0);
+  }
+
+  #showAll() {
+    this.sift.reset();
+    this.#siftBy();
+  }
+
+  /** Photos that are shown keep their places, and the one at work its own even if it does not fit, unless `again`. */
+  #arrange(again = false) {
+    const before = new Map(this.order.map((key, place) => [key, place]));
+    const kept = !again && before.has(this.#current) ? this.#current : null;
+    const summary = (key) => this.#tiles.get(key)?.summary;
+    this.order = sift(this.#images, this.sift.wish, summary, kept).map(({ key }) => key);
+    if (!again && this.sift.wish.order === "help")
+      this.order.sort((a, b) => (before.get(a) ?? before.size) - (before.get(b) ?? before.size));
+    const nodes = this.order.map((key) => this.#tiles.get(key).element);
+    if (this.#images.length && !nodes.length) nodes.push(this.none);
+    const wanted = new Set(nodes);
+    for (const node of [...this.element.children]) if (!wanted.has(node)) node.remove();
+    nodes.forEach((node, place) => {
+      const there = this.element.children[place] ?? null;
+      if (there !== node) this.element.insertBefore(node, there);
+    });
+    this.element.classList.toggle("g-few", nodes.length <= FEW);
+    this.onOrder();
+  }
+
+  async #ask() {
+    this.#isAsking = true;
     for (let message = this.#next(); message; message = this.#next()) {
       const reply = await this.read(message);
       if (reply.error) break;
-      for (const [key, photo] of Object.entries(reply.photos ?? {})) this.#paintPhoto(key, photo);
-      for (const [key, mask] of Object.entries(reply.masks ?? {})) this.#paintMask(key, mask, reply.revision);
-      this.onProgress(this.#waiting((tile) => tile.revision < this.#revision).length, this.#tiles.size);
+      const { photos = {}, masks = {}, summaries = {}, revision, view } = reply;
+      for (const [key, photo] of Object.entries(photos)) this.#tiles.get(key)?.showPhoto(photo);
+      for (const [key, mask] of Object.entries(masks)) this.#tiles.get(key)?.showMask(mask, revision, view);
+      for (const [key, summary] of Object.entries(summaries))
+        this.#tiles.get(key)?.showSummary(summary, revision, this.#colors);
+      this.onProgress(this.#keys((tile) => tile.isVisible && tile.revision < this.#revision).length);
     }
-    this.#refreshing = false;
+    this.#gatherUntil = 0;
+    this.#isAsking = false;
+    this.onProgress(0);
   }
 
-  /** What to ask for next: photos where there are none yet, then masks. */
+  /** What to ask for next: pictures on the screen where there are none yet, then masks, then what is known of the rest. */
   #next() {
-    const photos = this.#waiting((tile) => !tile.hasPhoto);
+    const photos = this.#keys((tile) => tile.isVisible && !tile.hasPhoto);
     if (photos.length) return { do: "photos", keys: photos.slice(0, AT_ONCE), edge: EDGE };
-    const masks = this.#waiting((tile) => tile.revision < this.#revision);
-    return masks.length ? { do: "masks", keys: masks.slice(0, AT_ONCE), edge: EDGE } : null;
+    const masks = this.#keys((tile) => tile.isVisible && tile.revision < this.#revision);
+    if (masks.length) return { do: "masks", keys: masks.slice(0, AT_ONCE), edge: EDGE };
+    if (performance.now() >= this.#gatherUntil) return null;
+    const unknown = this.#keys((tile) => tile.known < this.#revision);
+    return unknown.length ? { do: "summaries", keys: unknown.slice(0, 2 * AT_ONCE) } : null;
   }
 
-  /** Keys of the tiles for which `isWaiting`, those on screen first. */
-  #waiting(isWaiting) {
-    const keys = [...this.#tiles.keys()].filter((key) => isWaiting(this.#tiles.get(key)));
-    return keys.sort((a, b) => this.#visible.has(b) - this.#visible.has(a));
+  #keys(isMeant) {
+    return [...this.#tiles].filter(([, tile]) => isMeant(tile)).map(([key]) => key);
   }
 
-  #paintPhoto(key, photo) {
-    const tile = this.#tiles.get(key);
-    if (!tile) return;
-    tile.hasPhoto = true;
-    if (photo) tile.photo.src = photo;
+  #take(images) {
+    this.#images = images;
+    const keys = new Set(images.map((image) => image.key));
+    for (const [key, tile] of this.#tiles) {
+      if (keys.has(key)) continue;
+      this.observer.unobserve(tile.element);
+      this.#tiles.delete(key);
+    }
+    for (const image of images) {
+      const tile = this.#tiles.get(image.key) ?? this.#make(image);
+      tile.setMarked(image.marks > 0);
+      tile.setCorrect(image.correct);
+    }
+    this.picking.keep(keys);
   }
 
-  #paintMask(key, mask, revision) {
-    const tile = this.#tiles.get(key);
-    if (!tile || revision < tile.revision) return;
-    tile.revision = revision;
-    if (mask) tile.mask.src = mask;
-    tile.mask.hidden = !mask;
-  }
-
-  #make({ key, name, size }) {
-    const photo = el("img", { class: "g-photo", alt: "", draggable: "false" });
-    const mask = el("img", { class: "g-mask", alt: "", draggable: "false", hidden: true });
-    const open = el("button", { type: "button", class: "g-open", title: name, on: { click: () => this.onOpen(key) } });
-    open.append(photo, mask, el("span", { class: "g-name", text: name.split("/").at(-1) }));
-    const remove = button("close", "Take this photo out of the gallery", () => this.onRemove(key), {
-      class: "g-remove",
+  #make(image) {
+    const { actions, picking } = this;
+    const tile = new Tile(image, {
+      click: (key, event) => picking.click(key, event) || actions.open(key),
+      pick: (key) => picking.toggle(key),
+      remove: (key) => actions.remove([key]),
+      correct: (key, isCorrect) => actions.correct(key, isCorrect),
     });
-    const element = el(
-      "li",
-      { class: "g-tile", style: `--aspect: ${Math.min(2.5, Math.max(0.5, size[0] / size[1]))}` },
-      open,
-      remove,
-    );
-    element.dataset.key = key;
-    const tile = { element, open, photo, mask, revision: -1, hasPhoto: false };
-    this.#tiles.set(key, tile);
-    this.observer.observe(element);
+    this.#tiles.set(image.key, tile);
+    this.observer.observe(tile.element);
     return tile;
   }
 
-  #drop(key, tile) {
-    this.observer.unobserve(tile.element);
-    tile.element.remove();
-    this.#tiles.delete(key);
-    this.#visible.delete(key);
+  #showPicked() {
+    const { keys, isOn, element } = this.picking;
+    for (const [key, tile] of this.#tiles) tile.setPicked(keys.has(key));
+    this.element.classList.toggle("g-picks", isOn);
+    element.hidden = !isOn;
+    this.sift.element.hidden = isOn;
   }
 
   #see(entries) {
     for (const { target, isIntersecting } of entries) {
-      if (isIntersecting) this.#visible.add(target.dataset.key);
-      else this.#visible.delete(target.dataset.key);
+      const tile = this.#tiles.get(target.dataset.key);
+      if (tile) tile.isVisible = isIntersecting;
     }
+    this.refresh(0);
   }
 }

@@ -12,6 +12,8 @@ export const KEYS = [
   ["L  R", "outline (lasso) and rectangle"],
   ["[  ]", "smaller and larger brush"],
   ["Z  Shift+Z", "undo, redo"],
+  ["N", "next click: the photo where one helps most, and where"],
+  ["C", "say that the masks of this photo are correct"],
   ["V  Shift+V", "next and previous way to see the masks"],
   ["S", "find it everywhere, or only this object"],
   ["← →", "previous and next photo"],
@@ -22,7 +24,7 @@ export const KEYS = [
 ];
 
 /**
- * Listen on `target`. `stage` is the drawing surface, `actions` has {tool, classNumber, brush, undo, redo, step, view, scope, help}.
+ * Listen on `target`. `stage` is the drawing surface, `actions` has {tool, classNumber, brush, undo, redo, step, suggest, correct, view, scope, leave, help}.
  * Keys typed into a field, and those of the browser and the notebook (Ctrl, Alt, Meta) except undo, are left alone.
  */
 export function listen(target, stage, actions) {
@@ -38,6 +40,8 @@ export function listen(target, stage, actions) {
     "=": () => stage.zoom(1.25),
     "-": () => stage.zoom(1 / 1.25),
     f: () => stage.fit(),
+    n: () => actions.suggest(),
+    c: () => actions.correct(),
     s: () => actions.scope(),
     h: () => actions.help(),
     "?": () => actions.help(),
@@ -76,6 +80,7 @@ export function listen(target, stage, actions) {
   function leave() {
     stage.gestures.cancel();
     stage.toggleKeyboardCursor(false);
+    actions.leave();
     actions.help(false);
   }
 

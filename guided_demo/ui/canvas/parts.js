@@ -1,5 +1,6 @@
 /** The annotator's parts: each made, told what the others do, and put in its place. */
 
+import { Agreement } from "./agreement.js";
 import { Channel } from "./channel.js";
 import { Classes } from "./classes.js";
 import { button, el } from "./dom.js";
@@ -12,6 +13,7 @@ import { BACKGROUND } from "./marks.js";
 import { Help, Notices, Progress } from "./overlay.js";
 import { Scope, otherScope } from "./scope.js";
 import { Stage } from "./stage.js";
+import { Suggestion } from "./suggestion.js";
 import { Tools } from "./tools.js";
 import { Transfer } from "./transfer.js";
 
@@ -32,6 +34,7 @@ export function parts(annotator) {
     settings: () => annotator.settings(),
     onMark: (mark) => annotator.mark(mark),
     onBlurred: () => annotator.sharpen(),
+    onPaint: (view) => made.suggestion.follow(view),
   });
   const looks = new Looks({ look, opacity: (opacity) => set({ opacity }) }, annotator);
   const tools = new Tools(
@@ -48,6 +51,10 @@ export function parts(annotator) {
     },
     annotator,
     looks.panel.button,
+    button("target", "Open the photo where a click helps most, and show where (N)", () => annotator.suggest(), {
+      text: "Next click",
+      class: "g-suggest",
+    }),
   );
   const classes = new Classes({
     choose: (name) => annotator.choose(name),
@@ -58,9 +65,21 @@ export function parts(annotator) {
   });
   const gallery = new Gallery({
     read: (message) => channel.read(message),
-    onOpen: (key) => annotator.open(key),
-    onRemove: (key) => change({ do: "remove_images", keys: [key] }),
+    actions: {
+      open: (key) => annotator.open(key),
+      remove: (keys) => annotator.takeOut(keys),
+      correct: (photo, correct) => change({ do: "mark_correct", photo, correct }),
+    },
     onProgress: (waiting) => made.element.classList.toggle("g-catching-up", waiting > 0),
+    onOrder: () => annotator.showCount(),
+  });
+  const suggestion = new Suggestion({
+    find: (except, seconds) => gallery.leastSure(except, seconds),
+    open: (key) => key === annotator.current || annotator.open(key),
+  });
+  const agreement = new Agreement({
+    read: (message) => channel.read(message),
+    isQuiet: () => !made.element.matches(".g-catching-up"),
   });
   const transfer = new Transfer({ host, channel, progress, notices, take, done: () => made.hint.acted() });
   const files = new Files({
@@ -68,7 +87,7 @@ export function parts(annotator) {
     saveGuidance: () => transfer.saveGuidance(),
     download: (form) => transfer.download(form),
   });
-  Object.assign(made, { host, channel, stage, looks, tools, classes, gallery, transfer, files });
+  Object.assign(made, { host, channel, stage, looks, tools, classes, gallery, suggestion, agreement, transfer, files });
   Object.assign(made, layout(annotator, made));
   const target = host.wholePage ? document : made.element;
   if (host.send) transfer.acceptDrops(target, made.element);
@@ -76,10 +95,11 @@ export function parts(annotator) {
   return made;
 }
 
-function layout(annotator, { host, stage, classes, scope, tools, looks, files, gallery, progress, notices, help }) {
+function layout(annotator, { host, stage, classes, scope, tools, looks, files, gallery, suggestion, agreement, progress, notices, help }) {
   const count = el("h2", { class: "g-count" });
   const hint = new Hint({ firstRun: host.wholePage, point: (step) => pointAt(step, element) });
   const top = el("div", { class: "g-top" }, classes.element, scope.element);
+  stage.element.append(suggestion.element);
   const work = el("div", { class: "g-work" }, stage.element, looks.legend, looks.panel.element);
   const photo = { class: "g-main", "aria-label": "Photo" };
   const main = el("section", photo, hint.element, top, tools.element, work, tools.below);
@@ -89,8 +109,11 @@ function layout(annotator, { host, stage, classes, scope, tools, looks, files, g
     class: "g-samples",
     hidden: true,
   });
-  const head = el("div", { class: "g-head" }, count, files.adding);
-  const rows = [head, progress.element, samples, gallery.element, files.element];
+  const unfold = () => more.setAttribute("aria-expanded", String(side.classList.toggle("g-unfolded")));
+  const tip = "Find, choose and sort photos; see how the masks agree";
+  const more = button("sift", tip, unfold, { label: "More of the gallery", class: "g-unfold", "aria-expanded": "false" });
+  const head = el("div", { class: "g-head" }, count, more, files.adding);
+  const rows = [head, progress.element, samples, gallery.tools, gallery.element, agreement.element, files.element];
   const side = el("section", { class: "g-side", "aria-label": "Gallery" }, ...rows);
   const element = el("div", { class: "guided", "data-ready": "false" }, main, side, notices.element, help.element);
   return { element, count, hint, samples };
@@ -111,8 +134,11 @@ function keyActions(annotator, { stage, help }) {
     undo: () => annotator.change({ do: "undo" }),
     redo: () => annotator.change({ do: "redo" }),
     step: (by) => annotator.step(by),
+    suggest: () => annotator.suggest(),
+    correct: () => annotator.toggleCorrect(),
     view: (by) => annotator.look({ view: nextView(look().view, by) }),
     scope: () => annotator.look({ scope: otherScope(look().scope) }),
+    leave: () => annotator.leave(),
     help: (open) => help.toggle(open),
     markHere: (background) => stage.markAtKeyboardCursor(background ? BACKGROUND : annotator.active),
   };

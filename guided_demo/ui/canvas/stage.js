@@ -25,9 +25,10 @@ export class Stage {
   #isBlurred = false;
 
   /** `settings()` gives {tool, label, radius, colors, opacity}; `onMark(mark)` takes every mark made;
-   * `onBlurred()` is called once for a photo that is shown larger than its picture is. */
-  constructor({ settings, onMark, onBlurred }) {
+   * `onBlurred()` is called once for a photo that is shown larger than its picture is, `onPaint(view)` with every painting. */
+  constructor({ settings, onMark, onBlurred, onPaint }) {
     this.onBlurred = onBlurred;
+    this.onPaint = onPaint;
     this.settings = settings;
     this.onMark = onMark;
     this.base = el("canvas", { class: "g-base" });
@@ -142,6 +143,7 @@ export class Stage {
     if (mask) context.drawImage(mask, ...place);
     context.globalAlpha = 1;
     paintMarks(context, this.#layer, this.marks, view, colors, this.ratio);
+    this.onPaint(view);
   }
 
   #notice(width, shown) {

@@ -1,0 +1,89 @@
+/** Which photos of the gallery are shown, and in what order: the fields, and what follows from them. */
+
+import { button, el } from "./dom.js";
+import { BACKGROUND } from "./marks.js";
+
+const ORDERS = [
+  ["added", "As added"],
+  ["name", "By name"],
+  ["help", "Where a click helps most"],
+];
+const KINDS = [
+  ["all", "All photos"],
+  ["marked", "Marked"],
+  ["unmarked", "Not marked"],
+  ["correct", "Marked as correct"],
+];
+const CLASS = "class ";
+const LEAST_SHARE = 0.001;
+
+export const EVERYTHING = { text: "", kind: "all", order: "added" };
+
+/** Whether it takes the summaries of all photos to tell which are shown. */
+export const needsSummaries = ({ kind, order }) => order === "help" || kind.startsWith(CLASS);
+
+/**
+ * The `images` that `wish` is for, and the one of the key `kept`, in their order. `summary(key)` gives what is known of the
+ * masks of one, if anything. Where a click helps most, the masks are the least sure; those said to be correct come last.
+ */
+export function sift(images, { text, kind, order }, summary, kept = null) {
+  const words = text.toLowerCase().split(/\s+/);
+  const fits = {
+    all: () => true,
+    marked: (image) => image.marks > 0,
+    unmarked: (image) => !image.marks,
+    correct: (image) => image.correct,
+  };
+  const has = (image) => (summary(image.key)?.shares[kind.slice(CLASS.length)] ?? 0) >= LEAST_SHARE;
+  const isNamed = (image) => words.every((word) => image.name.toLowerCase().includes(word));
+  const shown = images.filter((image) => image.key === kept || (isNamed(image) && (fits[kind] ?? has)(image)));
+  const doubt = ({ key, correct }) => (correct ? -1 : (summary(key)?.uncertainty ?? 0));
+  if (order === "name") shown.sort((a, b) => a.name.localeCompare(b.name, undefined, { numeric: true }));
+  if (order === "help") shown.sort((a, b) => doubt(b) - doubt(a));
+  return shown;
+}
+
+export class Sift {
+  wish = EVERYTHING;
+  #classes = "";
+
+  /** `onChange(wish)` is called with what is wished for, `onSelect` when several photos are to be selected. */
+  constructor({ onChange, onSelect }) {
+    const change = (wish) => onChange((this.wish = { ...this.wish, ...wish }));
+    const text = { type: "search", placeholder: "Find by name", "aria-label": "Find photos by name", maxlength: "80" };
+    this.text = el("input", { ...text, on: { input: () => change({ text: this.text.value.trim() }) } });
+    this.text.addEventListener("keydown", (event) => event.stopPropagation());
+    this.kind = choice("Which photos are shown", KINDS, (kind) => change({ kind }));
+    this.order = choice("Order of the photos", ORDERS, (order) => change({ order }));
+    const tip = "Select several photos; or click them with Ctrl or Shift held, or hold a finger on one";
+    this.select = button("select", tip, onSelect, { label: "Select photos" });
+    this.element = el("div", { class: "g-sift" }, this.text, this.kind, this.order, this.select);
+  }
+
+  /** Offer these classes to choose photos by. Says whether the one chosen is gone, and all photos are wished for again. */
+  show(classes) {
+    const names = classes.map(({ name }) => name).filter((name) => name !== BACKGROUND);
+    if (JSON.stringify(names) === this.#classes) return false;
+    this.#classes = JSON.stringify(names);
+    const options = names.map((name) => el("option", { value: CLASS + name, text: `With ${name}` }));
+    this.kind.replaceChildren(...KINDS.map(([value, text]) => el("option", { value, text })), ...options);
+    this.kind.value = this.wish.kind;
+    if (this.kind.value) return false;
+    this.reset();
+    return true;
+  }
+
+  reset() {
+    this.wish = EVERYTHING;
+    this.text.value = "";
+    this.kind.value = EVERYTHING.kind;
+    this.order.value = EVERYTHING.order;
+  }
+}
+
+function choice(label, options, onChoose) {
+  const nodes = options.map(([value, text]) => el("option", { value, text }));
+  const node = el("select", { "aria-label": label, title: label }, ...nodes);
+  node.addEventListener("change", () => onChoose(node.value));
+  return node;
+}

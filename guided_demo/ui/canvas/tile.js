@@ -1,0 +1,122 @@
+/** A photo of the gallery: its picture, its masks, what they cover, how sure they are, and what can be done with it. */
+
+import { button, el } from "./dom.js";
+import { BACKGROUND } from "./marks.js";
+
+const LONG_PRESS = 450;
+const percent = (share) => `${share > 0 && share < 0.01 ? "<1" : Math.round(100 * share)} %`;
+
+export class Tile {
+  revision = -1; // of the mask
+  known = -1; // of the summary
+  hasPhoto = false;
+  isVisible = false;
+  summary = null;
+  #isMarked = false;
+  #isCorrect = false;
+
+  /** `actions` has {click(key, event), pick(key), remove(key), correct(key, isCorrect)}. */
+  constructor({ key, name, size }, actions) {
+    this.name = name;
+    this.photo = el("img", { class: "g-photo", alt: "", draggable: "false" });
+    this.mask = el("img", { class: "g-mask", alt: "", draggable: "false", hidden: true });
+    this.doubt = el("span", { class: "g-doubt" });
+    this.shares = el("span", { class: "g-shares", "aria-hidden": "true" });
+    this.open = el("button", { type: "button", class: "g-open" });
+    const caption = el("span", { class: "g-caption" }, el("span", { class: "g-name", text: name.split("/").at(-1) }), this.doubt);
+    this.open.append(this.photo, this.mask, caption, this.shares);
+    this.open.addEventListener("click", (event) => actions.click(key, event));
+    const pick = button("tick", "Select this photo", () => actions.pick(key), { class: "g-pick", tabindex: "-1" });
+    const remove = button("close", "Take this photo out of the gallery", () => actions.remove(key), { class: "g-remove" });
+    this.tick = button("tick", "", () => actions.correct(key, !this.#isCorrect), { class: "g-tick" });
+    const aspect = Math.min(2.5, Math.max(0.5, size[0] / size[1]));
+    this.element = el("li", { class: "g-tile", style: `--aspect: ${aspect}` }, this.open, pick, remove, this.tick);
+    this.element.dataset.key = key;
+    holds(this.open, () => actions.pick(key));
+    this.#tell();
+  }
+
+  setMarked(isMarked) {
+    this.element.classList.toggle("g-marked", isMarked);
+    this.#isMarked = isMarked;
+    this.#tell();
+  }
+
+  setCorrect(isCorrect) {
+    this.element.classList.toggle("g-correct", isCorrect);
+    this.tick.setAttribute("aria-pressed", String(isCorrect));
+    this.tick.title = isCorrect ? "Said to be correct; press to take that back (C)" : "These masks are correct (C)";
+    this.tick.setAttribute("aria-label", "These masks are correct");
+    this.#isCorrect = isCorrect;
+    this.#tell();
+  }
+
+  setPicked(isPicked) {
+    this.element.classList.toggle("g-picked", isPicked);
+    if (isPicked) this.open.setAttribute("aria-description", "selected");
+    else this.open.removeAttribute("aria-description");
+  }
+
+  showPhoto(source) {
+    this.hasPhoto = true;
+    if (source) this.photo.src = source;
+  }
+
+  showMask(source, revision, view) {
+    if (revision < this.revision) return;
+    this.revision = revision;
+    this.element.dataset.view = view;
+    if (source) this.mask.src = source;
+    this.mask.hidden = !source;
+  }
+
+  /** `summary` has {shares, uncertainty, click}, or is null where nothing is marked; `colors` those of the classes. */
+  showSummary(summary, revision, colors) {
+    if (revision < this.known) return;
+    this.known = revision;
+    this.summary = summary;
+    this.doubt.textContent = summary ? percent(summary.uncertainty) : "";
+    if (summary) this.doubt.append(el("span", { text: " unsure" }));
+    const bars = this.#found.map(([name, share]) =>
+      el("i", { style: `width: ${(100 * share).toFixed(1)}%; background: ${colors[name]}` }),
+    );
+    this.shares.replaceChildren(...bars);
+    this.#tell();
+  }
+
+  /** The classes but the background with their share of the photo. */
+  get #found() {
+    return Object.entries(this.summary?.shares ?? {}).filter(([name, share]) => name !== BACKGROUND && share > 0);
+  }
+
+  /** What the tile says to a pointer that rests on it, and to who cannot see it. */
+  #tell() {
+    const shares = this.#found.map(([name, share]) => `${name} ${percent(share)}`);
+    const facts = [
+      this.#isMarked && "marked",
+      this.#isCorrect && "said to be correct",
+      this.summary && (shares.join(", ") || "nothing found"),
+      this.summary && `unsure of ${percent(this.summary.uncertainty)}`,
+    ];
+    this.open.title = [this.name, ...facts.filter(Boolean)].join("\n");
+    this.open.setAttribute("aria-label", [this.name, ...facts.filter(Boolean)].join(", "));
+  }
+}
+
+/** Call `held` when a finger rests on `node`; the click that ends it is none. */
+function holds(node, held) {
+  let timer = 0;
+  let wasHeld = false;
+  const end = () => clearTimeout(timer);
+  node.addEventListener("pointerdown", (event) => {
+    wasHeld = false;
+    if (event.pointerType !== "touch") return;
+    timer = setTimeout(() => {
+      wasHeld = true;
+      held();
+    }, LONG_PRESS);
+  });
+  for (const event of ["pointerup", "pointercancel", "pointerleave"]) node.addEventListener(event, end);
+  node.addEventListener("contextmenu", (event) => event.preventDefault());
+  node.addEventListener("click", (event) => wasHeld && event.stopImmediatePropagation(), { capture: true });
+}

@@ -1,0 +1,247 @@
+"""The gallery: hundreds of photos, what is known of each, finding, selecting, the next click, and masks marked as correct."""
+
+import pytest
+from hand import Hand
+from test_page import BESIDE_IT, ON_IT, Visitor
+
+from guided_demo.ui import assets
+
+# A server with 300 photos, that answers for at most five at a time. Photo 7 is the least sure, then 8, 9, …; 0 to 6 are sure.
+HOST = """() => {
+  const images = Array.from({ length: 300 }, (_, i) => ({
+    key: `k${i}`, name: `${i % 2 ? "odd" : "even"} ${300 - i}.jpg`, size: [400, 300], marks: i < 3 ? 1 : 0, correct: false,
+  }));
+  const classes = [{ name: "background", color: "#888888" }, { name: "cat", color: "#0099ee" }];
+  const look = { scope: "everywhere", unsure: 0, view: "overlay", label: null };
+  const state = { revision: 1, look, classes, undo: true, redo: false, marked: ["cat"], samples: [] };
+  const picture = document.createElement("canvas").toDataURL();
+  const number = (key) => Number(key.slice(1));
+  const some = (keys, make) => Object.fromEntries(keys.slice(0, 5).map((key) => [key, make(number(key))]));
+  const summary = (i) => ({
+    shares: { background: i < 20 ? 0.75 : 1, cat: i < 20 ? 0.25 : 0 },
+    uncertainty: i < 7 ? 0.01 : 0.9 - i / 1000,
+    click: [40 + i, 100],
+  });
+  const reads = (window.reads = []);
+  const replies = {
+    start: () => ({ state: { ...state, images: [...images] } }),
+    open: ({ key }) => ({ state: { ...state }, key, marks: number(key) < 3 ? [{ point: [5, 5], label: "cat" }] : [], mask: null }),
+    photos: ({ keys }) => ({ photos: some(keys, () => picture) }),
+    masks: ({ keys }) => ({
+      revision: state.revision, view: look.view, masks: some(keys, () => picture), summaries: some(keys, summary),
+    }),
+    summaries: ({ keys }) => ({ revision: state.revision, summaries: some(keys, summary) }),
+    agreement: () => ({ points: [[0, 0], [1, 0.5], [2, 1]] }),
+  };
+  const log = (window.log = []);
+  const call = async (message) => {
+    const { do: verb } = message;
+    if (verb in replies) {
+      reads.push(structuredClone(message));
+      return replies[verb](message);
+    }
+    log.push(structuredClone(message));
+    state.revision += 1;
+    if (verb === "mark_correct") images[number(message.photo)] = { ...images[number(message.photo)], correct: message.correct };
+    const kept = images.filter(({ key }) => verb !== "remove_images" || !message.keys.includes(key));
+    return { state: { ...state, ...(verb !== "mark" && { images: kept }) }, key: message.key, mask: null };
+  };
+  const element = document.createElement("div");
+  element.className = "g-root";
+  document.body.append(element);
+  window.annotator = modules.module_canvas.mount({ element, host: { wholePage: true, call, work: async () => ({}) } });
+}"""
+
+
+class Many(Hand):
+    """A hand at a gallery of 300 photos."""
+
+    def settle(self):
+        self.page.wait_for_selector(".guided[data-ready=true]:not(.g-busy):not(.g-catching-up)")
+
+    def tile(self, number):
+        return self.page.locator(f".g-tile[data-key=k{number}]")
+
+    def open(self, number, **options):
+        self.tile(number).locator(".g-open").click(**options)
+
+    def shown(self):
+        self.settle()
+        return [int(key[1:]) for key in self.page.evaluate("annotator.gallery.order")]
+
+    def asked(self, verb):
+        reads = self.page.evaluate("reads")
+        return {int(key[1:]) for message in reads if message["do"] == verb for key in message.get("keys", [])}
+
+    def order(self, value):
+        self.page.get_by_label("Order of the photos").select_option(value)
+
+    def kind(self, label):
+        self.page.get_by_label("Which photos are shown").select_option(label=label)
+
+
+@pytest.fixture
+def many(canvas):
+    canvas.add_style_tag(content=assets.style())
+    canvas.evaluate(HOST)
+    made = Many(canvas)
+    made.settle()
+    return made
+
+
+def test_only_photos_on_the_screen_ask_for_anything_and_others_do_when_they_come(many):
+    many.page.wait_for_selector(".g-tile[data-key=k5] .g-mask:not([hidden])", state="attached")
+    many.settle()
+    first = many.asked("masks")
+    assert first == many.asked("photos") and max(first) < 60
+    assert many.asked("summaries") == set()
+    many.tile(250).scroll_into_view_if_needed()
+    many.page.wait_for_selector(".g-tile[data-key=k250] .g-photo[src]", state="attached")
+    many.page.wait_for_selector(".g-tile[data-key=k250] .g-doubt span", state="attached")
+    many.settle()
+    assert len(many.asked("masks")) < 120
+
+
+def test_a_mark_asks_again_for_what_is_on_the_screen_only(many):
+    many.page.evaluate("reads.length = 0")
+    many.click(100, 100)
+    many.page.wait_for_function("reads.some(({ keys }) => keys?.includes('k0'))")
+    many.settle()
+    assert 0 in many.asked("masks") and len(many.asked("masks")) < 60 and many.asked("summaries") == set()
+
+
+def test_a_tile_tells_what_its_masks_cover_and_how_sure_they_are(many):
+    tile = many.tile(8)
+    assert tile.locator(".g-doubt").inner_text() == "89 % unsure"
+    (bar,) = tile.locator(".g-shares i").all()
+    assert bar.evaluate("(node) => [node.style.width, node.style.background]") == ["25%", "rgb(0, 153, 238)"]
+    assert "cat 25 %" in tile.locator(".g-open").get_attribute("title")
+
+
+def test_photos_are_sorted_and_found(many):
+    assert many.shown() == list(range(300))
+    many.order("name")
+    assert many.shown()[:3] == [298, 296, 294]  # even 2, even 4, even 6: by number, not by letter
+    many.page.get_by_label("Find photos by name").fill("ODD 3")
+    assert set(many.shown()) == {i for i in range(1, 300, 2) if "3" in str(300 - i)}
+    assert many.page.locator(".g-count").inner_text() == f"{len(many.shown())} of 300 photos"
+    many.page.get_by_label("Find photos by name").fill("nothing")
+    many.page.get_by_role("button", name="Show all").click()
+    assert many.shown() == list(range(300))
+    many.kind("Marked")
+    assert many.shown() == [0, 1, 2]
+    many.kind("With cat")
+    assert many.shown() == list(range(20))
+    many.kind("All photos")
+    many.order("help")
+    assert many.shown()[:4] == [7, 8, 9, 10] and many.asked("summaries") | many.asked("masks") == set(range(300))
+
+
+def test_a_photo_that_is_worked_on_stays_where_it_is(many):
+    many.kind("Not marked")
+    shown = many.shown()
+    many.open(4)
+    many.click(100, 100)
+    assert many.shown() == shown
+    many.press("ArrowRight")
+    assert many.page.evaluate("annotator.current") == "k5"
+    assert 4 not in many.shown()
+
+
+def test_several_photos_are_selected_and_taken_out_together(many):
+    many.open(1, modifiers=["Control"])
+    many.open(4, modifiers=["Shift"])
+    many.open(3)  # as long as some are selected, a click selects
+    assert many.page.evaluate("annotator.current") == "k0"
+    assert many.page.locator(".g-number").inner_text() == "3 selected"
+    many.page.get_by_role("button", name="Take out").click()
+    (sent,) = many.sent("remove_images")
+    assert sent["keys"] == ["k1", "k2", "k4"]
+    many.settle()
+    assert many.shown()[:3] == [0, 3, 5]
+    assert "Undo (Z)" in many.page.locator(".g-notice").inner_text()
+    assert many.page.locator(".g-picking").is_hidden()
+    many.open(3)
+    assert many.page.evaluate("annotator.current") == "k3"
+
+
+def test_a_finger_that_rests_on_a_photo_selects_it(many):
+    touch = many.page.context.new_cdp_session(many.page)
+    box = many.tile(2).bounding_box()
+    place = {"x": box["x"] + 40, "y": box["y"] + 40}
+    touch.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [place]})
+    many.page.wait_for_selector(".g-tile[data-key=k2].g-picked")
+    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    many.page.get_by_role("button", name="Select nothing (Esc)").click()
+    assert many.page.locator(".g-picked").count() == 0
+
+
+def test_the_next_click_is_a_ring_in_the_least_sure_photo_that_is_never_in_the_way(many):
+    ring = many.page.locator(".g-ring-here")
+    assert ring.is_hidden()
+    many.press("n")
+    many.page.wait_for_selector(".g-ring-here:not([hidden])", state="attached")
+    many.settle()
+    assert many.page.evaluate("annotator.current") == "k7"
+    assert "ring" in many.page.locator(".g-hint").inner_text()
+    x, y = many.at(47, 100)
+    box = ring.bounding_box()
+    assert (box["x"], box["y"]) == pytest.approx((x, y), abs=1)
+    many.page.mouse.wheel(0, -300)
+    many.page.mouse.move(x, y)
+    many.page.mouse.wheel(0, -300)
+    many.page.wait_for_function("!annotator.stage.view.isFitted")
+    many.page.wait_for_function(
+        """() => {
+          const ring = document.querySelector(".g-ring-here").getBoundingClientRect();
+          const box = annotator.stage.ink.getBoundingClientRect();
+          const [u, v] = annotator.stage.view.toStage(47, 100);
+          return Math.hypot(ring.x - box.x - u, ring.y - box.y - v) < 1;
+        }"""
+    )
+    many.press("n")
+    many.page.wait_for_function("annotator.current === 'k8'")
+    many.settle()
+    many.click(48, 100)  # into the ring
+    assert many.marks()[0]["point"] == pytest.approx([48, 100], abs=1)
+    assert ring.is_hidden()
+    many.press("n")
+    many.page.wait_for_function("annotator.current === 'k7'")
+
+
+def test_masks_are_marked_as_correct_and_a_chart_follows(many):
+    assert many.page.locator(".g-agreement").is_hidden()
+    many.press("c")
+    many.page.wait_for_selector(".g-tile[data-key=k0].g-correct")
+    many.page.wait_for_selector(".g-curve", state="attached")
+    assert many.page.locator(".g-agreed").inner_text() == "100 % right after 2 clicks"
+    many.tile(1).hover()
+    many.tile(1).get_by_role("button", name="These masks are correct").click()
+    many.tile(1).locator(".g-tick[aria-pressed=true]").wait_for()
+    many.kind("Marked as correct")
+    assert many.shown() == [0, 1]
+    many.press("c")
+    assert [(message["photo"], message["correct"]) for message in many.sent("mark_correct")] == [
+        ("k0", True), ("k1", True), ("k0", False),
+    ]  # fmt: skip
+
+
+def test_on_the_page_a_click_in_the_ring_is_followed_and_agreement_charted(page, server):
+    visitor = Visitor(page, server)
+    page.keyboard.press("n")
+    page.wait_for_selector(".g-notice:has-text('Mark something first')")
+    visitor.click(*ON_IT)
+    visitor.click(*BESIDE_IT, button="right")
+    page.keyboard.press("c")
+    page.wait_for_selector(".g-curve")
+    assert "right after 2 clicks" in page.locator(".g-agreed").inner_text()
+    assert all(" unsure" in text for text in page.locator(".g-doubt").all_inner_texts() if not text.startswith("? "))
+    page.keyboard.press("n")
+    page.wait_for_selector(".g-ring-here:not([hidden])", state="attached")
+    visitor.settle()
+    opened = page.locator(".g-tile:has([aria-current=true])")
+    assert "g-correct" not in opened.get_attribute("class")
+    page.keyboard.press("z")  # the last thing done was to mark as correct
+    page.wait_for_selector(".g-agreement", state="hidden")
+    visitor.settle()
+    assert page.locator(".g-correct").count() == 0
