@@ -132,6 +132,14 @@ def test_masks_follow_what_happens(widget, keys):
         masks["9.png"]
 
 
+def test_masks_are_of_the_scope_and_without_what_the_widget_leaves_out(widget, view, keys):
+    view.click(10, 10, "cat", keys[0])
+    view.click(70, 50, "background", keys[0])
+    view.ask("look", key=keys[0], scope="object", unsure=0.9)
+    for key, labels in zip(keys, widget.masks.values(), strict=True):
+        assert np.array_equal(labels, widget.workspace.segment(key, "object").labels_at((80, 60), 0.9))
+
+
 def test_images_of_one_name_keep_masks_of_their_own(widget):
     widget.workspace.add_image("0.png", photo(7, (40, 30)))
     assert list(widget.masks) == ["0.png", "1.png", "2.png", "0.png (2)"]

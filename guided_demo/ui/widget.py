@@ -26,6 +26,7 @@ from ..session import Session
 from ..workspace import Workspace
 from . import assets
 from .protocol import Desk, Message
+from .seeing import Seeing
 from .sources import named_images
 from .still import still
 
@@ -91,8 +92,8 @@ class AnnotatorWidget(anywidget.AnyWidget):
 
     @property
     def masks(self) -> Masks:
-        """The masks of all images by name, each made when it is asked for."""
-        return Masks(self.workspace)
+        """The masks of all images by name, as the widget shows them, each made when it is asked for."""
+        return Masks(self._desk.seeing)
 
     def close(self) -> None:
         """Take the widget from the page. Its workspace stays."""
@@ -175,13 +176,15 @@ class AnnotatorWidget(anywidget.AnyWidget):
 
 
 class Masks(Mapping[str, np.ndarray]):
-    """The masks of a workspace's images by name: HxW uint8, an index into `workspace.guidance.classes`.
+    """The masks of a workspace's images by name: HxW uint8, an index into `workspace.guidance.classes`, or 255 for no class.
 
-    Of images that have one name, the second is called "name (2)", and so on.
+    They are of the scope that is chosen in the widget, and leave out what it leaves out. Of images that have one name, the
+    second is called "name (2)", and so on.
     """
 
-    def __init__(self, workspace: Workspace) -> None:
-        self._workspace = workspace
+    def __init__(self, seeing: Seeing) -> None:
+        self._seeing = seeing
+        self._workspace = seeing.workspace
 
     @property
     def _keys(self) -> dict[str, str]:
@@ -192,7 +195,8 @@ class Masks(Mapping[str, np.ndarray]):
         return keys
 
     def __getitem__(self, name: str) -> np.ndarray:
-        return self._workspace.segment(self._keys[name]).labels
+        look = self._seeing.look
+        return self._workspace.mask(name, self._keys[name], look.scope, look.unsure).labels
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._keys)

@@ -64,7 +64,7 @@ export class Agreement {
     const y = (share) => TOP + (1 - share) * (HEIGHT - TOP - BOTTOM);
     const percent = (share) => `${Math.round(100 * share)} %`;
     const [clicks, share] = points.at(-1);
-    const said = `${percent(share)} right after ${clicks} ${clicks === 1 ? "click" : "clicks"}`;
+    const said = `${percent(share)} after ${clicks} ${clicks === 1 ? "click" : "clicks"}`;
     this.title.textContent = said;
     this.chart.setAttribute("aria-label", `Agreement with the masks marked as correct: ${said}`);
     const text = (content, at) => svg("text", at, content);
@@ -84,7 +84,7 @@ export class Agreement {
       svg("polyline", { class: "g-curve", points: path }),
       ...points.map(([count, level]) => {
         const dot = svg("circle", { class: "g-moment", cx: x(count), cy: y(level), r: 3.5 });
-        dot.append(svg("title", {}, `${percent(level)} right after ${count} clicks`));
+        dot.append(svg("title", {}, `${percent(level)} after ${count} clicks`));
         return dot;
       }),
     );
