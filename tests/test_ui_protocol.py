@@ -159,8 +159,8 @@ def test_every_problem_is_answered(page, caplog):
         assert list(page.desk.work(strange)) == [{"error": STRANGE}]
     (answer,) = page.desk.work({"do": "export", "form": "bmp"})
     assert answer["error"].endswith(".")
-    assert page.read("take", id=0, part=0)["data"] == ""
-    assert "error" in page.read("take", id=7, part=0)
+    assert page.read("take", made=0, part=0)["data"] == ""
+    assert "error" in page.read("take", made=7, part=0)
     assert caplog.records == []
 
 

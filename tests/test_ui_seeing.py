@@ -44,7 +44,7 @@ def labels(url, classes=2):
 def exported(page):
     """The masks of a download, by name."""
     *_, last = page.desk.work({"do": "export"})
-    parts = [page.read("take", part=part, id=last.get("id"))["data"] for part in range(last["parts"])]
+    parts = [page.read("take", part=part, made=last["made"])["data"] for part in range(last["parts"])]
     return read_zip(b"".join(map(base64.b64decode, parts)), "masks.zip")
 
 

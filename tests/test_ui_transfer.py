@@ -39,7 +39,7 @@ def workspace(segmenter):
 def fetch(transfer, form):
     """The steps of a download, its name and its bytes."""
     *steps, made = transfer.make(form)
-    parts = [base64.b64decode(transfer.part(made["id"], number)) for number in range(made["parts"])]
+    parts = [base64.b64decode(transfer.part(made["made"], number)) for number in range(made["parts"])]
     return steps, made["name"], b"".join(parts)
 
 
@@ -80,7 +80,7 @@ def test_an_older_download_is_not_mixed_with_a_newer_one(workspace):
     *_, first = transfer.make("png")
     fetch(transfer, "csv")
     with pytest.raises(InputError, match="start this one again"):
-        transfer.part(first["id"], 0)
+        transfer.part(first["made"], 0)
 
 
 def test_what_needs_photos_waits_until_all_are_there(workspace, segmenter):

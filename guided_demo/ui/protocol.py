@@ -115,7 +115,7 @@ class Desk:
         return {"name": "guidance.safetensors", "data": base64_of(guidance.to_bytes())}
 
     def _take(self, message: Message) -> Message:
-        return {"data": self._transfer.part(message["id"], message["part"])}
+        return {"data": self._transfer.part(message["made"], message["part"])}
 
     # What the page changes.
 

@@ -90,7 +90,7 @@ class Transfer:
     def make(self, form: str, **options: Any) -> Iterator[Message]:
         """Make a download. form: a key of MASKS or WORK, else InputError; options: of `workspace.export`, for masks.
 
-        Yields {"done", "total"} on the way; in the end {"id", "name", "parts"}: what to call it, and what `part` has of it.
+        Yields {"done", "total"} on the way; in the end {"made", "name", "parts"}: what to call it, and what `part` has of it.
         """
         if form in WORK:
             data, name = save_project(self._workspace, photos=form == "project"), "project.zip"
@@ -101,7 +101,7 @@ class Transfer:
                 yield {"done": min(done, total), "total": total}
             data, name = zip_bytes(files), "masks.zip" if form == "png" else f"masks-{form}.zip"
         self._made = next(self._count), data
-        yield {"id": self._made[0], "name": name, "parts": -(-len(data) // PART_BYTES)}
+        yield {"made": self._made[0], "name": name, "parts": -(-len(data) // PART_BYTES)}
 
     def part(self, made: int, number: int) -> str:
         """A part of a download as base64. Raises InputError where another was made since."""

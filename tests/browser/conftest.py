@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from hand import canvas, hand  # noqa: F401 - fixtures
 from playwright.sync_api import sync_playwright
+from visitor import stranger, visitor  # noqa: F401 - fixtures
 
 ROOT = Path(__file__).parents[2]
 FLAGS = (

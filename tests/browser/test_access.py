@@ -4,7 +4,7 @@ from pathlib import Path
 
 import axe_playwright_python
 import pytest
-from test_page import BESIDE_IT, ON_IT, Visitor
+from visitor import BESIDE_IT, ON_IT, Visitor
 
 AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js").read_text()
 

@@ -5,9 +5,12 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 from PIL import Image
-from test_page import BESIDE_IT, ON_IT, ROOT, Visitor
+from visitor import BESIDE_IT, ON_IT, Visitor
+
+ROOT = Path(__file__).parents[2]
 
 
 def shown(visitor):

@@ -32,9 +32,9 @@ const STEPS = [
   ({ active }) => `${isTouch() ? "Tap" : "Click"} on “${short(active)}”, anywhere on it.`,
   () =>
     isTouch()
-      ? "Wrong somewhere? Choose background, and tap there."
+      ? "Wrong? Choose background, then tap there."
       : "Found in all photos. Where a mask is wrong, right-click: that is background.",
-  () => "Every mark helps. Take the masks away, or add your own photos.",
+  () => "Take the masks away, or add your own photos.",
 ];
 
 export class Hint {

@@ -55,7 +55,7 @@ export class Transfer {
       if (made.error) return this.take(made);
       const parts = [];
       while (parts.length < made.parts && !isStopped()) {
-        const reply = await this.channel.read({ do: "take", id: made.id, part: parts.length });
+        const reply = await this.channel.read({ do: "take", made: made.made, part: parts.length });
         if (reply.error) return this.take(reply);
         parts.push(fromBase64(reply.data));
       }

@@ -1,0 +1,124 @@
+"""Files in and out of the real page: whatever is dropped goes where it belongs, and what is downloaded opens elsewhere."""
+
+import base64
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from visitor import BESIDE_IT, ON_IT, photos
+
+from guided_demo.export import FORMATS, indexed_png
+from guided_demo.files import zip_bytes
+
+ROOT = Path(__file__).parents[2]
+
+DROP = """(files) => {
+  const transfer = new DataTransfer();
+  for (const [name, data] of files)
+    transfer.items.add(new File([Uint8Array.from(atob(data), (c) => c.charCodeAt(0))], name));
+  for (const kind of ["dragover", "drop"])
+    document.body.dispatchEvent(new DragEvent(kind, { dataTransfer: transfer, bubbles: true, cancelable: true }));
+}"""
+
+
+@pytest.fixture
+def region():
+    labels = np.zeros((48, 64), np.uint8)
+    labels[10:30, 20:50] = 1
+    return labels
+
+
+@pytest.fixture
+def photo(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (5, 6, 3), dtype=np.uint8)
+    path = tmp_path / "field.png"
+    Image.fromarray(noise).resize((64, 48), Image.Resampling.BICUBIC).save(path)
+    return path
+
+
+def drop(visitor, files):
+    visitor.page.evaluate(DROP, [[name, base64.b64encode(data).decode()] for name, data in files])
+
+
+def choose(visitor, title):
+    visitor.button("More downloads").click()
+    visitor.page.locator(".g-menu [role=menuitem]", has=visitor.page.get_by_text(title, exact=True)).click()
+
+
+def test_whatever_is_dropped_goes_where_it_belongs_and_what_cannot_be_used_is_named(visitor, photo, region):
+    masks = [
+        ("masks/field.png", indexed_png(region)),
+        ("masks/classes.txt", b"background\nfield"),
+    ]
+    coco = {"images": [{"id": 1, "file_name": "elsewhere.png", "width": 9, "height": 9}], "categories": [], "annotations": []}
+    drop(
+        visitor,
+        [
+            ("all.zip", zip_bytes([*masks, ("field.png", photo.read_bytes())])),
+            ("film.mp4", b"film"),
+            ("coco.json", json.dumps(coco).encode()),
+        ],
+    )
+    notice = visitor.page.locator(".g-problem")
+    notice.wait_for()
+    visitor.settle()
+    assert "2 files could not be used; the rest is here: 1 photo and 1 mask." in notice.inner_text()
+    assert "film.mp4 is not an image" in notice.inner_text()
+    assert "elsewhere.png is not in the gallery; add the photos first" in notice.inner_text()
+    assert set(visitor.masks()) == {"field.png"} and None not in visitor.masks().values()
+    assert "field" in visitor.page.locator(".g-label").all_inner_texts()
+
+
+def test_a_project_opens_at_somebody_elses_page(visitor, stranger, tmp_path):
+    visitor.click(*ON_IT)
+    visitor.click(*BESIDE_IT, button="right")
+    with visitor.page.expect_download() as download:
+        choose(visitor, "Project")
+    download.value.save_as(tmp_path / "project.zip")
+    visitor.page.wait_for_selector(".guided:not(.g-catching-up)")
+    stranger.give("guidance", tmp_path / "project.zip")
+    stranger.page.wait_for_selector(".g-notice:has-text('1 project')")
+    stranger.settle()
+    stranger.page.wait_for_selector(".guided:not(.g-catching-up)")
+    assert stranger.masks() == visitor.masks()
+    stranger.page.keyboard.press("z")  # it can be undone
+    stranger.settle()
+
+
+def test_a_table_is_the_same_from_the_page_and_from_the_command_line(visitor, tmp_path):
+    visitor.click(*ON_IT)
+    visitor.click(*BESIDE_IT, button="right")
+    guidance = tmp_path / visitor.download("Save guidance", tmp_path / "guidance.safetensors")
+    with visitor.page.expect_download() as download:
+        choose(visitor, "Table of areas")
+    download.value.save_as(tmp_path / "page.zip")
+    gallery = {path.name: path for path in photos()}
+    ordered = [gallery[name] for name in visitor.masks()]
+    command = [sys.executable, "-m", "guided_demo", "segment", guidance, *ordered, "-o", tmp_path / "line.zip", "--form", "csv"]
+    subprocess.run([str(part) for part in command], cwd=ROOT, check=True, capture_output=True)
+    assert (tmp_path / "page.zip").read_bytes() == (tmp_path / "line.zip").read_bytes()
+
+
+def test_the_menu_can_be_used_with_the_keyboard_alone(visitor):
+    page = visitor.page
+    visitor.click(*ON_IT)
+    visitor.button("More downloads").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".g-menu:popover-open")
+    titles = page.locator(".g-menu [role=menuitem] strong").all_inner_texts()
+    assert len(titles) >= len(FORMATS) + 3
+    focused = "document.activeElement.querySelector('strong')?.textContent"
+    assert page.evaluate(focused) == titles[0]
+    page.keyboard.press("ArrowDown")
+    assert page.evaluate(focused) == titles[1]
+    page.keyboard.press("End")
+    assert page.evaluate(focused) == titles[-1]
+    page.keyboard.press("ArrowDown")
+    assert page.evaluate(focused) == titles[0]
+    page.keyboard.press("Escape")
+    page.wait_for_selector(".g-menu:popover-open", state="hidden")
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "More downloads"
