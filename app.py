@@ -124,7 +124,7 @@ def main() -> None:
     parser.add_argument("--mcp", action="store_true", help="offer the endpoints as MCP tools too")
     mcp = parser.parse_args().mcp
     if mcp and importlib.util.find_spec("mcp") is None:
-        parser.error('--mcp needs one package more: python -m pip install "gradio[mcp]"')
+        parser.error(f'--mcp needs one package more: {sys.executable} -m pip install "gradio[mcp]"')
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that what visitors left on disk goes, as with Ctrl+C
     build(GuidedSegmenter.load(), work_folder()).launch(
         theme=THEME,

@@ -8,6 +8,14 @@ from guided_demo.core import checkpoint as checkpoints
 from guided_demo.core.network import GuidedNetwork
 
 
+@pytest.fixture(scope="session", autouse=True)
+def work_elsewhere(tmp_path_factory):
+    """No test writes where the page keeps people's work."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GUIDED_DEMO_WORK", str(tmp_path_factory.mktemp("work")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def segmenter():
     return GuidedSegmenter.untrained(seed=0)
