@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -127,19 +125,18 @@ class Workspace:
         """Shares of the classes, uncertainty, and where a click would help most. Cheap once the image is segmented."""
         return summarize(self.segment(key, scope), self.session.image(key).size, unsure)
 
-    def agreement(self, seconds: float = math.inf) -> tuple[Agreement, ...] | None:
+    def agreement(self, enough: Callable[[], bool] = lambda: False) -> tuple[Agreement, ...] | None:
         """How the masks came to agree, click by click, with those marked as correct; of use to draw a chart of.
 
-        The first time it takes as long as segmenting these images some twenty times; later calls go on from there, as does
-        the next after one that gave None because it would have taken longer than `seconds`.
+        The first time it takes as long as segmenting these images some twenty times; later calls go on from there.
+        enough: asked on the way; where it says so, this gives None, and the next call goes on from there.
         """
-        until = time.monotonic() + seconds
         made = 0
 
         def masks(state: State, key: str) -> Labelled:
             nonlocal made
             is_new = (id(state), key) not in self._earlier
-            if is_new and made and time.monotonic() > until:
+            if is_new and made and enough():
                 raise TimeoutError
             made += is_new
             return self._small_masks(state, key)

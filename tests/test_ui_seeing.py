@@ -151,3 +151,18 @@ def test_agreement_comes_in_portions_and_is_that_of_the_workspace(marked, monkey
     points = marked.desk.workspace.agreement()
     assert answers[-1] == [[point.clicks, pytest.approx(point.accuracy, abs=1e-3)] for point in points]
     assert [clicks for clicks, _ in answers[-1]] == [0, 1, 2, 3] and answers[-1][-1][1] == 1
+
+
+def test_a_change_ends_longer_answers_early(marked, monkeypatch):
+    monkeypatch.setattr(seeing, "REPLY_SECONDS", 60.0)
+    segment = marked.desk.workspace.segment
+
+    def meanwhile(key, scope):
+        if key == marked.keys[1]:
+            marked.desk.seeing.hurry()
+        return segment(key, scope)
+
+    monkeypatch.setattr(marked.desk.workspace, "segment", meanwhile)
+    assert list(marked.read("masks", keys=marked.keys)["masks"]) == marked.keys[:2]
+    monkeypatch.undo()
+    assert list(marked.read("masks", keys=marked.keys)["masks"]) == marked.keys

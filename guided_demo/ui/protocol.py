@@ -121,6 +121,7 @@ class Desk:
 
     def _change(self, message: Message, step: Callable[[], Any]) -> Message:
         """Do `step`, unless this message was answered before and the answer was lost, and say what came of it."""
+        self.seeing.hurry()
         with self._lock:
             before = self.workspace.session
             problem = None

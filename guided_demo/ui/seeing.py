@@ -62,6 +62,7 @@ class Seeing:
         self.workspace = workspace
         self.look = Look()
         self._lock = threading.Lock()
+        self._hurries = 0
         self._seen, self._revision = (workspace.session, self.look), 0
 
     @property
@@ -98,7 +99,7 @@ class Seeing:
 
     def agreement(self) -> Reply:
         """Workspace.agreement as pairs of clicks and accuracy, or None where it needs more time: ask again."""
-        points = self.workspace.agreement(REPLY_SECONDS)
+        points = self.workspace.agreement(self._patience())
         return {"points": None if points is None else [[point.clicks, round(point.accuracy, 4)] for point in points]}
 
     def mask(self, key: str, edge: int) -> str | None:
@@ -120,6 +121,15 @@ class Seeing:
             labels = outline(labels, max(2, round(max(size) / 320)))
         return _png_url(_hatched(labels, [colors[name] for name in result.classes]))
 
+    def hurry(self) -> None:
+        """Something more important is to be answered: end the answers under way early."""
+        self._hurries += 1
+
+    def _patience(self) -> Callable[[], bool]:
+        """What says when an answer that is begun now has taken long enough."""
+        until, hurries = time.monotonic() + REPLY_SECONDS, self._hurries
+        return lambda: time.monotonic() > until or self._hurries != hurries
+
     @property
     def _is_blank(self) -> bool:
         return marked(self.workspace.guidance) <= {BACKGROUND}
@@ -135,10 +145,10 @@ class Seeing:
     def _in_time(self, keys: list[str], make: Callable[[str], Made]) -> dict[str, Made | None]:
         """`make` for as many keys as there is time for, at least one."""
         made: dict[str, Made | None] = {}
-        until = time.monotonic() + REPLY_SECONDS
+        enough = self._patience()
         known = {item.key for item in self.workspace.session.images}
         for key in keys:
-            if made and time.monotonic() > until:
+            if made and enough():
                 break
             try:
                 made[key] = make(key) if key in known else None

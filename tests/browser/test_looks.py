@@ -6,7 +6,7 @@ import zipfile
 import numpy as np
 import pytest
 from PIL import Image
-from test_page import BESIDE_IT, ON_IT, Visitor, changed
+from visitor import BESIDE_IT, ON_IT
 
 # The colours at a pixel of the open photo, as they are on the screen: red, green, blue.
 PIXEL = """([x, y]) => {
@@ -77,11 +77,6 @@ def test_a_slider_that_moves_fast_asks_for_its_last_value(hand):
     assert hand.sent("look")[-1]["unsure"] == 0
 
 
-@pytest.fixture
-def visitor(page, server):
-    return Visitor(page, server)
-
-
 def test_what_is_downloaded_is_what_is_seen(visitor, tmp_path):
     def files():
         visitor.download("Download masks", tmp_path / "masks.zip")
@@ -96,7 +91,7 @@ def test_what_is_downloaded_is_what_is_seen(visitor, tmp_path):
     visitor.button("This object").click()
     visitor.settle()
     alone, alone_on_page = files(), visitor.masks()
-    assert changed(on_page, alone_on_page) == ["cheetah1.jpg"]
+    assert [name for name in on_page if on_page[name] != alone_on_page[name]] == ["cheetah1.jpg"]
     assert [name for name in alone if not np.array_equal(alone[name], everywhere[name])] == ["cheetah1.png"]
 
     visitor.page.locator(".g-look").click()

@@ -12,6 +12,7 @@ const ABOUT =
 
 export class Agreement {
   #revision = -1; // of the chart
+  #wanted = -1;
   #timer = 0;
   #isAsking = false;
 
@@ -30,26 +31,25 @@ export class Agreement {
   show(revision, correct) {
     if (correct && this.element.hidden) this.#open(this.element.parentElement.clientHeight > ROOM);
     this.element.hidden = !correct;
-    if (!correct) this.#revision = -1;
-    if (!correct || revision === this.#revision) return;
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#ask(revision), QUIET);
+    this.#wanted = revision;
+    this.#later();
   }
 
+  #later() {
+    clearTimeout(this.#timer);
+    const isDue = !this.element.hidden && this.#revision !== this.#wanted && !this.#isAsking;
+    if (isDue) this.#timer = setTimeout(() => this.#ask(this.#wanted), QUIET);
+  }
+
+  /** Ask a bit at a time, so that a mark made in the meantime does not wait. */
   async #ask(revision) {
-    if (this.#isAsking) return;
     this.#isAsking = true;
-    let points = null;
-    // A bit at a time, so that a mark made in the meantime does not wait.
-    while (points === null && this.isQuiet() && !this.element.hidden) {
-      const reply = await this.read({ do: "agreement" });
-      if (reply.error) break;
-      points = reply.points;
-    }
+    let reply = { points: null };
+    while (reply.points === null && this.isQuiet()) reply = await this.read({ do: "agreement" });
     this.#isAsking = false;
-    if (points === null) return;
-    this.#revision = revision;
-    this.#draw(points);
+    if (reply.points !== null) this.#revision = revision; // whatever the answer, it is not asked for again
+    if (reply.points) this.#draw(reply.points);
+    this.#later();
   }
 
   #open(isOpen) {

@@ -31,7 +31,7 @@ export class Gallery {
     const all = button("close", "Show all photos again", () => this.#showAll(), { text: "Show all" });
     this.none = el("li", { class: "g-none" }, el("p", { text: "No photo is like that." }), all);
     this.picking = new Picking({ shown: () => this.order, takeOut: actions.remove, onChange: () => this.#showPicked() });
-    this.sift = new Sift({ onChange: () => this.#siftBy(), onSelect: () => this.picking.enter() });
+    this.sift = new Sift({ onChange: (anew) => this.#siftBy(anew), onSelect: () => this.picking.enter() });
     this.tools = el("div", { class: "g-tile-tools" }, this.sift.element, this.picking.element);
     this.element.addEventListener("keydown", ({ key }) => key === "Delete" && this.picking.keys.size && this.picking.takeOut());
     this.observer = new IntersectionObserver((entries) => this.#see(entries), { root: this.element, rootMargin: NEAR });
@@ -72,19 +72,20 @@ export class Gallery {
     return first && { key: first.key, click: this.#tiles.get(first.key).summary.click };
   }
 
-  /** Show what is wished for now; where that takes knowing all masks, once they are known. */
-  async #siftBy() {
-    if (needsSummaries(this.sift.wish)) {
-      this.#gatherUntil = Infinity;
-      await this.refresh(0);
-    }
+  /** Show what is wished for, as far as is known; where that takes all masks, `anew`, and again when they are known. */
+  async #siftBy(anew) {
+    const { wish } = this.sift;
     this.#arrange(true);
     this.element.scrollTo(0, 0);
+    if (!anew || !needsSummaries(wish)) return;
+    this.#gatherUntil = Infinity;
+    await this.refresh(0);
+    if (wish === this.sift.wish) this.#arrange(true);
   }
 
   #showAll() {
     this.sift.reset();
-    this.#siftBy();
+    this.#siftBy(false);
   }
 
   /** Photos that are shown keep their places, and the one at work its own even if it does not fit, unless `again`. */
@@ -117,7 +118,7 @@ export class Gallery {
       for (const [key, mask] of Object.entries(masks)) this.#tiles.get(key)?.showMask(mask, revision, view);
       for (const [key, summary] of Object.entries(summaries))
         this.#tiles.get(key)?.showSummary(summary, revision, this.#colors);
-      this.onProgress(this.#keys((tile) => tile.isVisible && tile.revision < this.#revision).length);
+      this.onProgress(this.#keys((tile) => tile.isVisible && tile.revision < this.#revision).length + this.#gathering);
     }
     this.#gatherUntil = 0;
     this.#isAsking = false;
@@ -130,9 +131,14 @@ export class Gallery {
     if (photos.length) return { do: "photos", keys: photos.slice(0, AT_ONCE), edge: EDGE };
     const masks = this.#keys((tile) => tile.isVisible && tile.revision < this.#revision);
     if (masks.length) return { do: "masks", keys: masks.slice(0, AT_ONCE), edge: EDGE };
-    if (performance.now() >= this.#gatherUntil) return null;
+    if (!this.#gathering) return null;
     const unknown = this.#keys((tile) => tile.known < this.#revision);
     return unknown.length ? { do: "summaries", keys: unknown.slice(0, 2 * AT_ONCE) } : null;
+  }
+
+  /** Whether photos that are not on the screen are looked at now: 1 or 0. */
+  get #gathering() {
+    return Number(performance.now() < this.#gatherUntil);
   }
 
   #keys(isMeant) {

@@ -47,9 +47,13 @@ export class Sift {
   wish = EVERYTHING;
   #classes = "";
 
-  /** `onChange(wish)` is called with what is wished for, `onSelect` when several photos are to be selected. */
+  /** `onChange(anew)` is called when `wish` has changed, `anew` if by more than a name; `onSelect` when several photos are to
+   * be selected. */
   constructor({ onChange, onSelect }) {
-    const change = (wish) => onChange((this.wish = { ...this.wish, ...wish }));
+    const change = (wish) => {
+      this.wish = { ...this.wish, ...wish };
+      onChange(!("text" in wish));
+    };
     const text = { type: "search", placeholder: "Find by name", "aria-label": "Find photos by name", maxlength: "80" };
     this.text = el("input", { ...text, on: { input: () => change({ text: this.text.value.trim() }) } });
     this.text.addEventListener("keydown", (event) => event.stopPropagation());

@@ -96,7 +96,7 @@ export class Tile {
       this.#isMarked && "marked",
       this.#isCorrect && "said to be correct",
       this.summary && (shares.join(", ") || "nothing found"),
-      this.summary && `unsure of ${percent(this.summary.uncertainty)}`,
+      this.summary && `${percent(this.summary.uncertainty)} unsure: how undecided the masks are`,
     ];
     this.open.title = [this.name, ...facts.filter(Boolean)].join("\n");
     this.open.setAttribute("aria-label", [this.name, ...facts.filter(Boolean)].join(", "));
