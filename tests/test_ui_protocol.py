@@ -191,7 +191,7 @@ def test_added_photos_are_encoded_and_a_bad_one_does_not_stop_the_others(page, d
     for place in (2, 0, 1):  # in the order they happen to arrive
         assert desk.receive(*files[place], place) == {}
     *progress, last = desk.work({"do": "take_in"})
-    assert progress == [{"done": done, "total": 3} for done in range(3)]
+    assert progress == [{"done": done, "total": 3, "received": 3} for done in range(3)]
     assert last["taken"] == "2 photos"
     assert [problem["name"] for problem in last["problems"]] == ["bad <i>.jpg"]
     assert [image["name"] for image in last["state"]["images"]][3:] == ["a.png", "b.png"]
@@ -223,6 +223,7 @@ def test_samples_leave_when_photos_come_unless_they_are_marked(page, desk, marke
     *_, last = desk.work({"do": "take_in"})
     assert len(last["state"]["images"]) == (4 if marked else 1)
     assert len(last["state"]["samples"]) == (3 if marked else 0)
+    assert [item["name"] for item in last["state"]["classes"]] == [BACKGROUND, "cat" if marked else "thing"]
     assert last["state"]["undo"] == marked
 
 

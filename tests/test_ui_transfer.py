@@ -97,11 +97,18 @@ def test_what_needs_photos_waits_until_all_are_there(workspace, segmenter):
         for place, file in enumerate(batch):
             transfer.receive(place, *file)
         *steps, reply = transfer.take_in(last=number == 2)
-        told.append(([(step["done"], step["total"]) for step in steps], reply["taken"], len(reply["keys"]), reply["first"]))
+        told.append(
+            (
+                [(step["done"], step["total"], step["received"]) for step in steps],
+                reply["taken"],
+                len(reply["keys"]),
+                reply["first"],
+            )
+        )
     assert told == [
         ([], "", 0, True),
-        ([(0, 6), (1, 6)], "2 photos", 2, True),
-        ([(2, 7), (3, 7), (4, 7), (5, 7), (6, 7)], "3 photos and 3 masks", 1, False),
+        ([(0, 6, 3), (1, 6, 3)], "2 photos", 2, True),
+        ([(done, 7, 4) for done in range(2, 7)], "3 photos and 3 masks", 1, False),
     ]
     expected = {item.name: result.labels for item, result in workspace.segment_all()}
     for item in other.session.images:

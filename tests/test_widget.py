@@ -202,7 +202,7 @@ def test_a_file_in_parts_arrives_whole(widget, view):
         part, last = data[at : at + 1000], at + 1000 >= len(data)
         assert view.ask("file", buffers=[memoryview(part)], last=last, **about) == [{}]
     *progress, done = view.ask("take_in")
-    assert progress == [{"done": 0, "total": 1}] and done["problems"] == []
+    assert progress == [{"done": 0, "total": 1, "received": 1}] and done["problems"] == []
     assert widget.session.images[-1].name == "new.png"
     assert np.array_equal(np.asarray(widget.workspace.image(widget.session.images[-1].key)), np.asarray(photo(5)))
 

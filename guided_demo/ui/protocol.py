@@ -31,6 +31,7 @@ from .seeing import Seeing, base64_of, edge_of, marked
 from .transfer import Message, Transfer, offers
 
 SORRY = "Something went wrong here; it was written to the server's log. What you marked before is kept."
+ANYTHING = "thing"  # what there is to mark on people's own photos, until they name it
 STRANGE = "The page asked for something that is not known here; reload it."
 
 
@@ -200,6 +201,9 @@ class Desk:
         session = self.workspace.session
         leaving = tuple(item.key for item in session.images if item.key in self._samples - brought)
         if brought and leaving and not self._samples & session.annotations.keys():
+            if len(session.past) == self._floor:  # with the samples goes the name of their class, which nobody asked for
+                for item in session.classes[1:2]:
+                    self.workspace.apply(RenameClass(item.name, ANYTHING))
             self.workspace.apply(RemoveImages(leaving))
             self._floor = len(self.workspace.session.past)
             self._samples = frozenset()

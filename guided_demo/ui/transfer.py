@@ -53,6 +53,7 @@ class Transfer:
         self._workspace = workspace
         self._waiting: list[tuple[int, str, bytes]] = []
         self._intake: Intake | None = None
+        self._received = 0
         self._count = itertools.count(1)
         self._made: tuple[int, bytes] = (0, b"")
         self._lock = threading.Lock()
@@ -71,19 +72,21 @@ class Transfer:
     def take_in(self, last: bool) -> Iterator[Message]:
         """Take in what was received; unless more will follow, also what had to wait for it.
 
-        Yields {"done", "total"} on the way, of all files since the last time that nothing was to follow; and in the end
+        Yields {"done", "total", "received"} on the way, of all files since the last time that nothing was to follow: `total` has
+        those in zips, too, `received` has not; and in the end
         {"problems", "taken", "keys", "first"}: what could not be used, all that was, in words, the images that were brought, and
         whether they are the first.
         """
         with self._lock:
             waiting, self._waiting = sorted(self._waiting, key=lambda file: file[0]), []
             intake = self._intake = self._intake or Intake(self._workspace)
+            received = self._received = self._received + len(waiting)
             if last:
-                self._intake = None
+                self._intake, self._received = None, 0
             known, keys = len(intake.problems), len(intake.keys)
         steps = intake.take((name, data) for _, name, data in waiting)
         for _ in itertools.chain(steps, intake.finish() if last else ()):
-            yield {"done": intake.done, "total": intake.known}
+            yield {"done": intake.done, "total": intake.known, "received": received}
         problems = [{"name": problem.name, "sentence": problem.sentence} for problem in intake.problems[known:]]
         yield {"problems": problems, "taken": intake.taken, "keys": intake.keys[keys:], "first": not keys}
 

@@ -56,6 +56,7 @@ export class Hint {
     const isFirst = this.#state === null;
     this.#state = state;
     if (isFirst && this.mayRun && isNew(state)) this.#go(0);
+    if (this.#step !== null && !state.samples.length) return this.end(); // own photos are here
     if (this.#step !== null && this.#step < 2) this.#follow();
     this.#paint();
   }

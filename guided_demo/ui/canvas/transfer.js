@@ -111,8 +111,9 @@ async function sendAll(files, { send, work, report, take, isStopped }) {
   const problems = [];
   let taken = "";
   let working = Promise.resolve();
-  const takeIn = async (last, unsent) => {
-    const reply = await work(last, ({ done, total }) => report(done, total + unsent));
+  let expected = files.length;
+  const takeIn = async (last) => {
+    const reply = await work(last, ({ done, total, received }) => report(done, total + expected - received));
     problems.push(...(reply.problems ?? (reply.error ? [{ name: "", sentence: reply.error }] : [])));
     taken = reply.taken ?? taken;
     if (!reply.error) take(reply);
@@ -120,10 +121,11 @@ async function sendAll(files, { send, work, report, take, isStopped }) {
   for (let at = 0; at < files.length; at += CHUNK) {
     const chunk = files.slice(at, at + CHUNK);
     const sent = await Promise.all(chunk.map(({ file, name }, i) => send(file, name, at + i)));
-    sent.forEach((reply, i) => reply.error && problems.push({ name: chunk[i].name, sentence: reply.error }));
-    const unsent = Math.max(0, files.length - at - CHUNK);
-    const last = !unsent || isStopped();
-    working = working.then(() => takeIn(last, unsent));
+    const refused = sent.map((reply, i) => ({ name: chunk[i].name, sentence: reply.error })).filter((file) => file.sentence);
+    problems.push(...refused);
+    expected -= refused.length;
+    const last = at + CHUNK >= files.length || isStopped();
+    working = working.then(() => takeIn(last));
     if (last) break;
     if (at) await working;
   }
