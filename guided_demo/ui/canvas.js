@@ -180,9 +180,10 @@ class Annotator {
     const isFound = await this.suggestion.next();
     this.stage.draw();
     this.#update();
+    if (isFound) return;
     const isMarked = this.server.marked.some((name) => name !== BACKGROUND);
-    const why = isMarked ? "All photos are marked as correct." : "Mark something first; then it is known where a click helps most.";
-    if (!isFound) this.notices.show(why);
+    const unknown = "Mark something first; then it is known where a click helps most.";
+    this.notices.show(isMarked ? "All photos are marked as correct." : unknown);
   }
 
   /** Escape: whatever is under way ends. */

@@ -24,7 +24,8 @@ export const KEYS = [
 ];
 
 /**
- * Listen on `target`. `stage` is the drawing surface, `actions` has {tool, classNumber, brush, undo, redo, step, suggest, correct, view, scope, leave, help}.
+ * Listen on `target`. `stage` is the drawing surface, `actions` has {tool, classNumber, brush, undo, redo, step, suggest, correct,
+ * view, scope, leave, help, markHere}.
  * Keys typed into a field, and those of the browser and the notebook (Ctrl, Alt, Meta) except undo, are left alone.
  */
 export function listen(target, stage, actions) {

@@ -24,8 +24,8 @@ export function parts(annotator) {
   const look = (wish) => annotator.look(wish);
   const take = (reply) => annotator.take(reply);
   const set = (changes) => annotator.set(changes);
-  const made = { notices: new Notices(), progress: new Progress(), help: new Help(), scope: new Scope((scope) => look({ scope })) };
-  const { notices, progress, help } = made;
+  const [notices, progress, help] = [new Notices(), new Progress(), new Help()];
+  const made = { notices, progress, help, scope: new Scope((scope) => look({ scope })) };
   const channel = new Channel((message) => host.call(message), {
     onActivity: (busy) => made.element.classList.toggle("g-busy", busy),
     onTrouble: (trouble) => annotator.trouble(trouble),
@@ -95,7 +95,9 @@ export function parts(annotator) {
   return made;
 }
 
-function layout(annotator, { host, stage, classes, scope, tools, looks, files, gallery, suggestion, agreement, progress, notices, help }) {
+function layout(annotator, made) {
+  const { host, stage, classes, scope, tools, looks, suggestion } = made;
+  const { files, gallery, agreement, progress, notices, help } = made;
   const count = el("h2", { class: "g-count" });
   const hint = new Hint({ firstRun: host.wholePage, point: (step) => pointAt(step, element) });
   const top = el("div", { class: "g-top" }, classes.element, scope.element);
