@@ -17,6 +17,7 @@ export const KEYS = [
   ["V  Shift+V", "next and previous way to see the masks"],
   ["S", "find it everywhere, or only this object"],
   ["← →", "previous and next photo"],
+  ["Ctrl + click", "select photos of the gallery (Shift: up to here); Delete takes them out"],
   ["Wheel, + −", "zoom to the pointer"],
   ["Space + drag", "move the photo; F fits it"],
   ["Enter", "keyboard cursor: arrows move it (Shift: faster), Enter marks, Esc leaves"],
