@@ -28,7 +28,7 @@ ALLOWED = {
     "storage": STATE,
     "export": STATE - {"core"},
     "video": VALUES | {"core"},
-    "summary": {"core"},
+    "summary": {"annotation", "core"},
     "agreement": STATE,
     "workspace": WORK - {"workspace"},
     "project": WORK,
