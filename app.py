@@ -100,7 +100,8 @@ def _encode_ahead(cache: FeatureCache) -> None:
 
     thread = threading.Thread(target=encode, daemon=True)
     thread.start()
-    atexit.register(lambda: (ending.set(), thread.join()))
+    atexit.register(thread.join)
+    atexit.register(ending.set)  # before that: the last is called first
 
 
 def work_folder() -> Path | None:

@@ -62,7 +62,12 @@ class Desk:
 
     def receive(self, name: str, data: bytes, place: int = 0) -> Message:
         """Keep a file of any kind until the message take_in. Files may arrive in any order; `place` is the one it has."""
-        return _answer(lambda: self._transfer.receive(place, name, data) or {})
+
+        def keep() -> Message:
+            self._transfer.receive(place, name, data)
+            return {}
+
+        return _answer(keep)
 
     def work(self, message: Message) -> Iterator[Message]:
         """Answer a long message: replies with "done" and "total" on the way, the result last."""
