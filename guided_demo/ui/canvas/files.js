@@ -6,6 +6,8 @@ import { Menu } from "./menu.js";
 const SAVED = ".safetensors,.zip";
 const ANY = `image/*,.tif,.tiff,.bmp,.webp,.avif,.jp2,.json,.txt,.yaml,${SAVED}`;
 
+const ADD = "Add photos, and masks, COCO, YOLO or labelme files that belong to them, or zips; you can also drop them here";
+
 function chooser(attributes, onFiles) {
   const input = el("input", { type: "file", hidden: true, tabindex: "-1", "aria-hidden": "true", ...attributes });
   input.addEventListener("change", () => {
@@ -26,7 +28,7 @@ export class Files {
     const folder = chooser({ webkitdirectory: true, multiple: true, "data-role": "folder" }, actions.add);
     const saved = chooser({ accept: SAVED, "data-role": "guidance" }, actions.add);
     const adders = actions.add && [
-      button("photos", "Add photos; masks, COCO, YOLO or labelme files for them; zips of these. You can also drop them here", () => photos.click(), {
+      button("photos", ADD, () => photos.click(), {
         text: "Add photos",
         class: "g-primary",
       }),
