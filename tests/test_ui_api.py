@@ -149,9 +149,7 @@ def test_marks_are_added_to_guidance_and_settle_their_pixels(client, expected, p
     more = {"marks": [{"point": [30, 30], "label": "lion"}]}
     both = client.predict(handle_file("photos/cheetah1.jpg"), more, one, api_name="/guide")
     Path("one.safetensors").write_bytes(base64.b64decode(one))
-    assert base64.b64decode(both) == expected(
-        "guide", "photos/cheetah1.jpg", "--point", "30,30,lion", "--add", "one.safetensors"
-    )
+    assert base64.b64decode(both) == expected("guide", "photos/cheetah1.jpg", "--point", "30,30,lion", "--add", "one.safetensors")
     found = client.predict(handle_file("photos/lion.jpg"), one, more, "object", api_name="/segment")
     mask = np.asarray(Image.open(io.BytesIO(base64.b64decode(found["mask"]))))
     assert found["classes"] == ["background", "cheetah", "lion"]
@@ -245,8 +243,6 @@ def upload(url, path):
 
 
 def post(url, path, body):
-    request = urllib.request.Request(
-        f"{url}gradio_api/{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
-    )
+    request = urllib.request.Request(f"{url}gradio_api/{path}", json.dumps(body).encode(), {"Content-Type": "application/json"})
     with urllib.request.urlopen(request) as answer:
         return json.load(answer)

@@ -77,9 +77,7 @@ class Endpoints:
         result = workspace.segment(key, scope)
         return {"classes": list(result.classes), "mask": _text(indexed_png(result.labels))}
 
-    def export(
-        self, images: list[Photo], guidance: str, form: str = "png", scope: Scope = "everywhere"
-    ) -> dict[str, Any]:
+    def export(self, images: list[Photo], guidance: str, form: str = "png", scope: Scope = "everywhere") -> dict[str, Any]:
         """Find the classes of the guidance in many photos, and get files for other programs.
 
         Args:
