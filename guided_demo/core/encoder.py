@@ -58,6 +58,12 @@ def upsample(x: Tensor, like: Tensor) -> Tensor:
     return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)
 
 
+def halve(x: Tensor) -> Tensor:
+    """Mean over 2x2 cells; avg_pool2d is slow on a CPU for so few channels."""
+    rows = x[..., ::2, :] + x[..., 1::2, :]
+    return (rows[..., ::2] + rows[..., 1::2]) / 4
+
+
 def unit_length(x: Tensor) -> Tensor:
     """To unit length over dimension 1; written out, as F.normalize over any but the last dimension is slow on a CPU."""
     return x * (x * x).sum(1, keepdim=True).clamp_min(1e-4).rsqrt()

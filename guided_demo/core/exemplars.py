@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .encoder import COARSE, Features
+from .encoder import Features, halve
 
 COUNT = 48
 
@@ -67,8 +67,8 @@ def _at_pixels(features: Features, annotation: Tensor) -> tuple[Tensor, Tensor, 
 
 def _in_cells(features: Features, annotation: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     m, k = annotation.shape[:2]
-    fine = F.avg_pool2d(annotation, COARSE // 2)
-    coarse = F.avg_pool2d(fine, 2)
+    fine = halve(halve(annotation))
+    coarse = halve(fine)
     cell = _cells(coarse > 0)
     semantic, weight = _sums(features.semantic, coarse, cell)
     detail, fine_weight = _sums(features.detail, fine, cell.repeat_interleave(2, -1).repeat_interleave(2, -2))
@@ -96,15 +96,17 @@ def _cells(occupied: Tensor) -> Tensor:
     chosen = torch.full(occupied.shape, COUNT, dtype=torch.long, device=occupied.device)
     settled = torch.zeros(*occupied.shape[:2], 1, 1, dtype=torch.bool, device=occupied.device)
     size = 1
-    while size == 1 or size < 2 * max(h, w):
+    while size < 2 * max(h, w):
         cells = F.max_pool2d(occupied.float(), size, ceil_mode=True)
-        number = (cells.flatten(2).cumsum(-1) - 1).reshape(cells.shape).long()
         fits = cells.sum((2, 3), keepdim=True) <= COUNT
-        spread = number.repeat_interleave(size, -1).repeat_interleave(size, -2)[..., :h, :w]
+        size *= 2
+        if occupied.device.type == "cpu" and not bool((fits & ~settled).any()):
+            continue
+        number = (cells.flatten(2).cumsum(-1) - 1).reshape(cells.shape).long()
+        spread = number.repeat_interleave(size // 2, -1).repeat_interleave(size // 2, -2)[..., :h, :w]
         take = fits & ~settled & occupied
         chosen = torch.where(take, spread, chosen)
         settled = settled | fits
-        size *= 2
         if occupied.device.type == "cpu" and settled.all():
             break
     return chosen

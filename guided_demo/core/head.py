@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .encoder import COARSE, COARSE_WIDTH, DETAIL, FINE, FINE_WIDTH, GROUPS, SEMANTIC, Features, upsample
+from .encoder import COARSE, COARSE_WIDTH, DETAIL, FINE, FINE_WIDTH, GROUPS, SEMANTIC, Features, halve, upsample
 from .scores import COARSE_SCORES, FINE_SCORES, Classifier, SemanticGroup, Sides, solve
 
 WORLD = 24  # learned exemplars of "anything else": negatives that are always there, also before a background is marked
@@ -91,11 +91,11 @@ class Head(nn.Module):
         # Without annotated background the world counts as one full side; with it, as a hint.
         world = torch.exp(world_log - 2.0 * problem.stats[:, 2])
         semantic, detail, sign, weight = self._with_world(problem, world)
-        means = torch.stack([_mean(semantic, weight, sign > 0), _mean(semantic, weight, sign < 0)], 1)
+        means = normalize(torch.stack([_mean(semantic, weight, sign > 0), _mean(semantic, weight, sign < 0)], 1))
         shares = torch.where(sign > 0, weight, weight / weight.masked_fill(sign > 0, 0).sum(1, keepdim=True).clamp_min(1e-6))
         ridge = solve(semantic, shares, sign, torch.exp(ridge_log - 3.0))
         detail_ridge = solve(detail, shares, sign, torch.exp(detail_log - 2.0))
-        if compared is not None:
+        if compared is not None and compared is not problem:
             semantic, detail, sign, weight = self._with_world(compared, world)
         sides = Sides.of(sign)
         groups = zip(
@@ -111,12 +111,12 @@ class Head(nn.Module):
             log_weight=sides.rows(log_weight).transpose(1, 2),
             groups=tuple(SemanticGroup.of(*parts) for parts in groups),
             sharpness=self.sharpness.exp(),
-            detail=2 * (scaled * scale).transpose(1, 2),
-            offset=-(scaled**2).sum(-1)[:, None],
+            detail=2 * scaled * scale,
+            offset=-(scaled**2).sum(-1, keepdim=True),
             scale=scale**2,
             ridge=ridge,
             detail_ridge=torch.cat([detail_ridge[:, :-1] * scale, detail_ridge[:, -1:]], -1),
-            bias=self.guide_in(torch.cat([normalize(means).flatten(1), problem.stats], -1)),
+            bias=self.guide_in(torch.cat([means.flatten(1), problem.stats], -1)),
         )
 
     def _with_world(self, problem: Problem, world: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -131,7 +131,7 @@ class Head(nn.Module):
     def novelty(self, features: Features, classifier: Classifier) -> Tensor:
         """(h8, w8) in [0, 1] of one image: 1 - the largest cosine, mean over the groups, to any annotated exemplar."""
         query = _pixels(features.semantic)[0]
-        cosine = classifier.known(query, classifier.offset.shape[-1] - WORLD)  # the world's exemplars come last
+        cosine = classifier.known(query, classifier.sides.order.shape[1] - WORLD)  # the world's exemplars come last
         return (1 - cosine).clamp(0, 1).reshape(features.semantic.shape[-2:])
 
     def forward(self, features: Features, classifier: Classifier, own: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -145,15 +145,15 @@ class Head(nn.Module):
             detail = _maps(classifier.fine_scores(_pixels(features.detail)), features.detail)
         if own is None:
             own = detail.new_zeros(b, OWN, *detail.shape[-2:])
-        fine_scores = torch.cat([detail, own], 1)
-        x = self.scores_in(torch.cat([scores, halve(fine_scores)], 1))
+        fine_scores = _joined(detail, own)
+        x = self.scores_in(_joined(scores, halve(fine_scores)))
         x = F.relu(x + features.coarse + classifier.bias[:, :, None, None])
         for conv in self.context:
             x = x + F.relu(conv(x))
         coarse = self.coarse_linear(scores) + self.coarse_out(x)
         reached = reach(coarse, own)
-        both = upsample(torch.cat([coarse, reached, self.coarse_up(x)], 1), detail)
-        y = self.fine_in(torch.cat([fine_scores, both[:, :1] / 4, both[:, 1:2]], 1)) + both[:, 2:] + features.fine
+        both = upsample(_joined(coarse, reached, self.coarse_up(x)), detail)
+        y = self.fine_in(_joined(fine_scores, both[:, :1] / 4, both[:, 1:2])) + both[:, 2:] + features.fine
         y = F.relu(y)
         for conv in self.refine:
             y = y + F.relu(conv(y))
@@ -170,10 +170,9 @@ def _maps(pixels: Tensor, like: Tensor) -> Tensor:
     return pixels.unflatten(1, like.shape[-2:]).permute(0, 3, 1, 2)
 
 
-def halve(x: Tensor) -> Tensor:
-    """Mean over 2x2 cells; avg_pool2d is slow on a CPU for so few channels."""
-    rows = x[..., ::2, :] + x[..., 1::2, :]
-    return (rows[..., ::2] + rows[..., 1::2]) / 4
+def _joined(*maps: Tensor) -> Tensor:
+    """Maps channel after channel, the channels last in memory: what convolutions on a CPU are quickest with."""
+    return torch.cat(maps, 1).contiguous(memory_format=torch.channels_last)
 
 
 def normalize(x: Tensor) -> Tensor:

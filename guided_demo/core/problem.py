@@ -42,7 +42,8 @@ def assemble(guidance: Guidance, guided: tuple[str, ...], own: bool, alone: bool
         centre=torch.from_numpy(centre).expand(count, -1),
         stats=statistics(positive, negative, torch.tensor(shots, dtype=torch.float32), *flags),
     )
-    return full, full.take(_thin(owner, len(samples)))
+    kept = _thin(owner, len(samples))
+    return full, full if len(kept) == len(owner) else full.take(kept)
 
 
 def _shares(samples: list, side: np.ndarray) -> np.ndarray:

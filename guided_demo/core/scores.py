@@ -1,7 +1,8 @@
 """Every pixel compared with the exemplars of a class and with all others: what the head's convolutions then weigh.
 
 Maps are pixel-major here, (B, pixels, channels), as channels-last images are in memory: so each comparison is one matrix
-product, and a softmax over exemplars runs along memory, many times quicker on a CPU than across it.
+product. In memory, what a softmax goes over lies along, and what maxima are taken of lies across, many pixels at a time:
+either is many times quicker on a CPU than the other way round.
 """
 
 from __future__ import annotations
@@ -67,21 +68,23 @@ class Sides:
 class SemanticGroup:
     """One group of the semantic descriptor (D numbers) of n exemplars, made ready for comparison.
 
-    rows (B, D, 2 n + 3): exemplars, exemplars from which `centre` is taken away, the two sides' means, and the centre, the
-    first three of unit length; shift (B, 1, n): products of centre and centred exemplars; square (B, 1, 1): the centre's.
+    unit (B, n, D): the exemplars; rows (B, D, n + 3): the exemplars after taking `centre` away, the two sides' means, and the
+    centre, all but the last of unit length; shift (B, 1, n): products of centre and centred exemplars; square (B, 1, 1): the
+    centre's.
     """
 
+    unit: Tensor
     rows: Tensor
     shift: Tensor
     square: Tensor
 
     @classmethod
     def of(cls, exemplars: Tensor, means: Tensor, centre: Tensor) -> SemanticGroup:
-        """From exemplars (B, n, D), means (B, 2, D) and centre (B, 1, D)."""
+        """From exemplars (B, n, D), means (B, 2, D) of unit length and centre (B, 1, D)."""
         unit = F.normalize(exemplars, dim=-1, eps=1e-6)
         centred = F.normalize(unit - centre, dim=-1, eps=1e-6)
-        rows = torch.cat([unit, centred, F.normalize(means, dim=-1, eps=1e-6), centre], 1)
-        return cls(rows.transpose(1, 2), centre @ centred.transpose(1, 2), (centre * centre).sum(-1, keepdim=True))
+        rows = torch.cat([centred, means, centre], 1)
+        return cls(unit, rows.transpose(1, 2), centre @ centred.transpose(1, 2), (centre * centre).sum(-1, keepdim=True))
 
     def compare(self, query: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Query pixels (B, pixels, D) of unit length: cosines to the exemplars, the same after taking `centre` away, (B, pixels,
@@ -90,14 +93,18 @@ class SemanticGroup:
         products = query @ self.rows
         # |q - c|^2 and (q - c)e from products alone, without going over q once more
         length = (1 + self.square - 2 * products[..., -1:]).clamp_min(1e-4).rsqrt()
-        return products[..., :n], (products[..., n : 2 * n] - self.shift) * length, products[..., 2 * n : -1]
+        return self.cosine(query), (products[..., :n] - self.shift) * length, products[..., n:-1]
+
+    def cosine(self, query: Tensor) -> Tensor:
+        """Query pixels (B, pixels, D) of unit length: cosines to the exemplars, (B, pixels, n)."""
+        return (self.unit @ query.transpose(1, 2)).transpose(1, 2)
 
 
 @dataclass(frozen=True)
 class Classifier:
     """B problems made ready for any number of queries (see Head.prepare); n exemplars, sorted by side.
 
-    detail (B, DETAIL, n) and offset (B, 1, n): q @ detail + offset is minus the squared distance, but for |q|^2 in the
+    detail (B, n, DETAIL) and offset (B, n, 1): detail @ q + offset is minus the squared distance, but for |q|^2 in the
     `scale` (DETAIL,) of squares; ridge (B, SEMANTIC + 1) and detail_ridge (B, DETAIL + 1) end with the intercept.
     """
 
@@ -123,17 +130,18 @@ class Classifier:
 
     def fine_scores(self, query: Tensor) -> Tensor:
         """(B, pixels, FINE_SCORES) from detail (B, pixels, DETAIL)."""
-        nearness = torch.baddbmm(self.offset, query.expand(self.offset.shape[0], -1, -1), self.detail)
+        pixels = query.transpose(1, 2).expand(self.offset.shape[0], -1, -1)
+        nearness = torch.baddbmm(self.offset, self.detail, pixels).transpose(1, 2)
         own, other = self.sides.largest(nearness)
         square = (query * query) @ self.scale[:, None]
         near = [torch.exp(-0.25 * (square - side).clamp(0, 160)) for side in (own, other)]
-        logits = torch.maximum(nearness, torch.maximum(own, other) - FARTHEST) + self.log_weight
+        logits = torch.maximum(nearness.contiguous(), torch.maximum(own, other) - FARTHEST) + self.log_weight
         return torch.cat([ridge_scores(self.detail_ridge, query), self.sides.vote(logits), *near], -1)
 
     def known(self, query: Tensor, count: int) -> Tensor:
         """(pixels,): the largest cosine, mean over the groups, of semantics (pixels, SEMANTIC) to the first `count` exemplars."""
         parts = query.split(GROUPS, -1)
-        cosines = [part @ group.rows[0, :, :count] for part, group in zip(parts, self.groups, strict=True)]
+        cosines = [group.cosine(part[None])[0, :, :count] for part, group in zip(parts, self.groups, strict=True)]
         return torch.stack(cosines).mean(0).amax(-1)
 
 
