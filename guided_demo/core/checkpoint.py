@@ -15,12 +15,20 @@ from torch import Tensor, nn
 from ..errors import InputError
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "weights"
-NAMES = {"default": "guided.safetensors", "vgg16-paper": "vgg16-paper.safetensors"}
+NAMES = {"default": "guided.safetensors"}
+# VGG-16 makes the paper's network 36 MB, too much to ship; this is how to have it.
+RECIPE = (
+    "The paper's own network is too large to come along. Train it by `python -m guided_demo train --model late-global --data "
+    "voc/train:VOC -o runs/vgg16-paper`, and compare it by `python -m guided_demo evaluate --model default "
+    "runs/vgg16-paper/last.safetensors`."
+)
 
 
 def find(name: str | Path) -> Path:
     """The file of a shipped name or of a path."""
     path = WEIGHTS / NAMES[str(name)] if str(name) in NAMES else Path(name)
+    if str(name) == "vgg16-paper":
+        raise InputError(RECIPE)
     if not path.is_file():
         known = ", ".join(sorted(NAMES))
         raise InputError(f"There is no checkpoint {name}; give the path of a .safetensors file or one of: {known}.")

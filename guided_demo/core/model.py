@@ -68,8 +68,16 @@ class GuidedSegmenter:
 
     @classmethod
     def load(cls, name: str | Path = "default", *, device: str = "cpu") -> GuidedSegmenter:
-        """A shipped checkpoint by name ("default"), or any by path. Offline; never unpickles."""
+        """The shipped checkpoint ("default"), or any by path. Offline; never unpickles.
+
+        Raises InputError for what is not a checkpoint of a guided network, with what to do instead.
+        """
         state, metadata, checkpoint_id = checkpoint.read(checkpoint.find(name))
+        if metadata.get("model", "guided") != "guided":
+            raise InputError(
+                f"{name} is a network of the kind {metadata['model']}, which is there for comparison: "
+                f"measure it with `python -m guided_demo evaluate --model {name}`."
+            )
         network = GuidedNetwork(**metadata["config"])
         network.load_state_dict(state, strict=False)
         return cls(network, checkpoint_id, metadata, device)

@@ -57,8 +57,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     for item in fields(TrainConfig):
         if item.name in ("shots", "mixture", "optimiser", "annotator"):
             continue
-        kind = type(item.default)
-        add(f"--{item.name.replace('_', '-')}", type=kind, help=f"(ours: {item.default})")
+        option = f"--{item.name.replace('_', '-')}"
+        if item.type == "bool":
+            add(option, action="store_const", const=True, help="train the head, on an encoder that stays as it is")
+        else:
+            add(option, type=type(item.default), help=f"(ours: {item.default})")
+    add("--start-from", metavar="CHECKPOINT", help="begin with its weights, as far as they fit, instead of ImageNet's")
     add("--size", type=int, default=352, metavar="PIXELS", help="longer side of the images kept in memory")
     add("--every", type=int, default=500, metavar="STEPS", help="how often to validate and save")
     add("--device", default="cpu", help="cpu or cuda")
@@ -87,7 +91,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.validate and first:
         validation = Pool.build(_records(arguments.validate, held, keep=True), arguments.size).to(device)
     torch.manual_seed(config.seed)
-    run = Run.start(_network(config), config, device)
+    run = Run.start(_network(config, arguments.start_from), config, device)
     state = out / "state.pt"
     if state.is_file():
         run.restore(torch.load(state, map_location=device, weights_only=True))
@@ -181,9 +185,14 @@ def _select(dataset: Dataset, held: set[int], keep: bool) -> Dataset:
     return dataset.subset([i for i in range(len(dataset)) if i not in with_held])
 
 
-def _network(config: TrainConfig) -> nn.Module:
-    """A network of the registry, its backbone from ImageNet where the package with the weights is installed."""
+def _network(config: TrainConfig, start_from: str | None) -> nn.Module:
+    """A network of the registry, begun from a checkpoint, or its backbone from ImageNet where that package is installed."""
     network = build(config.model)
+    if start_from:
+        given, _, _ = checkpoint.read(checkpoint.find(start_from))
+        shapes = {name: value.shape for name, value in network.state_dict().items()}
+        network.load_state_dict({n: v for n, v in given.items() if shapes.get(n) == v.shape}, strict=False)
+        return network
     if isinstance(network, GuidedFCN):
         network.load_imagenet()
     for module in network.modules():

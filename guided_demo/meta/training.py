@@ -47,6 +47,7 @@ class TrainConfig:
     warmup: int = 300
     dice: float = 1.0
     average: float = 0.999  # of the weights, which is what is evaluated and shipped
+    head_only: bool = False  # the encoder stays as it was given
     seed: int = 0
     mixture: Mixture = field(default_factory=lambda: OUR_MIXTURE)
 
@@ -137,6 +138,8 @@ class Run:
     @classmethod
     def start(cls, network: nn.Module, config: TrainConfig, device: torch.device | str = "cpu") -> Run:
         network = network.to(device).train()
+        if config.head_only:
+            network.get_submodule("encoder").requires_grad_(False)
         slow = [p for name, p in network.named_parameters() if "backbone" in name]
         ids = {id(p) for p in slow}
         groups = [

@@ -2,9 +2,11 @@ import itertools
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from guided_demo import Annotation, Guidance, GuidedSegmenter, InputError, Stroke
+from guided_demo.core import checkpoint
 from guided_demo.core.features import FeatureCache
 
 
@@ -144,6 +146,15 @@ def test_encoding_twice_is_encoding_once(segmenter):
     a = segmenter.segment(encoded, segmenter.guide(encoded, CAT)).probabilities
     b = segmenter.segment(photo(0), segmenter.guide(photo(0), CAT)).probabilities
     assert np.array_equal(a, b)
+
+
+def test_other_networks_are_not_loaded_but_told_about(tmp_path):
+    with pytest.raises(InputError, match="train --model late-global"):
+        GuidedSegmenter.load("vgg16-paper")
+    other = tmp_path / "other.safetensors"
+    checkpoint.save(torch.nn.Linear(1, 1), other, {"model": "prototype", "config": {}, "side": 64})
+    with pytest.raises(InputError, match="evaluate --model"):
+        GuidedSegmenter.load(other)
 
 
 def test_bad_calls_get_a_sentence(segmenter):

@@ -32,8 +32,8 @@ const STEPS = [
   ({ active }) => `${isTouch() ? "Tap" : "Click"} on “${short(active)}”, anywhere on it.`,
   () =>
     isTouch()
-      ? "Wrong? Choose background, then tap there."
-      : "Found in all photos. Where a mask is wrong, right-click: that is background.",
+      ? "Missing? Tap it. Too much? Choose background, then tap it."
+      : "All photos are done. Something missing? Click it. Too much? Right-click it: background.",
   () => "Take the masks away, or add your own photos.",
 ];
 
