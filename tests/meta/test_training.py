@@ -120,7 +120,8 @@ def test_the_command_trains_validates_and_resumes(tmp_path, capsys):
 
 def test_a_head_can_be_trained_on_the_encoder_of_a_checkpoint(tmp_path):
     common = ["--data", "procedural:8", "--batch", "1", "--side", "64", "--steps", "1"]
-    for name, options in {"first": [], "second": ["--start-from", str(tmp_path / "first/last.safetensors"), "--head-only"]}.items():
+    again = ["--start-from", str(tmp_path / "first/last.safetensors"), "--head-only"]
+    for name, options in {"first": [], "second": again}.items():
         assert main([*common, *options, "--seed", str(len(options)), "--rate", "0.01", "-o", str(tmp_path / name)]) == 0
     first, second = (checkpoint.read(tmp_path / name / "last.safetensors")[0] for name in ("first", "second"))
     changed = {name.split(".")[0] for name in first if not torch.equal(first[name], second[name])}
