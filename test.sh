@@ -24,6 +24,9 @@ if [ -n "$missing" ]; then
 fi
 export CHROMIUM="${CHROMIUM:-/usr/bin/chromium}"
 
+# A browser, a server and the tests share the cores: with more threads each, they would mostly wait for one another.
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
+
 status=0
 .venv/bin/python -m ruff check . || status=1
 .venv/bin/python -m mypy || status=1

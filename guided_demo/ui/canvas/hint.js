@@ -32,7 +32,7 @@ const STEPS = [
   ({ active }) => `${isTouch() ? "Tap" : "Click"} on “${short(active)}”, anywhere on it.`,
   () =>
     isTouch()
-      ? "Missing? Tap it. Too much? Choose background, then tap it."
+      ? "Wrong? Choose background, then tap there."
       : "All photos are done. Something missing? Click it. Too much? Right-click it: background.",
   () => "Take the masks away, or add your own photos.",
 ];
