@@ -95,7 +95,7 @@ class Head(nn.Module):
         shares = torch.where(sign > 0, weight, weight / weight.masked_fill(sign > 0, 0).sum(1, keepdim=True).clamp_min(1e-6))
         ridge = solve(semantic, shares, sign, torch.exp(ridge_log - 3.0))
         detail_ridge = solve(detail, shares, sign, torch.exp(detail_log - 2.0))
-        if compared is not None and compared is not problem:
+        if compared is not None:
             semantic, detail, sign, weight = self._with_world(compared, world)
         sides = Sides.of(sign)
         groups = zip(

@@ -179,7 +179,8 @@ class GuidedSegmenter:
             kept = self._compiled.setdefault(guidance, {})
         if (own, alone) not in kept:
             problem, compared = assemble(source, guided, own, alone is not None)
-            kept[own, alone] = self.network.head.prepare(problem.to(self.device), compared.to(self.device))
+            fewer = None if compared is None else compared.to(self.device)
+            kept[own, alone] = self.network.head.prepare(problem.to(self.device), fewer)
         return kept[own, alone]
 
     def _own(self, frame: Frame, own: Annotation, guided: list[str], classes: tuple[str, ...]) -> Tensor:

@@ -11,8 +11,8 @@ from .head import Problem, statistics
 SHOWN = 192  # exemplars a side that every pixel is compared with; the regressions use all
 
 
-def assemble(guidance: Guidance, guided: tuple[str, ...], own: bool, alone: bool) -> tuple[Problem, Problem]:
-    """A problem a class in `guided` (B of them), with all exemplars, and with at most about SHOWN a side.
+def assemble(guidance: Guidance, guided: tuple[str, ...], own: bool, alone: bool) -> tuple[Problem, Problem | None]:
+    """A problem a class in `guided` (B of them), with all exemplars, and with at most about SHOWN a side where there are more.
 
     Weights sum to 1 over the class and to 1 over the rest. On either side images count equally; among the rest of an image
     its classes do; within a class in an image, annotations count by their pixels.
@@ -43,7 +43,7 @@ def assemble(guidance: Guidance, guided: tuple[str, ...], own: bool, alone: bool
         stats=statistics(positive, negative, torch.tensor(shots, dtype=torch.float32), *flags),
     )
     kept = _thin(owner, len(samples))
-    return full, full if len(kept) == len(owner) else full.take(kept)
+    return full, None if len(kept) == len(owner) else full.take(kept)
 
 
 def _shares(samples: list, side: np.ndarray) -> np.ndarray:
