@@ -25,6 +25,7 @@ from ..events import LoadGuidance, SetAnnotation
 from ..export import Mask, indexed_png, write
 from ..files import zip_bytes
 from ..workspace import Problem, Workspace
+from .seeing import base64_of
 
 Photo = FileData | str
 
@@ -53,7 +54,7 @@ class Endpoints:
         _annotate(workspace, _add(workspace, image), annotation)
         if not workspace.guidance.images:
             raise InputError("Nothing is marked; give at least one point or stroke.")
-        return _text(workspace.guidance.to_bytes())
+        return base64_of(workspace.guidance.to_bytes())
 
     def segment(
         self, image: Photo, guidance: str = "", annotation: dict[str, Any] | None = None, scope: Scope = "everywhere"
@@ -75,7 +76,7 @@ class Endpoints:
         if not workspace.guidance.images:
             raise InputError("There is nothing to segment by; give guidance, or mark something on the photo.")
         result = workspace.segment(key, scope)
-        return {"classes": list(result.classes), "mask": _text(indexed_png(result.labels))}
+        return {"classes": list(result.classes), "mask": base64_of(indexed_png(result.labels))}
 
     def export(self, images: list[Photo], guidance: str, form: str = "png", scope: Scope = "everywhere") -> dict[str, Any]:
         """Find the classes of the guidance in many photos, and get files for other programs.
@@ -100,7 +101,7 @@ class Endpoints:
                     problems.append(Problem(_name(image), str(error)))
 
         data = zip_bytes(write(masks(), workspace.mask_classes, form))
-        return {"zip": _text(data), "problems": [vars(problem) for problem in problems]}
+        return {"zip": base64_of(data), "problems": [vars(problem) for problem in problems]}
 
     def _workspace(self, guidance: str) -> Workspace:
         workspace = Workspace(self._segmenter, cache=self._cache)
@@ -154,10 +155,6 @@ def _annotate(workspace: Workspace, key: str, marks: dict[str, Any]) -> None:
     annotation = Annotation.from_json(marks)
     if not annotation.is_empty:
         workspace.apply(SetAnnotation(key, workspace.session.annotation(key) + annotation))
-
-
-def _text(data: bytes) -> str:
-    return base64.b64encode(data).decode()
 
 
 def _bytes(text: Any, what: str) -> bytes:

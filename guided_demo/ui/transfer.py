@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import itertools
 import threading
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from ..files import zip_bytes
 from ..incoming import Intake
 from ..project import save_project
 from ..workspace import Workspace
+from .seeing import base64_of
 
 Message = dict[str, Any]
 
@@ -111,4 +111,4 @@ class Transfer:
         count, data = self._made
         if made != count:
             raise InputError("Another download was begun since; start this one again.")
-        return base64.b64encode(data[number * PART_BYTES :][:PART_BYTES]).decode()
+        return base64_of(data[number * PART_BYTES :][:PART_BYTES])
