@@ -7,6 +7,7 @@ import threading
 
 import numpy as np
 import pytest
+from pictures import photo_bytes
 from PIL import Image
 
 from guided_demo.annotation import BACKGROUND
@@ -16,13 +17,6 @@ from guided_demo.ui.protocol import SORRY, STRANGE, Desk
 from guided_demo.workspace import Workspace
 
 EDGE = 64
-
-
-def photo_bytes(seed, size=(80, 60)):
-    noise = np.random.default_rng(seed).integers(0, 256, (5, 6, 3), dtype=np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 @pytest.fixture

@@ -1,11 +1,10 @@
 """Files between a page and its workspace: in whatever order they come, and out just as the workspace has them."""
 
 import base64
-import io
 
 import numpy as np
 import pytest
-from PIL import Image
+from pictures import photo_bytes
 
 from guided_demo import Point, export
 from guided_demo.errors import InputError
@@ -16,13 +15,6 @@ from guided_demo.ui import transfer as module
 from guided_demo.ui.protocol import Desk
 from guided_demo.ui.transfer import Transfer, offers
 from guided_demo.workspace import Workspace
-
-
-def photo_bytes(seed, size=(80, 60)):
-    noise = np.random.default_rng(seed).integers(0, 256, (5, 6, 3), dtype=np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 @pytest.fixture
