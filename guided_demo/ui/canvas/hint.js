@@ -33,7 +33,7 @@ const STEPS = [
   () =>
     isTouch()
       ? "Wrong? Choose background, then tap there."
-      : "All photos are done. Something missing? Click it. Too much? Right-click it: background.",
+      : "Something missing? Click it, in any photo. Too much? Right-click it.",
   () => "Take the masks away, or add your own photos.",
 ];
 
