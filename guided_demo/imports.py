@@ -1,5 +1,6 @@
 """Annotations from files that people have: JSON of points and strokes, mask images, COCO, labelme, YOLO."""
 
+import base64
 import io
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -20,8 +21,8 @@ from guided_demo.polygons import fill
 def read_json(data: bytes, name: str) -> Iterator[tuple[str, Callable[[], Annotation]]]:
     """Photos by name, each with a function that makes its annotation; from COCO, labelme, or points and strokes.
 
-    COCO has polygons or run lengths, labelme polygons, rectangles and circles about one photo; later ones lie over earlier
-    ones, and what is in none is background. The third form is
+    COCO has polygons or run lengths, labelme shapes of all kinds that have an area, about one photo; later ones lie over
+    earlier ones, and what is in none is background. The third form is
     {"photo.jpg": {"marks": [...]}}, where a mark is {"point": [x, y], "label": "cat"} or {"stroke": [[x, y], ...], "label":
     "cat", "radius": 6}; the label null erases, and "shape": "polygon" fills.
     name: what an error calls the file. It and the functions raise InputError for what is not of these forms.
@@ -103,23 +104,26 @@ def _read_labelme(content: dict[str, Any], name: str) -> tuple[str, Callable[[],
     try:
         file = str(content.get("imagePath") or name).replace("\\", "/").split("/")[-1]
         size = int(content["imageWidth"]), int(content["imageHeight"])
-        shapes = [(str(shape["label"]), shape.get("shape_type", "polygon"), shape["points"]) for shape in content["shapes"]]
+        shapes = [
+            (str(shape["label"]), shape.get("shape_type", "polygon"), shape["points"], shape.get("mask"))
+            for shape in content["shapes"]
+        ]
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{name} is not a labelme file ({type(error).__name__}: {error}).") from error
     return str(PurePosixPath(name).parent / file), partial(_drawn, shapes, size, name)
 
 
-def _drawn(shapes: list[tuple[str, str, Any]], size: tuple[int, int], name: str) -> Annotation:
+def _drawn(shapes: list[tuple[str, str, Any, Any]], size: tuple[int, int], name: str) -> Annotation:
     """Shapes as labelme draws them: their outlines are part of them."""
     classes = [BACKGROUND, *(label for label in dict.fromkeys(label for label, *_ in shapes) if label != BACKGROUND)]
     picture = Image.new("I", _checked(size, name))
     draw = ImageDraw.Draw(picture)
     try:
-        for label, kind, points in shapes:
+        for label, kind, points, mask in shapes:
             corners, value = [(float(x), float(y)) for x, y in points], classes.index(label)
             if not np.isfinite(corners).all():
                 raise ValueError("a corner is not a number")
-            if kind == "polygon":
+            if kind in ("polygon", "oriented_rectangle"):
                 draw.polygon(corners, fill=value, outline=value)
             elif kind == "rectangle":
                 (ax, ay), (bx, by) = corners
@@ -128,9 +132,13 @@ def _drawn(shapes: list[tuple[str, str, Any]], size: tuple[int, int], name: str)
                 (x, y), rim = corners
                 r = float(np.hypot(rim[0] - x, rim[1] - y))
                 draw.ellipse((x - r, y - r, x + r, y + r), fill=value, outline=value)
+            elif kind == "mask":
+                left, top = map(int, corners[0])
+                with Image.open(io.BytesIO(base64.b64decode(mask)), formats=("PNG",)) as part:
+                    picture.paste(value, (left, top), Image.fromarray(np.array(part) > 0))
             else:
                 raise InputError(f"{name} has a {kind}, which has no area; make it a polygon, a rectangle or a circle.")
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, IndexError, OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputError(f"{name} is not a labelme file ({error}).") from error
     return Annotation.from_mask(np.array(picture), classes)
 

@@ -37,3 +37,11 @@ setup() {
     # guided_demo can then be imported anywhere in the environment, from notebooks too.
     pwd >"$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/guided_demo.pth"
 }
+
+# setup_alone MODULE REQUIREMENT: installs a package without those that it requires, if it is not there.
+setup_alone() {
+    if ! .venv/bin/python -c "import importlib.util, sys; sys.exit(importlib.util.find_spec('$1') is None)"; then
+        .venv/bin/python -m pip install --disable-pip-version-check --quiet --no-deps "$2" ||
+            fail "$2 could not be installed; pip says above why. Run the command again to go on."
+    fi
+}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 import yaml
-from PIL import Image, ImageDraw
+from PIL import Image
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from scipy.ndimage import gaussian_filter
@@ -130,22 +130,6 @@ def test_yolo(masks):
                 found |= coco_mask.decode(codes)[..., 0].astype(bool)
         assert (found & expected).sum() >= 0.99 * (found | expected).sum()
     assert files["labels/cat-2.txt"] == b""
-
-
-def test_labelme(masks):
-    files = dict(write(masks, CLASSES, "labelme"))
-    assert list(files) == ["cat.json", "sub/one.json", "cat-2.json"]
-    documents = [json.loads(data) for data in files.values()]
-    assert [d["imagePath"] for d in documents] == ["cat.jpg", "one.png", "cat.png"]
-    for number, value, expected in regions(masks):
-        drawn = Image.new("1", (documents[number]["imageWidth"], documents[number]["imageHeight"]))
-        for shape in documents[number]["shapes"]:
-            if shape["label"] == CLASSES[value].name:
-                part = Image.new("1", drawn.size)  # as labelme.utils.shape_to_mask does
-                ImageDraw.Draw(part).polygon([tuple(point) for point in shape["points"]], outline=1, fill=1)
-                drawn.paste(1, mask=part)
-        assert np.array_equal(drawn, expected)
-    assert documents[2]["shapes"] == []
 
 
 def test_tiff_is_read_by_tifffile(masks):
