@@ -101,15 +101,17 @@ def test_the_curl_example_gives_what_the_command_line_gives(url, photos, expecte
     done = subprocess.run(["sh", "-eu", "-c", example("sh", url)], capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert Path("cheetah.safetensors").read_bytes() == guide(expected)
-    masks = expected("segment", "cheetah.safetensors", "photos/cheetah.jpg", "photos/lion.jpg")
-    assert Path("masks.zip").read_bytes() == masks
+    photos = "photos/cheetah.jpg", "photos/lion.jpg"
+    sure = expected("segment", "cheetah.safetensors", *photos, "--unsure", ".95")
+    masks = expected("segment", "cheetah.safetensors", *photos)
+    assert Path("masks.zip").read_bytes() == sure != masks
     assert Path("cheetah.png").read_bytes() == read_zip(masks, "masks")["cheetah.png"]
 
 
 def test_mcp_tools_give_what_the_endpoints_give(url, client):
     photo = handle_file(str(PHOTOS / "cheetah1.jpg"))
     guidance = client.predict(photo, MARKS, api_name="/guide")
-    mask = client.predict(photo, guidance, api_name="/segment")["mask"]
+    mask = client.predict(photo, guidance, unsure=0.95, api_name="/segment")["mask"]
     data_url = "data:image/jpeg;base64," + base64.b64encode((PHOTOS / "cheetah1.jpg").read_bytes()).decode()
     address = f"{url}gradio_api/file={upload(url, PHOTOS / 'cheetah1.jpg')}"
 
@@ -121,7 +123,7 @@ def test_mcp_tools_give_what_the_endpoints_give(url, client):
             await session.initialize()
             tools = (await session.list_tools()).tools
             learned = await session.call_tool("guide", {"image": data_url, "annotation": MARKS})
-            found = await session.call_tool("segment", {"image": address, "guidance": guidance})
+            found = await session.call_tool("segment", {"image": address, "guidance": guidance, "unsure": 0.95})
             refused = await session.call_tool("segment", {"image": "https://example.org/a.jpg", "guidance": guidance})
             return tools, learned, found, refused
 
@@ -182,14 +184,17 @@ def test_one_bad_photo_stops_no_other(client, photos):
         ("guide", ["data:image/png;base64,AAAA", MARKS, ""], "not an image"),
         ("guide", ["data:image/png;base64,A", MARKS, ""], "cut short"),
         ("guide", [None, MARKS, ""], "an uploaded file, or a data URL"),
-        ("segment", ["PHOTO", "", None, "everywhere"], "nothing to segment by"),
-        ("segment", ["PHOTO", "", MARKS, "nowhere"], "nowhere"),
-        ("export", [["PHOTO"], "", "paint", "everywhere"], "no export called 'paint'"),
-        ("segment", ["/etc/passwd", "", MARKS, "everywhere"], "was not uploaded here"),
-        ("segment", [{"path": "/etc/passwd"}, "", MARKS, "everywhere"], "was not uploaded here"),
-        ("segment", ["UPLOADS/../../../../../etc/passwd", "", MARKS, "everywhere"], "was not uploaded here"),
-        ("segment", ["http://x/gradio_api/file=/etc/passwd", "", MARKS, "everywhere"], "was not uploaded here"),
-        ("segment", [{"path": "/etc/passwd", "meta": FILE}, "", MARKS, "everywhere"], "null"),
+        ("segment", ["PHOTO", "", None, "everywhere", 0], "nothing to segment by"),
+        ("segment", ["PHOTO", "", MARKS, "nowhere", 0], "nowhere"),
+        ("segment", ["PHOTO", "", MARKS, "everywhere", 80], "from 0 to 1, not 80"),
+        ("segment", ["PHOTO", "", MARKS, "everywhere", "much"], "from 0 to 1, not 'much'"),
+        ("export", [["PHOTO"], "", "png", "everywhere", None], "from 0 to 1"),
+        ("export", [["PHOTO"], "", "paint", "everywhere", 0], "no export called 'paint'"),
+        ("segment", ["/etc/passwd", "", MARKS, "everywhere", 0], "was not uploaded here"),
+        ("segment", [{"path": "/etc/passwd"}, "", MARKS, "everywhere", 0], "was not uploaded here"),
+        ("segment", ["UPLOADS/../../../../../etc/passwd", "", MARKS, "everywhere", 0], "was not uploaded here"),
+        ("segment", ["http://x/gradio_api/file=/etc/passwd", "", MARKS, "everywhere", 0], "was not uploaded here"),
+        ("segment", [{"path": "/etc/passwd", "meta": FILE}, "", MARKS, "everywhere", 0], "null"),
     ],
 )
 def test_what_cannot_be_done_is_refused_with_a_sentence(url, uploads, endpoint, arguments, words):

@@ -57,7 +57,12 @@ class Endpoints:
         return base64_of(workspace.guidance.to_bytes())
 
     def segment(
-        self, image: Photo, guidance: str = "", annotation: dict[str, Any] | None = None, scope: Scope = "everywhere"
+        self,
+        image: Photo,
+        guidance: str = "",
+        annotation: dict[str, Any] | None = None,
+        scope: Scope = "everywhere",
+        unsure: float = 0.0,
     ) -> dict[str, Any]:
         """Find the classes of the guidance in a photo, or of marks on the photo itself, or both.
 
@@ -66,6 +71,7 @@ class Endpoints:
             guidance: What was learned, as guide returned it.
             annotation: Marks on this photo, as for guide. A marked pixel keeps its class.
             scope: "everywhere" finds all that looks like what was marked; "object" only the very thing marked on this photo.
+            unsure: Pixels whose likeliest class is less likely than this, from 0 to 1, have no class: 255.
 
         Returns:
             classes: a name for each pixel value, background first; mask: the base64 of an indexed PNG of the photo's size.
@@ -75,10 +81,12 @@ class Endpoints:
         _annotate(workspace, key, annotation or {})
         if not workspace.guidance.images:
             raise InputError("There is nothing to segment by; give guidance, or mark something on the photo.")
-        result = workspace.segment(key, scope)
-        return {"classes": list(result.classes), "mask": base64_of(indexed_png(result.labels))}
+        mask = workspace.mask(_name(image), key, scope, _probability(unsure))
+        return {"classes": list(workspace.guidance.classes), "mask": base64_of(indexed_png(mask.labels))}
 
-    def export(self, images: list[Photo], guidance: str, form: str = "png", scope: Scope = "everywhere") -> dict[str, Any]:
+    def export(
+        self, images: list[Photo], guidance: str, form: str = "png", scope: Scope = "everywhere", unsure: float = 0.0
+    ) -> dict[str, Any]:
         """Find the classes of the guidance in many photos, and get files for other programs.
 
         Args:
@@ -86,17 +94,18 @@ class Endpoints:
             guidance: What was learned, as guide returned it.
             form: png, coco-rle, coco-polygons, yolo, labelme, tiff, csv or overlays.
             scope: "everywhere" or "object", as for segment.
+            unsure: As for segment: 255 in pictures, and nothing in other forms.
 
         Returns:
             zip: the base64 of a zip; problems: a name and a sentence for each photo that could not be used.
         """
-        workspace = self._workspace(guidance)
+        workspace, sure = self._workspace(guidance), _probability(unsure)
         problems: list[Problem] = []
 
         def masks() -> Iterator[Mask]:
             for image in images:
                 try:
-                    yield workspace.mask(_name(image), _add(workspace, image), scope)
+                    yield workspace.mask(_name(image), _add(workspace, image), scope, sure)
                 except InputError as error:
                     problems.append(Problem(_name(image), str(error)))
 
@@ -155,6 +164,12 @@ def _annotate(workspace: Workspace, key: str, marks: dict[str, Any]) -> None:
     annotation = Annotation.from_json(marks)
     if not annotation.is_empty:
         workspace.apply(SetAnnotation(key, workspace.session.annotation(key) + annotation))
+
+
+def _probability(number: Any) -> float:
+    if not isinstance(number, int | float) or not 0 <= number <= 1:
+        raise InputError(f"unsure is a probability, a number from 0 to 1, not {number!r}.")
+    return float(number)
 
 
 def _bytes(text: Any, what: str) -> bytes:
