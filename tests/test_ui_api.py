@@ -160,6 +160,14 @@ def test_marks_are_added_to_guidance_and_settle_their_pixels(client, expected, p
     assert alone["classes"] == ["background", "lion"]
 
 
+def test_what_is_unsure_is_left_out_as_on_the_command_line(client, expected, photos):
+    guidance = client.predict(handle_file("photos/cheetah1.jpg"), MARKS, api_name="/guide")
+    Path("g.safetensors").write_bytes(base64.b64decode(guidance))
+    found = client.predict(handle_file("photos/lion.jpg"), guidance, unsure=0.95, api_name="/segment")
+    masks = read_zip(expected("segment", "g.safetensors", "photos/lion.jpg", "--unsure", ".95"), "masks")
+    assert base64.b64decode(found["mask"]) == masks["lion.png"]
+
+
 def test_one_bad_photo_stops_no_other(client, photos):
     (photos / "bad.jpg").write_bytes(b"no photo")
     guidance = client.predict(handle_file("photos/cheetah1.jpg"), MARKS, api_name="/guide")
