@@ -20,6 +20,7 @@ from PIL import Image
 
 from guided_demo import Annotation, Guidance, GuidedSegmenter
 from guided_demo.cli import ELSEWHERE
+from guided_demo.cli import main as command_line
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -64,16 +65,18 @@ def test_the_notebook_example_shows_the_photos(folder, monkeypatch):
     assert widget.session.class_names == ("background", "cat")
 
 
-def test_the_command_line_examples_work_one_after_the_other(folder):
+def test_the_command_line_examples_work_one_after_the_other(folder, monkeypatch, capsys):
     (example,) = blocks("sh")
-    for line in example.splitlines():
-        python, *arguments = shlex.split(line)
-        assert python == "python"
-        paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-        done = subprocess.run(
-            [sys.executable, *arguments], cwd=folder, env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True
-        )
-        assert (done.returncode, done.stderr) == (0, "")
+    first, *others = map(shlex.split, example.splitlines())
+    paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, *first[1:]], cwd=folder, env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True
+    )
+    assert (first[0], done.returncode, done.stderr) == ("python", 0, "")
+    monkeypatch.chdir(folder)
+    for *program, command in ((*line[:3], line[3:]) for line in others):
+        assert program == ["python", "-m", "guided_demo"]
+        assert (command_line(command), capsys.readouterr().err) == (0, "")
 
     segmenter = GuidedSegmenter.load()
     guidance = Guidance.load(folder / "cats.safetensors")

@@ -2,25 +2,18 @@
 
 import os
 import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import pytest
 from hand import canvas, hand  # noqa: F401 - fixtures
 from playwright.sync_api import sync_playwright
+from served import Launcher, Server
 from visitor import stranger, visitor  # noqa: F401 - fixtures
 
-ROOT = Path(__file__).parents[2]
 FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 )  # fmt: skip
-START_SECONDS = 120
 
 
 @pytest.fixture(scope="module")
@@ -58,40 +51,17 @@ def page(context):
     assert failures == []
 
 
-class Server:
-    """app.py as a process, started as the README says, with a folder for people's work."""
-
-    def __init__(self, folder):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.folder = folder
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.start()
-
-    def start(self):
-        """Start it, on the same port each time, and wait until it answers."""
-        log = self.folder / "log.txt"
-        environment = os.environ | {
-            "GRADIO_SERVER_PORT": str(self.port), "PYTHONUNBUFFERED": "1", "GUIDED_DEMO_WORK": str(self.folder / "work"),
-        }  # fmt: skip
-        with log.open("a") as output:
-            self.process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=output, stderr=output)
-        _wait_for(self.url, self.process, log)
-
-    def stop(self):
-        self.process.terminate()
-        return self.process.wait(20)
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait(20)
+@pytest.fixture(scope="session")
+def launcher():
+    made = Launcher()
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory):
+def server(launcher, tmp_path_factory):
     """The URL of app.py."""
-    made = Server(tmp_path_factory.mktemp("server"))
+    made = Server(launcher, tmp_path_factory.mktemp("server"))
     try:
         yield made.url
     finally:
@@ -99,21 +69,8 @@ def server(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def own_server(tmp_path_factory):
+def own_server(launcher, tmp_path_factory):
     """An app.py that tests may stop or kill, as long as they start it again."""
-    made = Server(tmp_path_factory.mktemp("own-server"))
+    made = Server(launcher, tmp_path_factory.mktemp("own-server"))
     yield made
     made.kill()
-
-
-def _wait_for(url, process, log):
-    until = time.monotonic() + START_SECONDS
-    while time.monotonic() < until:
-        if process.poll() is not None:
-            break
-        try:
-            urllib.request.urlopen(url, timeout=5).read()
-            return
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
-            time.sleep(0.2)
-    pytest.fail(f"app.py did not start:\n{log.read_text()}", pytrace=False)

@@ -19,10 +19,11 @@ HOST = """() => {
   const some = (keys, make) => Object.fromEntries(keys.slice(0, 5).map((key) => [key, make(number(key))]));
   const summary = (i) => ({
     shares: { background: i < 20 ? 0.75 : 1, cat: i < 20 ? 0.25 : 0 },
-    uncertainty: i < 7 ? 0.01 : 0.9 - i / 1000,
+    uncertainty: i < 7 || masks.sure.includes(i) ? 0.01 : 0.9 - i / 1000,
     click: [40 + i, 100],
   });
   const reads = (window.reads = []);
+  const masks = (window.masks = { sure: [] }); // photos that became sure
   const replies = {
     start: () => ({ state: { ...state, images: [...images] } }),
     open: ({ key }) => ({ state: { ...state }, key, marks: number(key) < 3 ? [{ point: [5, 5], label: "cat" }] : [] }),
@@ -135,10 +136,49 @@ def test_photos_are_sorted_and_found(many):
     many.kind("All photos")
     many.order("help")
     assert many.shown()[:4] == [7, 8, 9, 10] and many.asked("summaries") | many.asked("masks") == set(range(300))
-    many.click(100, 100)
     many.page.evaluate("reads.length = 0")
     many.page.get_by_label("Find photos by name").fill("290")  # a name is found at once, without looking at masks again
     assert many.shown() == [10] and many.asked("summaries") == set()
+
+
+def test_new_masks_sort_the_photos_again_the_one_at_work_first_but_not_under_the_hand(many):
+    many.order("help")
+    assert many.shown()[:3] == [7, 8, 9]
+    many.open(8)
+    many.page.evaluate("masks.sure.push(7)")
+    many.page.keyboard.press("z")  # a change while the mouse is on the tiles
+    assert many.shown()[:3] == [7, 8, 9]
+    many.page.mouse.move(400, 300)
+    many.page.evaluate("document.activeElement.blur()")
+    assert many.shown()[:3] == [8, 9, 10] and many.shown()[-1] == 7
+    many.press("ArrowRight")
+    many.page.wait_for_selector("[data-key=k9] [aria-current=true]")
+    assert many.shown()[:3] == [8, 9, 10]
+
+
+def test_it_is_told_in_how_many_photos_a_class_is_found_as_far_as_they_were_looked_at(many):
+    told = many.page.locator(".g-found > span")
+    seen = len(many.asked("masks"))
+    assert told.inner_text() == f"cat in {min(20, seen)} of {seen} photos looked at"
+    many.order("help")
+    many.settle()
+    assert told.inner_text() == "cat in 20 of 300 photos"
+    many.page.get_by_role("button", name="Least sure: odd 293.jpg").click()
+    many.page.wait_for_selector("[data-key=k7] [aria-current=true]")
+
+
+@pytest.mark.parametrize(
+    ("shares", "total", "words"),
+    [
+        ([0.2, 0.004, 0], 3, "cat in 1 of 3 photos, a trace in 1"),
+        ([0.2, 0.3], 9, "cat in 2 of 2 photos looked at"),
+        ([0.0005, 0], 2, "cat in none of 2 photos"),
+        ([1], 1, "cat in 1 of 1 photo"),
+    ],
+)
+def test_what_is_said_is_what_is_known(canvas, shares, total, words):
+    seen = [{"shares": {"background": 1 - share, "cat": share}} for share in shares]
+    assert canvas.evaluate("([seen, total]) => modules.module_found.finding('cat', seen, total)", [seen, total]) == words
 
 
 def test_a_photo_that_is_worked_on_stays_where_it_is(many):

@@ -1,16 +1,11 @@
 """What was done outlives a reload, a closed tab, and a server that is stopped or killed in the middle of saving."""
 
 import json
-import subprocess
-import sys
 import threading
 import time
-from pathlib import Path
 
 from PIL import Image
 from visitor import BESIDE_IT, ON_IT, Visitor
-
-ROOT = Path(__file__).parents[2]
 
 
 def shown(visitor):
@@ -88,10 +83,10 @@ def test_a_tab_opened_anew_goes_on_where_the_last_was_closed(context, server):
     assert shown(third) == before
 
 
-def test_a_program_that_ends_at_once_after_building_the_page_ends_well():
-    code = "import app; from guided_demo import GuidedSegmenter; app.build(GuidedSegmenter.load())"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert (done.returncode, done.stderr) == (0, "")
+def test_a_program_that_ends_at_once_after_building_the_page_ends_well(launcher, tmp_path):
+    ending = launcher.start("app.build(app.GuidedSegmenter.load())", tmp_path / "log.txt")
+    assert launcher.wait(ending, seconds=120) == 0
+    assert (tmp_path / "log.txt").read_text() == ""
 
 
 def _journal(folder):

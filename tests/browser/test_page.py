@@ -1,17 +1,14 @@
 """The page itself, from the first click to the exported masks, as its users see it."""
 
 import io
-import subprocess
-import sys
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from visitor import BESIDE_IT, ON_IT, Visitor, photos
 
-ROOT = Path(__file__).parents[2]
+from guided_demo.cli import main as command_line
 
 
 def changed(before, after):
@@ -55,8 +52,7 @@ def test_the_main_job_from_the_first_click_to_the_masks(visitor, stranger, tmp_p
     assert stranger.masks() == two_clicks
 
     stranger.download("Download masks", tmp_path / "page.zip")
-    command = [sys.executable, "-m", "guided_demo", "segment", saved, *photos(), "-o", tmp_path / "command.zip"]
-    subprocess.run([str(part) for part in command], cwd=ROOT, check=True, capture_output=True)
+    assert command_line(["segment", *map(str, [saved, *photos()]), "-o", str(tmp_path / "command.zip")]) == 0
     of_page, of_command = read_masks(tmp_path / "page.zip"), read_masks(tmp_path / "command.zip")
     assert of_page.keys() == of_command.keys() == {path.with_suffix(".png").name for path in photos()}
     for name, mask in of_page.items():

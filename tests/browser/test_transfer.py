@@ -2,19 +2,15 @@
 
 import base64
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from visitor import BESIDE_IT, ON_IT, photos
 
+from guided_demo.cli import main as command_line
 from guided_demo.export import FORMATS, indexed_png
 from guided_demo.files import zip_bytes
-
-ROOT = Path(__file__).parents[2]
 
 DROP = """(files) => {
   const transfer = new DataTransfer();
@@ -98,8 +94,7 @@ def test_a_table_is_the_same_from_the_page_and_from_the_command_line(visitor, tm
     download.value.save_as(tmp_path / "page.zip")
     gallery = {path.name: path for path in photos()}
     ordered = [gallery[name] for name in visitor.masks()]
-    command = [sys.executable, "-m", "guided_demo", "segment", guidance, *ordered, "-o", tmp_path / "line.zip", "--form", "csv"]
-    subprocess.run([str(part) for part in command], cwd=ROOT, check=True, capture_output=True)
+    assert command_line(["segment", *map(str, [guidance, *ordered]), "-o", str(tmp_path / "line.zip"), "--form", "csv"]) == 0
     assert (tmp_path / "page.zip").read_bytes() == (tmp_path / "line.zip").read_bytes()
 
 
