@@ -24,7 +24,7 @@ from guided_demo.ui.sessions import Sessions
 from guided_demo.workspace import Workspace
 
 TITLE = "Guided segmentation"
-CAPTION = "Point at a thing in one photo. It is found in all of them."
+CAPTION = "Point at a thing in one photo. It is looked for in all of them."
 MAX_FILE_BYTES = 300_000_000
 
 # Photographs that come with gradio, for the first visit.

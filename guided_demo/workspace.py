@@ -51,6 +51,7 @@ class Workspace:
         self._lock = threading.RLock()
         self._contributions = _Recent(256)
         self._results = _Recent(256)
+        self._summaries = _Recent(8192)
         self._guidance: tuple[Any, Any, Guidance] | None = None
         self._earlier = _Recent(4096)
         self._earlier_guidance = _Recent(1)
@@ -122,8 +123,14 @@ class Workspace:
         return self._sources.file(self.session.image(key))
 
     def summary(self, key: str, scope: Scope = "everywhere", unsure: float = 0.0) -> Summary:
-        """Shares of the classes, uncertainty, and where a click would help most. Cheap once the image is segmented."""
-        return summarize(self.segment(key, scope), self.session.image(key).size, unsure)
+        """Shares of the classes, uncertainty, and where a click would help most; kept as the masks are, and for more images."""
+        with self._lock:
+            made_of = self.guidance, self._session.annotation(key), unsure
+            known = self._summaries.get((key, scope))
+        if known is None or known[0][0] is not made_of[0] or known[0][1:] != made_of[1:]:
+            made = summarize(self.segment(key, scope), self.session.image(key).size, unsure)
+            known = self._summaries.put((key, scope), (made_of, made))
+        return known[1]
 
     def agreement(self, enough: Callable[[], bool] = lambda: False) -> tuple[Agreement, ...] | None:
         """How the masks came to agree, click by click, with those marked as correct; of use to draw a chart of.

@@ -26,6 +26,7 @@ from guided_demo.events import (
     SetAnnotation,
 )
 from guided_demo.files import read_zip
+from guided_demo.summary import summarize
 from guided_demo.workspace import Workspace
 
 
@@ -64,6 +65,21 @@ def scribble(workspace, seed):
     if seed % 3:
         return Annotate(key, Point(*rng.uniform(0, 48, 2), label))
     return Annotate(key, Stroke(tuple(rng.uniform(4, 44, (3, 2))), label, 3.0))
+
+
+def test_a_summary_is_worked_out_once_for_every_guidance_and_is_always_that_of_the_masks(workspace, monkeypatch):
+    keys = [item.key for item in workspace.session.images]
+    workspace.apply(Annotate(keys[0], Point(10, 10, "cat")))
+
+    def summaries(unsure):
+        return [workspace.summary(key, unsure=unsure) for key in keys]
+
+    for seed in range(3):
+        workspace.apply(scribble(workspace, seed))
+        for unsure in (0.0, 0.9):
+            assert summaries(unsure) == [summarize(workspace.segment(key), (64, 48), unsure) for key in keys]
+    monkeypatch.setattr(workspace, "segment", None)
+    assert summaries(0.9) == summaries(0.9)
 
 
 def test_masks_have_the_size_of_their_image_and_keep_annotated_pixels(workspace):

@@ -108,6 +108,7 @@ class Annotator {
       name: this.image?.name,
       place,
     });
+    this.showFound();
     this.agreement.show(this.server.revision, images.filter(({ correct }) => correct).length);
     this.files.show({ guided: marked.length > 0, photos: images.length });
     this.samples.hidden = !samples.length || samples.length === images.length;
@@ -123,6 +124,12 @@ class Annotator {
     const shown = this.gallery.order.length;
     const all = images.length === 1 ? "1 photo" : `${images.length} photos`;
     this.count.textContent = shown < images.length ? `${shown} of ${all}` : all;
+  }
+
+  /** In how many photos the chosen class is found, as far as that is known. */
+  showFound() {
+    const { marked, images } = this.server;
+    this.found.show({ marked, active: this.active, known: this.gallery.known(), total: images.length });
   }
 
   /** Take in what a reply says of the session, unless something newer is known. */

@@ -8,6 +8,7 @@ import { Tile } from "./tile.js";
 const EDGE = 256;
 const AT_ONCE = 16;
 const FEW = 8;
+const SOON = 48; // of so many photos, all are looked at after every change, not only those on the screen
 const NEAR = "160px"; // a tile so far beyond the edge counts as on the screen
 
 export class Gallery {
@@ -20,6 +21,7 @@ export class Gallery {
   #isAsking = false;
   #asked = null; // resolves when all that is asked for is there
   #gatherUntil = 0; // until this time, photos that are not on the screen are asked about, too
+  #sorted = -1; // the revision whose masks the order is of, where it depends on them
 
   /**
    * `read(message)` asks the server. `actions` has what the user wishes: {open(key), remove(keys), correct(key, isCorrect)}.
@@ -34,6 +36,7 @@ export class Gallery {
     this.sift = new Sift({ onChange: (anew) => this.#siftBy(anew), onSelect: () => this.picking.enter() });
     this.tools = el("div", { class: "g-tile-tools" }, this.sift.element, this.picking.element);
     this.element.addEventListener("keydown", ({ key }) => key === "Delete" && this.picking.keys.size && this.picking.takeOut());
+    for (const event of ["pointerleave", "focusout"]) this.element.addEventListener(event, () => this.#sortAgain());
     this.observer = new IntersectionObserver((entries) => this.#see(entries), { root: this.element, rootMargin: NEAR });
   }
 
@@ -62,6 +65,14 @@ export class Gallery {
     return this.#asked;
   }
 
+  /** {key, name, correct, summary} of the photos that were looked at since the last change; null while more are looked at. */
+  known() {
+    if (this.#isAsking) return null;
+    const isKnown = ({ key }) => this.#tiles.get(key).summary && this.#tiles.get(key).known >= this.#revision;
+    const told = ({ key, name, correct }) => ({ key, name, correct, summary: this.#tiles.get(key).summary });
+    return this.#images.filter(isKnown).map(told);
+  }
+
   /** The least sure of what is known of photos not marked as correct, `except` those: {key, click}. Looks for `seconds`. */
   async leastSure(except, seconds) {
     this.#gatherUntil = performance.now() + 1000 * seconds;
@@ -77,8 +88,8 @@ export class Gallery {
     const { wish } = this.sift;
     this.#arrange(true);
     this.element.scrollTo(0, 0);
+    this.#sorted = this.#revision;
     if (!anew || !needsSummaries(wish)) return;
-    this.#gatherUntil = Infinity;
     await this.refresh(0);
     if (wish === this.sift.wish) this.#arrange(true);
   }
@@ -88,14 +99,22 @@ export class Gallery {
     this.#siftBy(false);
   }
 
-  /** Photos that are shown keep their places, and the one at work its own even if it does not fit, unless `again`. */
-  #arrange(again = false) {
+  /** Masks have changed: sort by what is known now, the photo at work first, unless somebody's hand is on the tiles. */
+  #sortAgain() {
+    if (!needsSummaries(this.sift.wish) || this.#isAsking || this.#sorted >= this.#revision) return;
+    if (this.element.matches(":hover, :focus-within")) return;
+    this.#sorted = this.#revision;
+    this.#arrange(true, this.#current);
+  }
+
+  /** Photos that are shown keep their places, unless `again`; the one of the key `kept` is shown even if it does not fit. */
+  #arrange(again = false, kept = again ? null : this.#current) {
     const before = new Map(this.order.map((key, place) => [key, place]));
-    const kept = !again && before.has(this.#current) ? this.#current : null;
+    if (!before.has(kept)) kept = null;
     const summary = (key) => this.#tiles.get(key)?.summary;
     this.order = sift(this.#images, this.sift.wish, summary, kept).map(({ key }) => key);
-    if (!again && this.sift.wish.order === "help")
-      this.order.sort((a, b) => (before.get(a) ?? before.size) - (before.get(b) ?? before.size));
+    const place = (key) => (again ? Number(key !== kept) : (before.get(key) ?? before.size));
+    if (this.sift.wish.order === "help") this.order.sort((a, b) => place(a) - place(b));
     const nodes = this.order.map((key) => this.#tiles.get(key).element);
     if (this.#images.length && !nodes.length) nodes.push(this.none);
     const wanted = new Set(nodes);
@@ -122,6 +141,7 @@ export class Gallery {
     }
     this.#gatherUntil = 0;
     this.#isAsking = false;
+    this.#sortAgain();
     this.onProgress(0);
   }
 
@@ -138,7 +158,8 @@ export class Gallery {
 
   /** Whether photos that are not on the screen are looked at now: 1 or 0. */
   get #gathering() {
-    return Number(performance.now() < this.#gatherUntil);
+    const isKept = this.#images.length <= SOON || needsSummaries(this.sift.wish);
+    return Number(isKept || performance.now() < this.#gatherUntil);
   }
 
   #keys(isMeant) {

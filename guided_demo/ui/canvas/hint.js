@@ -19,7 +19,7 @@ export function hint({ images, classes, marked, active, current, canAdd, suggest
   if (marked.every((name) => name === BACKGROUND))
     return active === BACKGROUND
       ? `${click} on something that is not wanted, or choose a class.`
-      : `${click} on “${short(active)}” in a photo. It is then found in all photos.`;
+      : `${click} on “${short(active)}” in a photo. It is then looked for in all photos.`;
   if (!marked.includes(BACKGROUND))
     return isTouch()
       ? "Covers too much? Choose background, then tap there. All masks improve."

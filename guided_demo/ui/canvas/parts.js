@@ -5,6 +5,7 @@ import { Channel } from "./channel.js";
 import { Classes } from "./classes.js";
 import { button, el } from "./dom.js";
 import { Files } from "./files.js";
+import { Found } from "./found.js";
 import { Gallery } from "./gallery.js";
 import { Hint } from "./hint.js";
 import { listen } from "./keys.js";
@@ -70,13 +71,17 @@ export function parts(annotator) {
       remove: (keys) => annotator.takeOut(keys),
       correct: (photo, correct) => change({ do: "mark_correct", photo, correct }),
     },
-    onProgress: (waiting) => made.element.classList.toggle("g-catching-up", waiting > 0),
+    onProgress: (waiting) => {
+      made.element.classList.toggle("g-catching-up", waiting > 0);
+      annotator.showFound();
+    },
     onOrder: () => annotator.showCount(),
   });
   const suggestion = new Suggestion({
     find: (except, seconds) => gallery.leastSure(except, seconds),
     open: (key) => key === annotator.current || annotator.open(key),
   });
+  const found = new Found({ open: (key) => annotator.open(key) });
   const agreement = new Agreement({
     read: (message) => channel.read(message),
     isQuiet: () => !made.element.matches(".g-catching-up"),
@@ -87,7 +92,7 @@ export function parts(annotator) {
     saveGuidance: () => transfer.saveGuidance(),
     download: (form) => transfer.download(form),
   });
-  Object.assign(made, { host, channel, stage, looks, tools, classes, gallery, suggestion, agreement, transfer, files });
+  Object.assign(made, { host, channel, stage, looks, tools, classes, gallery, found, suggestion, agreement, transfer, files });
   Object.assign(made, layout(annotator, made));
   const target = host.wholePage ? document : made.element;
   if (host.send) transfer.acceptDrops(target, made.element);
@@ -97,7 +102,7 @@ export function parts(annotator) {
 
 function layout(annotator, made) {
   const { host, stage, classes, scope, tools, looks, suggestion } = made;
-  const { files, gallery, agreement, progress, notices, help } = made;
+  const { files, gallery, found, agreement, progress, notices, help } = made;
   const count = el("h2", { class: "g-count" });
   const hint = new Hint({ firstRun: host.wholePage, point: (step) => pointAt(step, element) });
   const top = el("div", { class: "g-top" }, classes.element, scope.element);
@@ -115,7 +120,8 @@ function layout(annotator, made) {
   const tip = "Find, choose and sort photos; see how the masks agree";
   const more = button("sift", tip, unfold, { label: "More of the gallery", class: "g-unfold", "aria-expanded": "false" });
   const head = el("div", { class: "g-head" }, count, more, files.adding);
-  const rows = [head, progress.element, samples, gallery.tools, gallery.element, agreement.element, files.element];
+  const tiles = [samples, gallery.tools, found.element, gallery.element];
+  const rows = [head, progress.element, ...tiles, agreement.element, files.element];
   const side = el("section", { class: "g-side", "aria-label": "Gallery" }, ...rows);
   const element = el("div", { class: "guided", "data-ready": "false" }, main, side, notices.element, help.element);
   return { element, count, hint, samples };

@@ -1,0 +1,53 @@
+/** The line above the gallery: in how many photos a class is found, as far as is known, and which photo is the least sure. */
+
+import { el } from "./dom.js";
+import { BACKGROUND } from "./marks.js";
+
+const FOUND = 0.01; // a class that covers less of a photo than this is hardly found in it
+const TRACE = 0.001;
+const ABOUT = "Counted where the class covers 1 % of the photo or more; a trace is less. Whether it is right, only you can tell.";
+
+/** What is so of a class, in a sentence. `seen` has what is known of photos, {shares, …} each, of `total` there are. */
+export function finding(name, seen, total) {
+  const share = ({ shares }) => shares[name] ?? 0;
+  const found = seen.filter((summary) => share(summary) >= FOUND).length;
+  const traces = seen.filter((summary) => share(summary) >= TRACE).length - found;
+  const photos = total === 1 ? "photo" : "photos";
+  const all = seen.length < total ? `${seen.length} photos looked at` : `${total} ${photos}`;
+  return `${short(name)} in ${found || "none"} of ${all}${traces ? `, a trace in ${traces}` : ""}`;
+}
+
+export class Found {
+  #doubtful = null; // the key of the photo that is the least sure
+
+  /** `open(key)` opens a photo. */
+  constructor({ open }) {
+    this.text = el("span", { title: ABOUT, role: "status" });
+    this.name = el("span");
+    const tip = "Open the photo whose masks are the least sure";
+    this.check = el("button", { type: "button", title: tip }, el("span", { class: "g-lead", text: "Least sure: " }), this.name);
+    this.check.addEventListener("click", () => open(this.#doubtful));
+    this.element = el("div", { class: "g-found" }, this.text, this.check);
+    this.#paint("", null);
+  }
+
+  /** `known` has {key, name, correct, summary} of the photos looked at since the last change; null while more are looked at. */
+  show({ marked, active, known, total }) {
+    const guided = marked.filter((name) => name !== BACKGROUND);
+    if (!total || !guided.length) return this.#paint(total ? "Nothing is marked yet." : "", null);
+    if (!known?.length) return;
+    const summaries = known.map(({ summary }) => summary);
+    const open = known.filter(({ correct }) => !correct);
+    const [first] = open.sort((a, b) => b.summary.uncertainty - a.summary.uncertainty);
+    this.#paint(finding(guided.includes(active) ? active : guided[0], summaries, total), total > 1 ? first : null);
+  }
+
+  #paint(text, doubtful) {
+    if (this.text.textContent !== text) this.text.textContent = text;
+    this.#doubtful = doubtful?.key ?? null;
+    this.check.hidden = !doubtful;
+    this.name.textContent = doubtful?.name.split("/").at(-1) ?? "";
+  }
+}
+
+const short = (name) => (name.length > 20 ? `${name.slice(0, 19)}…` : name);
