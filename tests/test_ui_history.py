@@ -49,7 +49,7 @@ def person(segmenter):
 def test_undo_and_redo_go_across_photos_and_are_exact(person):
     rng = np.random.default_rng(0)
     states = [person.seen()]
-    for step in range(24):
+    for step in range(12):
         x, y = rng.random(2) * (80, 60)
         person.click(step % 3, float(x), float(y), ["cat", "dog", "background"][int(rng.integers(3))])
         states.append(person.seen())

@@ -303,36 +303,46 @@ def test_a_folder_brings_work_and_history_back(segmenter, tmp_path):
 def test_a_folder_is_open_in_one_program_at_a_time(segmenter, tmp_path):
     program = """
 import sys
-from guided_demo import GuidedSegmenter
+from guided_demo import GuidedSegmenter, InputError
 from guided_demo.events import AddClass
 from guided_demo.workspace import Workspace
-workspace = Workspace(GuidedSegmenter.untrained(seed=0), sys.argv[1])
-workspace.apply(AddClass("cat"))
-print("open", flush=True)
-sys.stdin.read()
+segmenter = GuidedSegmenter.untrained(seed=0)
+for line in sys.stdin:
+    try:
+        workspace = Workspace(segmenter, sys.argv[1])
+        workspace.apply(AddClass("cat"))
+        print("open", flush=True)
+    except InputError as error:
+        print(error, flush=True)
 """
     command = [sys.executable, "-c", program, str(tmp_path)]
-    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    children = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+
+    def open_in(child):
+        print("open it", file=child.stdin, flush=True)
+        return child.stdout.readline()
+
     try:
-        assert child.stdout.readline() == "open\n"
+        assert open_in(children[0]) == "open\n"
         journal = (tmp_path / "journal.jsonl").read_bytes()
         with pytest.raises(InputError, match="open in another program"):
             Workspace(segmenter, tmp_path)
         assert (tmp_path / "journal.jsonl").read_bytes() == journal
+        children[0].kill()
+        children[0].wait()
+        here = Workspace(segmenter, tmp_path)
+        assert here.session.class_names == ("background", "cat")
+        assert "open in another program" in open_in(children[1])
+        here.apply(AddClass("dog"))
+        here.close()
+        with pytest.raises(InputError, match="closed"):
+            here.apply(AddClass("bird"))
+        assert here.session.class_names == ("background", "cat", "dog")
+        assert open_in(children[1]) == "There is a class called 'cat' already.\n"
     finally:
-        child.kill()
-        child.communicate()
-    here = Workspace(segmenter, tmp_path)
-    assert here.session.class_names == ("background", "cat")
-    done = subprocess.run(command, input="", capture_output=True, text=True)
-    assert "InputError" in done.stderr
-    here.apply(AddClass("dog"))
-    here.close()
-    with pytest.raises(InputError, match="closed"):
-        here.apply(AddClass("bird"))
-    assert here.session.class_names == ("background", "cat", "dog")
-    child = subprocess.run(command, input="", capture_output=True, text=True)
-    assert (child.stdout, child.stderr.count("There is a class called 'cat' already.")) == ("", 1)
+        for child in children:
+            child.kill()
+            child.communicate()
 
 
 def test_the_workspace_that_opened_a_folder_last_has_it(segmenter, tmp_path):

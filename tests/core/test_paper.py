@@ -36,9 +36,16 @@ def task(batch=2, shots=2, size=64):
     return support, annotation, query
 
 
-@pytest.fixture(params=VARIANTS, ids=lambda variant: variant.__name__)
-def network(request):
+@pytest.fixture(scope="module", params=VARIANTS, ids=lambda variant: variant.__name__)
+def made(request):
     return tiny(request.param)
+
+
+@pytest.fixture
+def network(made):
+    """As it was made: no test changes a weight."""
+    made.zero_grad()
+    return made
 
 
 def test_logits_have_the_size_of_the_query_and_gradients_reach_every_parameter(network):
