@@ -9,67 +9,20 @@ from __future__ import annotations
 import base64
 import io
 import math
+import weakref
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
+from .drawing import Drawing, Drawings, Marked
 from .errors import InputError
+from .marks import MAX_CLASSES, UNMARKED, DenseMask, Mark, Point, Stroke
 
 BACKGROUND = "background"
-UNMARKED = 255
-MAX_CLASSES = 254
-
-
-@dataclass(frozen=True)
-class Point:
-    """One annotated pixel: the pixel that contains (x, y)."""
-
-    x: float
-    y: float
-    label: str
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "x", float(self.x))
-        object.__setattr__(self, "y", float(self.y))
-
-
-@dataclass(frozen=True)
-class Stroke:
-    """A brush path with a radius in pixels, or a filled polygon (a box is a polygon of four). `label` None erases."""
-
-    path: tuple[tuple[float, float], ...]
-    label: str | None
-    radius: float = 6.0
-    shape: Literal["brush", "polygon"] = "brush"
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "path", tuple((float(x), float(y)) for x, y in self.path))
-        object.__setattr__(self, "radius", float(self.radius))
-
-
-Mark = Point | Stroke
-Marked = tuple[np.ndarray, np.ndarray, np.ndarray]
-
-
-@dataclass(frozen=True)
-class DenseMask:
-    """A label map as PNG bytes: pixel value i is `classes[i]`, 255 is unmarked. Size as the image's own."""
-
-    png: bytes = field(repr=False)
-    classes: tuple[str, ...]
-
-    def labels(self) -> np.ndarray:
-        """HxW uint8. Raises InputError if the bytes are no PNG with one number a pixel, as one from elsewhere may be."""
-        try:
-            with Image.open(io.BytesIO(self.png), formats=("PNG",)) as image:
-                if image.mode in ("L", "P"):
-                    return np.asarray(image)
-        except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-            raise InputError(f"A mask cannot be read ({error}); save it as an indexed or grey PNG.") from error
-        raise InputError("A mask is a picture in colour; save it as an indexed or grey PNG.")
+_DRAWINGS = Drawings(512 << 20)
 
 
 class Annotation:
@@ -79,10 +32,10 @@ class Annotation:
     ('background', 'cat')
     """
 
-    __slots__ = ("_drawn", "marks", "mask")
+    __slots__ = ("__weakref__", "_before", "marks", "mask")
     marks: tuple[Mark, ...]
     mask: DenseMask | None
-    _drawn: dict[tuple, Marked]
+    _before: weakref.ref[Annotation] | None  # the same but for the last mark
 
     def __init__(
         self,
@@ -96,7 +49,7 @@ class Annotation:
         clicked = [p if isinstance(p, Point) else Point(*p) for p in points]
         object.__setattr__(self, "marks", (*made, *clicked, *marks))
         object.__setattr__(self, "mask", mask)
-        object.__setattr__(self, "_drawn", {})
+        object.__setattr__(self, "_before", None)
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError("An Annotation is immutable; use add, rename or drop, which return a new one.")
@@ -152,7 +105,9 @@ class Annotation:
         return cls(mask=DenseMask(buffer.getvalue(), tuple(classes[v] for v in present)) if present else None)
 
     def add(self, mark: Mark) -> Annotation:
-        return Annotation(mask=self.mask, marks=(*self.marks, mark))
+        more = Annotation(mask=self.mask, marks=(*self.marks, mark))
+        object.__setattr__(more, "_before", weakref.ref(self))
+        return more
 
     def __add__(self, other: Annotation) -> Annotation:
         """Both annotations; `other` wins where they overlap. A dense mask of `other` replaces one here."""
@@ -205,51 +160,17 @@ class Annotation:
 
     def marked(self, size: tuple[int, int], classes: Sequence[str]) -> Marked:
         """Rows, columns and labels of the marked pixels of label_map; cheap where the marks cover little of a large image."""
+        return self._drawing(size).marked(classes)
+
+    def _drawing(self, size: tuple[int, int]) -> Drawing:
         # Guiding and segmenting ask for the same, and an annotation never changes.
-        wanted = (size, tuple(classes))
-        if wanted not in self._drawn:
-            self._drawn[wanted] = self._draw(size, classes)
-        return self._drawn[wanted]
-
-    def _draw(self, size: tuple[int, int], classes: Sequence[str]) -> Marked:
-        index = {name: i for i, name in enumerate(classes)}
-        left, top, right, bottom = self._box(size)
-        if self.mask is not None:
-            lookup = np.full(256, UNMARKED, np.uint8)
-            lookup[: len(self.mask.classes)] = [index.get(c, UNMARKED) for c in self.mask.classes]
-            canvas = Image.fromarray(lookup[self.mask.labels()])
-        else:
-            canvas = Image.new("L", (right - left, bottom - top), UNMARKED)
-        draw = ImageDraw.Draw(canvas)
-        for mark in self.marks:
-            value = UNMARKED if mark.label is None else index.get(mark.label, UNMARKED)
-            if isinstance(mark, Point):
-                x, y = min(max(int(mark.x), 0), size[0] - 1), min(max(int(mark.y), 0), size[1] - 1)
-                canvas.putpixel((x - left, y - top), value)
-            else:
-                _paint(draw, mark, value, left, top)
-        values = np.asarray(canvas)
-        # A flat search is many times quicker than a two-dimensional one.
-        places = np.flatnonzero(values != UNMARKED)
-        rows, columns = np.divmod(places, values.shape[1])
-        return rows + top, columns + left, values.ravel()[places]
-
-    def _box(self, size: tuple[int, int]) -> tuple[int, int, int, int]:
-        """Left, top, right and bottom of what the marks can touch; the whole image where there is a dense mask."""
-        if self.mask is not None:
-            return 0, 0, *size
-        xs, ys = [0.0], [0.0]
-        for i, mark in enumerate(self.marks):
-            reach = 1 if isinstance(mark, Point) else mark.radius + 2
-            places = [(mark.x, mark.y)] if isinstance(mark, Point) else mark.path
-            if i == 0:
-                xs, ys = [], []
-            for x, y in places:
-                xs += [x - reach, x + reach]
-                ys += [y - reach, y + reach]
-        left, top = (min(max(int(min(v)), 0), n - 1) for v, n in zip((xs, ys), size, strict=True))
-        right, bottom = (min(max(int(max(v)) + 1, low + 1), n) for v, low, n in zip((xs, ys), (left, top), size, strict=True))
-        return left, top, right, bottom
+        drawing = _DRAWINGS.get(self, size)
+        if drawing is None:
+            before = self._before and self._before()
+            begun = before and _DRAWINGS.get(before, size)
+            drawing = begun + self.marks[-1:] if begun else Drawing.of(size, self.mask) + self.marks
+            _DRAWINGS.put(self, drawing)
+        return drawing
 
     def to_json(self) -> dict[str, Any]:
         marks = [
@@ -307,19 +228,3 @@ def _check_stroke(stroke: Stroke, width: int, height: int) -> None:
     xs, ys = zip(*stroke.path, strict=True)
     if max(xs) < 0 or max(ys) < 0 or min(xs) > width or min(ys) > height:
         raise InputError(f"A stroke lies outside the image, which is {width}x{height} pixels.")
-
-
-def _paint(draw: ImageDraw.ImageDraw, stroke: Stroke, value: int, left: int, top: int) -> None:
-    # Pillow's pixel i is drawn for coordinate i, ours has its centre at i + 0.5.
-    path = [(x - left - 0.5, y - top - 0.5) for x, y in stroke.path]
-    if stroke.shape == "polygon" and len(path) >= 3:
-        draw.polygon(path, fill=value, outline=value)
-        return
-    radius = stroke.radius - 0.5
-    if len(path) > 1 and radius > 0:
-        draw.line(path, fill=value, width=max(1, round(2 * stroke.radius)))
-    elif len(path) > 1:
-        draw.line(path, fill=value, width=1)
-    for x, y in path:
-        draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=value)
-

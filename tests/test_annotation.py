@@ -6,7 +6,8 @@ import pytest
 from PIL import Image
 
 from guided_demo import Annotation, InputError, Point, Stroke
-from guided_demo.annotation import UNMARKED
+from guided_demo.drawing import Drawing, Drawings
+from guided_demo.marks import UNMARKED, DenseMask
 
 
 def test_points_strokes_and_masks_are_rasterised_in_the_order_they_were_made():
@@ -34,6 +35,56 @@ def test_a_mark_is_drawn_the_same_wherever_the_others_are():
     with_corner = Annotation(strokes=[stroke], points=[(0.5, 0.5, "cat"), (399.5, 299.5, "cat")]).label_map((400, 300), ["cat"])
     with_corner[0, 0] = with_corner[299, 399] = UNMARKED
     assert np.array_equal(alone, with_corner)
+
+
+def random_marks(count):
+    """Points, strokes, polygons and erasers of three classes, also over the edges of a picture of 400x300."""
+    rng = np.random.default_rng(0)
+    for i in range(count):
+        label = [None, "dog", "background", "cat"][rng.integers(1 if i % 4 == 0 else 4)] if i else "dog"
+        path = tuple(map(tuple, rng.uniform(-20, (420, 320), (4, 2)) if i % 5 else rng.uniform(150, 200, (4, 2))))
+        is_point = i % 4 == 3 and label is not None
+        shape = "polygon" if i % 3 else "brush"
+        yield Point(*rng.uniform(0, 300, 2), label) if is_point else Stroke(path, label, rng.uniform(0.4, 12), shape)
+
+
+def test_marks_added_one_by_one_cover_what_they_cover_together():
+    grown, names, classes = Annotation(), [], ("background", "cat", "dog")
+    for mark in random_marks(30):
+        grown = grown.add(mark)
+        names.append(mark)
+        together = Annotation(marks=names)
+        assert np.array_equal(grown.label_map((400, 300), classes), together.label_map((400, 300), classes))
+    labels = grown.label_map((400, 300), classes)
+    assert set(np.unique(labels)) == {0, 1, 2, UNMARKED}
+    for chosen in (("cat",), ("dog", "zebra", "cat"), ()):
+        expected = np.full_like(labels, UNMARKED)
+        for i, name in enumerate(chosen):
+            expected[labels == (classes.index(name) if name in classes else 9)] = i
+        assert np.array_equal(grown.label_map((400, 300), chosen), expected)
+
+
+def test_the_same_marks_on_pictures_of_other_sizes_are_drawn_for_each():
+    annotation = Annotation(strokes=[Stroke(((10, 10), (90, 10)), "cat", 3)])
+    for size in ((100, 20), (50, 20), (100, 20)):
+        assert annotation.label_map(size, ["cat"]).shape == size[::-1]
+        assert (annotation.label_map(size, ["cat"])[10, 15:50] == 0).all()
+
+
+def test_a_mask_that_names_a_class_twice_is_of_that_class_in_both_places():
+    mask = DenseMask(base64.b64decode(png(Image.fromarray(np.array([[0, 1, 2, 255]], np.uint8)))), ("cat", "cat", "dog"))
+    annotation = Annotation(mask=mask).add(Point(3.5, 0.5, "zebra"))
+    assert annotation.label_map((4, 1), ("zebra", "dog", "cat")).tolist() == [[2, 2, 1, 0]]
+
+
+def test_drawings_are_held_for_a_few_only_and_drawn_again_where_they_are_not():
+    kept = Drawings(3 << 20)
+    owners = [Annotation(points=[(i, i, "cat")]) for i in range(1, 6)]
+    for owner in owners:
+        kept.put(owner, Drawing.of((9, 9), None) + owner.marks)
+    held = [kept.get(owner, (9, 9)) for owner in owners]
+    assert held[:2] == [None, None] and all(drawing.canvas.size for drawing in held[2:])
+    assert kept.get(owners[-1], (8, 8)) is None
 
 
 def test_an_eraser_unmarks_what_lies_under_it_and_nothing_else():

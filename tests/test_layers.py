@@ -10,12 +10,14 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = "guided_demo"
 # What each part may import from the package; a part is a folder of it, or a file beside them.
-VALUES = {"errors", "annotation", "geometry", "files", "polygons", "render"}
+VALUES = {"errors", "marks", "drawing", "annotation", "geometry", "files", "polygons", "render"}
 STATE = VALUES | {"core", "session", "events"}
 WORK = STATE | {"agreement", "storage", "export", "summary", "workspace"}
 ALLOWED = {
     "errors": set(),
-    "annotation": {"errors"},
+    "marks": {"errors"},
+    "drawing": {"errors", "marks"},
+    "annotation": {"errors", "marks", "drawing"},
     "geometry": {"annotation"},
     "files": {"errors"},
     "polygons": set(),

@@ -1,0 +1,146 @@
+"""Marks as pixels. A drawing grows by one mark at a time, so that a stroke costs what it covers, not what all others do."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from .errors import InputError
+from .marks import MAX_CLASSES, UNMARKED, DenseMask, Mark, Point, Stroke
+
+Box = tuple[int, int, int, int]
+Marked = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """The marks on an image of `size` (W, H). canvas: the part of it, from (left, top), that they may touch, uint8: an index into
+    `names`, the classes in the order they came, or UNMARKED."""
+
+    size: tuple[int, int]
+    left: int
+    top: int
+    canvas: np.ndarray
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, size: tuple[int, int], mask: DenseMask | None) -> Drawing:
+        """With a dense mask of the image's size, or nothing."""
+        if mask is None:
+            return cls(size, 0, 0, np.zeros((0, 0), np.uint8), ())
+        names = tuple(dict.fromkeys(mask.classes))
+        lookup = np.full(256, UNMARKED, np.uint8)
+        lookup[: len(mask.classes)] = [names.index(name) for name in mask.classes]
+        return cls(size, 0, 0, lookup[mask.labels()], names)
+
+    def __add__(self, marks: Sequence[Mark]) -> Drawing:
+        """With these marks over the others."""
+        if not marks:
+            return self
+        names = tuple(dict.fromkeys([*self.names, *(mark.label for mark in marks if mark.label is not None)]))
+        if len(names) > MAX_CLASSES:
+            raise InputError(f"At most {MAX_CLASSES} classes can be annotated.")
+        left, top, right, bottom = self._box(marks)
+        picture = Image.new("L", (right - left, bottom - top), UNMARKED)
+        if self.canvas.size:
+            picture.paste(Image.fromarray(self.canvas), (self.left - left, self.top - top))
+        draw = ImageDraw.Draw(picture)
+        for mark in marks:
+            value = UNMARKED if mark.label is None else names.index(mark.label)
+            if isinstance(mark, Stroke):
+                _paint(draw, mark, value, left, top)
+            else:
+                x, y = (min(max(int(place), 0), side - 1) for place, side in zip((mark.x, mark.y), self.size, strict=True))
+                picture.putpixel((x - left, y - top), value)
+        return Drawing(self.size, left, top, np.asarray(picture), names)
+
+    def marked(self, classes: Sequence[str]) -> Marked:
+        """Rows, columns and labels, indices into `classes`, of the pixels that are marked with one of these."""
+        rows, columns, own = self._places
+        lookup = np.full(len(self.names), UNMARKED, np.uint8)
+        for index, name in enumerate(self.names):
+            lookup[index] = classes.index(name) if name in classes else UNMARKED
+        labels = lookup[own] if len(lookup) else own
+        if (lookup != UNMARKED).all():
+            return rows, columns, labels
+        kept = labels != UNMARKED
+        return rows[kept], columns[kept], labels[kept]
+
+    @cached_property
+    def _places(self) -> Marked:
+        found = self.canvas != UNMARKED
+        # Small numbers, as there may be millions; they are still exact where a side is multiplied with another.
+        number = np.int32 if max(self.size) < 1 << 15 else np.int64
+        rows = np.repeat(np.arange(found.shape[0], dtype=number), found.sum(1))
+        columns = np.broadcast_to(np.arange(found.shape[1], dtype=number), found.shape)[found]
+        return rows + number(self.top), columns + number(self.left), self.canvas[found]
+
+    @property
+    def nbytes(self) -> int:
+        """What it holds, in bytes."""
+        return self.canvas.nbytes + sum(part.nbytes for part in self.__dict__.get("_places", ()))
+
+    def _box(self, marks: Sequence[Mark]) -> Box:
+        """Left, top, right and bottom of what is drawn and what these marks can touch."""
+        xs: list[float] = []
+        ys: list[float] = []
+        for mark in marks:
+            reach, places = (1, ((mark.x, mark.y),)) if isinstance(mark, Point) else (mark.radius + 2, mark.path)
+            for x, y in places:
+                xs += [x - reach, x + reach]
+                ys += [y - reach, y + reach]
+        if self.canvas.size:
+            xs += [self.left, self.left + self.canvas.shape[1] - 1]
+            ys += [self.top, self.top + self.canvas.shape[0] - 1]
+        (left, right), (top, bottom) = (_span(places, side) for places, side in zip((xs, ys), self.size, strict=True))
+        return left, top, right, bottom
+
+
+def _span(places: Sequence[float], side: int) -> tuple[int, int]:
+    """First pixel and the one after the last that coordinates are in, within 0 to `side`; at least one pixel."""
+    first = min(max(int(min(places)), 0), side - 1)
+    return first, min(max(int(max(places)) + 1, first + 1), side)
+
+
+class Drawings:
+    """The drawings asked for last, by their owner and size, in at most `limit` bytes, a MB or more for each."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._kept: OrderedDict[tuple[int, tuple[int, int]], tuple[Any, Drawing]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, owner: object, size: tuple[int, int]) -> Drawing | None:
+        with self._lock:
+            _, drawing = self._kept.get((id(owner), size), (None, None))
+            if drawing is not None:
+                self._kept.move_to_end((id(owner), size))
+            return drawing
+
+    def put(self, owner: object, drawing: Drawing) -> None:
+        with self._lock:
+            self._kept[id(owner), drawing.size] = owner, drawing  # with the owner, so that its id stays its own
+            while len(self._kept) > 1 and sum(max(kept.nbytes, 1 << 20) for _, kept in self._kept.values()) > self._limit:
+                self._kept.popitem(last=False)
+
+
+def _paint(draw: ImageDraw.ImageDraw, stroke: Stroke, value: int, left: int, top: int) -> None:
+    # Pillow's pixel i is drawn for coordinate i, ours has its centre at i + 0.5.
+    path = [(x - left - 0.5, y - top - 0.5) for x, y in stroke.path]
+    if stroke.shape == "polygon" and len(path) >= 3:
+        draw.polygon(path, fill=value, outline=value)
+        return
+    radius = stroke.radius - 0.5
+    if len(path) > 1 and radius > 0:
+        draw.line(path, fill=value, width=max(1, round(2 * stroke.radius)))
+    elif len(path) > 1:
+        draw.line(path, fill=value, width=1)
+    for x, y in path:
+        draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=value)

@@ -1,0 +1,63 @@
+"""What a person marks with: points, strokes and dense masks, in pixels of the original, upright image."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from .errors import InputError
+
+UNMARKED = 255
+MAX_CLASSES = 254
+
+
+@dataclass(frozen=True)
+class Point:
+    """One annotated pixel: the pixel that contains (x, y)."""
+
+    x: float
+    y: float
+    label: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "x", float(self.x))
+        object.__setattr__(self, "y", float(self.y))
+
+
+@dataclass(frozen=True)
+class Stroke:
+    """A brush path with a radius in pixels, or a filled polygon (a box is a polygon of four). `label` None erases."""
+
+    path: tuple[tuple[float, float], ...]
+    label: str | None
+    radius: float = 6.0
+    shape: Literal["brush", "polygon"] = "brush"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", tuple((float(x), float(y)) for x, y in self.path))
+        object.__setattr__(self, "radius", float(self.radius))
+
+
+Mark = Point | Stroke
+
+
+@dataclass(frozen=True)
+class DenseMask:
+    """A label map as PNG bytes: pixel value i is `classes[i]`, 255 is unmarked. Size as the image's own."""
+
+    png: bytes = field(repr=False)
+    classes: tuple[str, ...]
+
+    def labels(self) -> np.ndarray:
+        """HxW uint8. Raises InputError if the bytes are no PNG with one number a pixel, as one from elsewhere may be."""
+        try:
+            with Image.open(io.BytesIO(self.png), formats=("PNG",)) as image:
+                if image.mode in ("L", "P"):
+                    return np.asarray(image)
+        except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+            raise InputError(f"A mask cannot be read ({error}); save it as an indexed or grey PNG.") from error
+        raise InputError("A mask is a picture in colour; save it as an indexed or grey PNG.")
