@@ -20,12 +20,13 @@ from guided_demo.ui.api import add_endpoints
 from guided_demo.ui.gradio_canvas import guided_canvas
 from guided_demo.ui.memory import read_memory
 from guided_demo.ui.protocol import Desk
-from guided_demo.ui.sessions import Sessions
+from guided_demo.ui.sessions import KEEP_SECONDS, Sessions
 from guided_demo.workspace import Workspace
 
 TITLE = "Guided segmentation"
 CAPTION = "Point at a thing in one photo. It is looked for in all of them."
 MAX_FILE_BYTES = 300_000_000
+FEATURE_BYTES = 2_000_000_000
 
 # Photographs that come with gradio, for the first visit.
 _GRADIO = Path(gr.__file__).parent
@@ -69,7 +70,8 @@ def build(segmenter: GuidedSegmenter, work: Path | None = None) -> gr.Blocks:
 
     work: the folder where their work outlives the server; without one, it goes when they have gone.
     """
-    cache = FeatureCache(segmenter)
+    features = work and work / "features"  # so that photos need not be looked at anew when the server was started again
+    cache = FeatureCache(segmenter, folder=features, disk_bytes=FEATURE_BYTES, disk_seconds=KEEP_SECONDS)
 
     def desk(folder: Path) -> Desk:
         workspace = Workspace(segmenter, folder=folder, cache=cache)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
+import os
 import threading
+import time
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -21,19 +25,25 @@ from .model import EncodedImage, GuidedSegmenter
 class FeatureCache:
     """`encode` like GuidedSegmenter's, that works an image out once.
 
-    memory_bytes: what is kept in memory at most, the longest unused leaving first; folder: where what leaves memory can
-    be read again, up to disk_bytes; nothing is kept on disk without one. Safe to share between threads.
+    memory_bytes: what is kept in memory at most, the longest unused leaving first; folder: where all can be read again later,
+    up to disk_bytes and, unused, for disk_seconds; nothing is kept on disk without one. Safe to share between threads.
     """
 
     def __init__(
-        self, segmenter: GuidedSegmenter, memory_bytes: int = 2 << 30, folder: Path | None = None, disk_bytes: int = 8 << 30
+        self,
+        segmenter: GuidedSegmenter,
+        memory_bytes: int = 2 << 30,
+        folder: Path | None = None,
+        disk_bytes: int = 8 << 30,
+        disk_seconds: float = math.inf,
     ) -> None:
-        self.segmenter, self.memory_bytes, self.disk_bytes = segmenter, memory_bytes, disk_bytes
+        self.segmenter, self.memory_bytes, self.disk_bytes, self.disk_seconds = segmenter, memory_bytes, disk_bytes, disk_seconds
         self.folder = folder and Path(folder) / segmenter.checkpoint_id
         self._kept: OrderedDict[str, EncodedImage] = OrderedDict()
         self._lock = threading.Lock()
         if self.folder:
             self.folder.mkdir(parents=True, exist_ok=True)
+            self._tidy(self.folder.parent)
 
     def encode(self, image: Any) -> EncodedImage:
         opened = read_image(image)
@@ -68,12 +78,23 @@ class FeatureCache:
             return
         features = encoded.features.map(lambda t: t.contiguous())
         frame = {"size": encoded.frame.size, "content": encoded.frame.content}
-        write_atomic(self.folder / f"{encoded.key}.safetensors", save(vars(features), {"frame": json.dumps(frame)}))
-        files = sorted(self.folder.glob("*.safetensors"), key=lambda f: f.stat().st_mtime, reverse=True)
+        try:
+            write_atomic(self.folder / f"{encoded.key}.safetensors", save(vars(features), {"frame": json.dumps(frame)}))
+        except OSError:  # a full disk, say: then it is worked out again another time
+            return
+        self._tidy(self.folder.parent)
+
+    def _tidy(self, folder: Path) -> None:
+        """Delete what was not used for long, and the longest unused of what is too much, other checkpoints' too."""
+        files = []
+        for file in folder.glob("*/*.safetensors"):
+            with contextlib.suppress(OSError):  # another program may have deleted it just now
+                about = file.stat()
+                files.append((about.st_mtime, about.st_size, file))
         total = 0
-        for file in files:
-            total += file.stat().st_size
-            if total > self.disk_bytes:
+        for used, size, file in sorted(files, reverse=True):
+            total += size
+            if total > self.disk_bytes or time.time() - used > self.disk_seconds:
                 file.unlink(missing_ok=True)
 
     def _read(self, key: str) -> EncodedImage | None:
@@ -81,10 +102,11 @@ class FeatureCache:
         if path is None or not path.is_file():
             return None
         try:
+            os.utime(path)  # its last use
             with safe_open(path, "pt") as file:
                 frame = json.loads(file.metadata()["frame"])
                 stored = Features(**{name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
                 features = stored.map(lambda t: t.contiguous(memory_format=torch.channels_last))
-        except (SafetensorError, KeyError, ValueError, TypeError):
+        except (SafetensorError, OSError, KeyError, ValueError, TypeError):
             return None
         return EncodedImage(key, Frame(tuple(frame["size"]), tuple(frame["content"])), self.segmenter.checkpoint_id, features)

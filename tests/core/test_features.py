@@ -1,0 +1,35 @@
+"""Features on disk: kept within bounds, and never in the way."""
+
+import os
+import time
+
+import numpy as np
+
+from guided_demo import GuidedSegmenter
+from guided_demo.core.features import FeatureCache
+
+PHOTOS = np.random.default_rng(0).integers(0, 256, (3, 40, 60, 3), np.uint8)
+DAY = 86400.0
+
+
+def test_features_on_disk_outlive_the_program_within_bounds(segmenter, tmp_path):
+    def kept():
+        return {path.stem: path for path in tmp_path.rglob("*.safetensors")}
+
+    before = FeatureCache(segmenter, folder=tmp_path)
+    keys = [before.encode(photo).key for photo in PHOTOS]
+    for key, days in zip(keys, (3, 2, 1), strict=True):
+        os.utime(kept()[key], (time.time() - days * DAY,) * 2)
+    after = FeatureCache(segmenter, folder=tmp_path, disk_seconds=2.5 * DAY)
+    assert set(kept()) == set(keys[1:])
+    assert after.get(keys[1]) is not None  # which uses it
+    most = int(1.5 * kept()[keys[1]].stat().st_size)
+    FeatureCache(GuidedSegmenter.untrained(seed=2), folder=tmp_path, disk_bytes=most)
+    assert set(kept()) == {keys[1]}
+
+
+def test_features_that_cannot_be_kept_are_worked_out(segmenter, tmp_path):
+    cache = FeatureCache(segmenter, folder=tmp_path)
+    cache.folder.rmdir()
+    cache.folder.write_text("no folder")
+    assert cache.encode(PHOTOS[0]).key == segmenter.encode(PHOTOS[0]).key
