@@ -46,7 +46,7 @@ def test_forty_strokes_on_twelve_megapixels_and_every_pixel_to_be_seen(visitor, 
     for i in range(40):  # without waiting for what the server makes of them
         page.mouse.move(x - 150, y - 140 + 7 * i)
         page.mouse.down()
-        page.mouse.move(x + 150, y - 135 + 7 * i, steps=6)
+        page.mouse.move(x + 150, y - 135 + 7 * i, steps=2)
         page.mouse.up()
     visitor.settle()
     page.mouse.move(x, y)
