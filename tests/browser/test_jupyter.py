@@ -124,14 +124,17 @@ def page(context):
 
 
 class Notebook:
-    """A person at a notebook: runs cells, and marks photos in the widget that the first of them shows."""
+    """A person at a notebook: runs cells, and marks photos in the widget that the first of them shows.
 
-    def __init__(self, page, server, name, *code, where=LAB):
-        self.page, self.path = page, server.folder / name
+    Every test writes the same file anew. Jupyter keeps the kernel of a path, so what it has imported is imported once.
+    """
+
+    def __init__(self, page, server, *code, where=LAB):
+        self.page, self.path = page, server.folder / "photos.ipynb"
         kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
         cells = [nbformat.v4.new_code_cell(text.strip()) for text in code]
         nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), self.path)
-        page.goto(f"{server.url}/{where}/{name}?token={server.token}&reset")  # nothing else open
+        page.goto(f"{server.url}/{where}/{self.path.name}?token={server.token}&reset")  # nothing else open
         self.cells = page.locator(".jp-Notebook .jp-Cell")
         self.wait_for_kernel()
 
@@ -185,7 +188,7 @@ class Notebook:
 
 @pytest.mark.parametrize("where", [LAB, NOTEBOOK], ids=["JupyterLab", "Notebook"])
 def test_a_hand_and_a_cell_take_turns(page, server, checkpoint, where):
-    notebook = Notebook(page, server, f"{where[:3]}.ipynb", MAKE.format(checkpoint=str(checkpoint)), TELL, CHANGE, where=where)
+    notebook = Notebook(page, server, MAKE.format(checkpoint=str(checkpoint)), TELL, CHANGE, where=where)
     notebook.show()
     notebook.click(60, 50)
     notebook.click(200, 150, button="right")
@@ -217,30 +220,9 @@ def test_a_hand_and_a_cell_take_turns(page, server, checkpoint, where):
         assert np.array_equal(mask, in_python[name]), name
 
 
-def test_the_work_survives_a_reload_and_a_kernel_that_is_gone_is_said(page, server, checkpoint):
-    notebook = Notebook(page, server, "reload.ipynb", MAKE.format(checkpoint=str(checkpoint)), TELL)
-    notebook.show()
-    notebook.click(60, 50)
-    before = notebook.masks()
-    page.keyboard.press("Control+s")  # the notebook's, wherever the focus is
-    expect(page.locator(".jp-mod-dirty")).to_have_count(0)
-    page.reload()
-    notebook.wait_for_kernel()
-    notebook.settle()
-    after = notebook.masks()
-    assert all(np.array_equal(before[name], after[name]) for name in SIZES)
-    notebook.click(100, 50)
-    assert len(notebook.tell()["marks"]["a.png"]) == 2
-
-    page.evaluate("jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
-    notebook.wait_for_kernel()
-    notebook.click(120, 90)
-    expect(page.locator(".g-problem")).to_contain_text("Run the cell again to go on.")
-
-
 def test_a_wheel_that_passes_by_scrolls_the_notebook(page, server, checkpoint):
     page.set_viewport_size({"width": 1200, "height": 700})
-    notebook = Notebook(page, server, "wheel.ipynb", MAKE.format(checkpoint=str(checkpoint)), *["1"] * 12)
+    notebook = Notebook(page, server, MAKE.format(checkpoint=str(checkpoint)), *["1"] * 12)
     notebook.show()
     notebook.cells.nth(0).locator(".cm-content").click()
     page.locator(".g-ink").hover()
@@ -250,7 +232,7 @@ def test_a_wheel_that_passes_by_scrolls_the_notebook(page, server, checkpoint):
 
 
 def test_a_notebook_read_without_jupyter_has_a_picture_and_a_sentence(page, context, server, checkpoint, tmp_path):
-    notebook = Notebook(page, server, "saved.ipynb", MAKE.format(checkpoint=str(checkpoint)), "w")
+    notebook = Notebook(page, server, MAKE.format(checkpoint=str(checkpoint)), "w")
     notebook.show()
     notebook.click(60, 50)
     notebook.run(1)
@@ -269,3 +251,24 @@ def test_a_notebook_read_without_jupyter_has_a_picture_and_a_sentence(page, cont
     reader.goto((tmp_path / "saved.html").as_uri())
     assert reader.locator(".jp-OutputArea-output img").count() == 2
     assert reader.locator(".jp-OutputArea-output img").nth(1).evaluate("(image) => image.naturalWidth") == picture.width
+
+
+def test_the_work_survives_a_reload_and_a_kernel_that_is_gone_is_said(page, server, checkpoint):
+    notebook = Notebook(page, server, MAKE.format(checkpoint=str(checkpoint)), TELL)
+    notebook.show()
+    notebook.click(60, 50)
+    before = notebook.masks()
+    page.keyboard.press("Control+s")  # the notebook's, wherever the focus is
+    expect(page.locator(".jp-mod-dirty")).to_have_count(0)
+    page.reload()
+    notebook.wait_for_kernel()
+    notebook.settle()
+    after = notebook.masks()
+    assert all(np.array_equal(before[name], after[name]) for name in SIZES)
+    notebook.click(100, 50)
+    assert len(notebook.tell()["marks"]["a.png"]) == 2
+
+    page.evaluate("jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+    notebook.wait_for_kernel()
+    notebook.click(120, 90)
+    expect(page.locator(".g-problem")).to_contain_text("Run the cell again to go on.")
