@@ -1,8 +1,8 @@
 """From features and annotated pixels to exemplars: what guidance keeps of a support image (late fusion, section 4.2).
 
 Up to COUNT annotated pixels are kept as they are, each the bilinear sample of the maps at its centre. More are averaged
-within the cells of a grid, the finest (8, 16, 32 ... pixels) that leaves at most COUNT cells; so the weighted mean of the
-exemplars always is the paper's masked average, and what the mean would lose is still there.
+within the cells of a grid, the finest of SIZES that leaves at most COUNT cells; so the weighted mean of the exemplars always
+is the paper's masked average, and what the mean would lose is still there.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from torch import Tensor
 
 from .encoder import Features, halve
 
-COUNT = 48
+COUNT = 80
+SIZES = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48)  # sides of a cell, at stride 8
 
 
 @dataclass(frozen=True)
@@ -95,17 +96,15 @@ def _cells(occupied: Tensor) -> Tensor:
     h, w = occupied.shape[-2:]
     chosen = torch.full(occupied.shape, COUNT, dtype=torch.long, device=occupied.device)
     settled = torch.zeros(*occupied.shape[:2], 1, 1, dtype=torch.bool, device=occupied.device)
-    size = 1
-    while size < 2 * max(h, w):
+    # One cell as large as the map always fits, whatever its size.
+    for size in (*(n for n in SIZES if n < max(h, w)), max(h, w)):
         cells = F.max_pool2d(occupied.float(), size, ceil_mode=True)
         fits = cells.sum((2, 3), keepdim=True) <= COUNT
-        size *= 2
         if occupied.device.type == "cpu" and not bool((fits & ~settled).any()):
             continue
         number = (cells.flatten(2).cumsum(-1) - 1).reshape(cells.shape).long()
-        spread = number.repeat_interleave(size // 2, -1).repeat_interleave(size // 2, -2)[..., :h, :w]
-        take = fits & ~settled & occupied
-        chosen = torch.where(take, spread, chosen)
+        spread = number.repeat_interleave(size, -1).repeat_interleave(size, -2)[..., :h, :w]
+        chosen = torch.where(fits & ~settled & occupied, spread, chosen)
         settled = settled | fits
         if occupied.device.type == "cpu" and settled.all():
             break

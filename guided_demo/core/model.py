@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -123,13 +122,12 @@ class GuidedSegmenter:
         for i, name in enumerate(classes):
             kept = exemplars.weight[0, i] > 0
             if kept.any():
-                semantic, detail, weight = (
-                    _numpy(t[0, i][kept]) for t in (exemplars.semantic, exemplars.detail, exemplars.weight)
-                )
-                samples[name] = Sample(semantic, detail, weight, int(exemplars.pixels[0, i]))
+                parts = exemplars.semantic, exemplars.detail, exemplars.weight
+                semantic, detail, weight = (t[0, i][kept].numpy() for t in parts)
+                samples[name] = Sample.of(semantic, detail, weight, int(exemplars.pixels[0, i]))
         if not samples:
             return Guidance.empty()
-        centre = _numpy(features.semantic.mean((2, 3))[0])
+        centre = features.semantic.mean((2, 3))[0].half().numpy()
         contribution = Contribution(encoded.key, encoded.size, samples, centre, annotation)
         return Guidance(self.checkpoint_id, {contribution.entry: contribution})
 
@@ -195,7 +193,3 @@ class GuidedSegmenter:
 
 def _all_novel(features: Features):
     return lambda: torch.ones(features.semantic.shape[-2:])
-
-
-def _numpy(tensor: Tensor) -> np.ndarray:
-    return tensor.half().cpu().numpy()

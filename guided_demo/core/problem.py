@@ -18,7 +18,7 @@ def assemble(guidance: Guidance, guided: tuple[str, ...], own: bool, alone: bool
     its classes do; within a class in an image, annotations count by their pixels.
     """
     samples = [(c.key, name, s) for c in guidance.ledger.values() for name, s in c.samples.items()]
-    semantic = np.concatenate([s.semantic for *_, s in samples]).astype(np.float32)
+    semantic = np.concatenate([s.semantic for *_, s in samples])
     detail = np.concatenate([s.detail for *_, s in samples]).astype(np.float32)
     owner = np.repeat(np.arange(len(samples)), [len(s.weight) for *_, s in samples])
     within = np.concatenate([s.weight.astype(np.float32) / s.weight.astype(np.float32).sum() for *_, s in samples])

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -51,6 +53,15 @@ def test_the_mean_of_many_is_the_papers_masked_average(features, box):
         wanted = (getattr(features, part)[0] * share).sum((1, 2)) / share.sum()
         got = (getattr(found, part)[0, 0] * found.weight[0, 0, :, None]).sum(0)
         assert torch.allclose(got, wanted, atol=1e-4)
+
+
+@pytest.mark.parametrize(("side", "cell"), [(64, 1), (96, 2), (160, 3), (256, 4), (320, 5)])
+def test_a_square_is_averaged_in_the_finest_grid_that_fits(side, cell):
+    maps = Features(*(torch.rand(1, width, side // s, side // s) for width, s in ((SEMANTIC, 8), (DETAIL, 4), (1, 8), (1, 4))))
+    found = pool(maps, torch.ones(1, 1, side, side))
+    count = lambda size: math.ceil(side / 8 / size) ** 2  # noqa: E731
+    assert (found.weight > 0).sum() == count(cell) <= COUNT
+    assert cell == 1 or count(cell - 1) > COUNT
 
 
 def test_all_images_and_classes_are_pooled_as_each_alone(features):

@@ -1,13 +1,17 @@
 import itertools
+import json
 
 import numpy as np
 import pytest
+import safetensors.numpy
 import torch
 from PIL import Image
 
 from guided_demo import Annotation, Guidance, GuidedSegmenter, InputError, Stroke
 from guided_demo.core import checkpoint
+from guided_demo.core.encoder import DETAIL, SEMANTIC
 from guided_demo.core.features import FeatureCache
+from guided_demo.core.guidance import Sample
 
 
 def photo(seed, size=(90, 60)):
@@ -51,6 +55,42 @@ def test_saved_guidance_gives_the_same_masks(segmenter, tmp_path):
     a, b = segmenter.segment(photo(2), guidance), segmenter.segment(photo(2), again)
     assert np.array_equal(a.probabilities, b.probabilities) and again.annotations == guidance.annotations
     assert again.to_bytes() == guidance.to_bytes()
+
+
+def test_guidance_of_the_first_format_is_still_read(segmenter):
+    """It had semantics in float16: the same masks but for rounding."""
+    guidance = segmenter.guide(photo(0), CAT + DOG)
+    (contribution,) = guidance.ledger.values()
+    header = {
+        "format": 1,
+        "checkpoint": guidance.checkpoint_id,
+        "images": [
+            {
+                "key": contribution.key,
+                "size": contribution.size,
+                "classes": list(contribution.samples),
+                "pixels": [s.pixels for s in contribution.samples.values()],
+                "annotation": contribution.annotation.to_json(),
+            }
+        ],
+    }
+    tensors = {"0.centre": contribution.centre}
+    for i, s in enumerate(contribution.samples.values()):
+        tensors |= {f"0.{i}.semantic": s.semantic.astype(np.float16), f"0.{i}.detail": s.detail, f"0.{i}.weight": s.weight}
+    old = Guidance.from_bytes(safetensors.numpy.save(tensors, {"guidance": json.dumps(header)}))
+    assert old.annotations == guidance.annotations
+    a, b = segmenter.segment(photo(2), guidance), segmenter.segment(photo(2), old)
+    assert np.allclose(a.probabilities, b.probabilities, atol=0.01)
+
+
+def test_what_is_stored_of_an_exemplar_is_close_to_it():
+    rng = np.random.default_rng(0)
+    semantic = rng.normal(size=(50, SEMANTIC)) * rng.uniform(0, 1, (50, 1))
+    semantic[0] = 0
+    stored = Sample.of(semantic, np.zeros((50, DETAIL)), np.full(50, 0.02), 50).semantic
+    assert np.abs(stored - semantic).max() <= np.abs(semantic).max() / 127
+    cosines = (stored * semantic).sum(1)[1:] / np.linalg.norm(stored, axis=1)[1:] / np.linalg.norm(semantic, axis=1)[1:]
+    assert cosines.min() > 0.999
 
 
 def test_ten_densely_annotated_images_of_three_classes_fit_in_a_megabyte(segmenter):
