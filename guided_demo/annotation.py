@@ -158,9 +158,12 @@ class Annotation:
         out[rows, columns] = labels
         return out
 
-    def marked(self, size: tuple[int, int], classes: Sequence[str]) -> Marked:
-        """Rows, columns and labels of the marked pixels of label_map; cheap where the marks cover little of a large image."""
-        return self._drawing(size).marked(classes)
+    def marked(self, size: tuple[int, int], classes: Sequence[str], target: tuple[int, int] | None = None) -> Marked:
+        """Rows, columns and labels of the marked pixels of label_map; cheap where the marks cover little of a large image.
+
+        target: a size (W, H) that they will be brought to; those that make no difference there are then left out.
+        """
+        return self._drawing(size).marked(classes, target)
 
     def _drawing(self, size: tuple[int, int]) -> Drawing:
         # Guiding and segmenting ask for the same, and an annotation never changes.

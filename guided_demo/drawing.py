@@ -5,8 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -29,6 +28,7 @@ class Drawing:
     top: int
     canvas: np.ndarray
     names: tuple[str, ...]
+    _found: dict[tuple[int, int], Marked] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, size: tuple[int, int], mask: DenseMask | None) -> Drawing:
@@ -61,31 +61,42 @@ class Drawing:
                 picture.putpixel((x - left, y - top), value)
         return Drawing(self.size, left, top, np.asarray(picture), names)
 
-    def marked(self, classes: Sequence[str]) -> Marked:
-        """Rows, columns and labels, indices into `classes`, of the pixels that are marked with one of these."""
-        rows, columns, own = self._places
-        lookup = np.full(len(self.names), UNMARKED, np.uint8)
-        for index, name in enumerate(self.names):
-            lookup[index] = classes.index(name) if name in classes else UNMARKED
-        labels = lookup[own] if len(lookup) else own
+    def marked(self, classes: Sequence[str], target: tuple[int, int] | None = None) -> Marked:
+        """Rows, columns and labels, indices into `classes`, of the pixels that are marked with one of these, in reading order.
+
+        target: the size (W, H) that they will be brought to, by scale_pixels. Pixels are then left out that a later one with the
+        same label joins there: where a mark covers much of a large image, most.
+        """
+        rows, columns, own = self._places(target or self.size)
+        lookup = np.array([classes.index(name) if name in classes else UNMARKED for name in self.names], np.uint8)
+        if (lookup == np.arange(len(lookup))).all():
+            return rows, columns, own
+        labels = lookup[own]
         if (lookup != UNMARKED).all():
             return rows, columns, labels
         kept = labels != UNMARKED
         return rows[kept], columns[kept], labels[kept]
 
-    @cached_property
-    def _places(self) -> Marked:
-        found = self.canvas != UNMARKED
-        # Small numbers, as there may be millions; they are still exact where a side is multiplied with another.
-        number = np.int32 if max(self.size) < 1 << 15 else np.int64
-        rows = np.repeat(np.arange(found.shape[0], dtype=number), found.sum(1))
-        columns = np.broadcast_to(np.arange(found.shape[1], dtype=number), found.shape)[found]
-        return rows + number(self.top), columns + number(self.left), self.canvas[found]
+    def _places(self, target: tuple[int, int]) -> Marked:
+        if target not in self._found:
+            found = self.canvas != UNMARKED
+            for axis, (first, across, side) in enumerate(zip((self.top, self.left), target[::-1], self.size[::-1], strict=True)):
+                places = (2 * np.arange(first, first + found.shape[axis]) + 1) * across // (2 * side)
+                joined = places[1:] == places[:-1]
+                if joined.any():
+                    here, label = (np.moveaxis(part, axis, 0) for part in (found, self.canvas))  # views: writing reaches `found`
+                    here[:-1] &= (label[1:] != label[:-1]) | ~joined[:, None]
+            # Small numbers, as there may be millions; they are still exact where a side is multiplied with another.
+            number = np.int32 if max(self.size) < 1 << 15 else np.int64
+            rows = np.repeat(np.arange(found.shape[0], dtype=number), found.sum(1))
+            columns = np.broadcast_to(np.arange(found.shape[1], dtype=number), found.shape)[found]
+            self._found[target] = rows + number(self.top), columns + number(self.left), self.canvas[found]
+        return self._found[target]
 
     @property
     def nbytes(self) -> int:
         """What it holds, in bytes."""
-        return self.canvas.nbytes + sum(part.nbytes for part in self.__dict__.get("_places", ()))
+        return self.canvas.nbytes + sum(part.nbytes for found in list(self._found.values()) for part in found)
 
     def _box(self, marks: Sequence[Mark]) -> Box:
         """Left, top, right and bottom of what is drawn and what these marks can touch."""

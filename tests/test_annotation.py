@@ -7,6 +7,7 @@ from PIL import Image
 
 from guided_demo import Annotation, InputError, Point, Stroke
 from guided_demo.drawing import Drawing, Drawings
+from guided_demo.geometry import scale_pixels
 from guided_demo.marks import UNMARKED, DenseMask
 
 
@@ -62,6 +63,22 @@ def test_marks_added_one_by_one_cover_what_they_cover_together():
         for i, name in enumerate(chosen):
             expected[labels == (classes.index(name) if name in classes else 9)] = i
         assert np.array_equal(grown.label_map((400, 300), chosen), expected)
+
+
+@pytest.mark.parametrize("target", [(400, 300), (128, 96), (97, 31), (40, 300), (640, 480), (1, 1)])
+def test_pixels_left_out_make_no_difference_at_the_size_they_are_for(target):
+    annotation, classes = Annotation(marks=random_marks(40)), ("background", "dog", "cat")
+    last, any_ = [], []
+    whole, fewer = (annotation.marked((400, 300), classes, size) for size in (None, target))
+    for places in (whole, fewer):
+        rows, columns = scale_pixels(*places[:2], (400, 300), target)
+        last.append(np.full(target[::-1], UNMARKED))
+        any_.append(np.zeros((3, *target[::-1]), bool))
+        for row, column, label in zip(rows, columns, places[2], strict=True):
+            last[-1][row, column] = label
+            any_[-1][label, row, column] = True
+    assert np.array_equal(*last) and np.array_equal(*any_)
+    assert (len(fewer[0]) < len(whole[0])) == (target[0] < 400)
 
 
 def test_the_same_marks_on_pictures_of_other_sizes_are_drawn_for_each():
