@@ -31,6 +31,11 @@ export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 
 status=0
 .venv/bin/python -m ruff check . || status=1
-.venv/bin/python -m mypy || status=1
+# The type checker takes a minute the first time, beside the tests; what it finds is said when they are through.
+types=$(mktemp)
+trap 'rm -f "$types"' EXIT
+.venv/bin/python -m mypy >"$types" 2>&1 &
 .venv/bin/python -m pytest "$@" || status=1
+wait $! || status=1
+cat "$types"
 exit $status
