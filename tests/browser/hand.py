@@ -27,7 +27,7 @@ HOST = """() => {
     start: () => ({ state: { ...state, images } }),
     open: () => ({ state: { ...state }, key: "k", marks: structuredClone(marks), mask: null }),
     photos: () => ({ photos: { k: picture } }),
-    masks: () => ({ revision: state.revision, masks: { k: null } }),
+    masks: () => ({ revision: state.revision, masks: { k: null }, summaries: { k: null } }),
   };
   const marks = (window.marks = []);
   const call = async (message) => {

@@ -131,7 +131,7 @@ export class Gallery {
     this.#isAsking = true;
     for (let message = this.#next(); message; message = this.#next()) {
       const reply = await this.read(message);
-      if (reply.error) break;
+      if (reply.error || !(message.do in reply)) break; // else this would be asked for ever
       const { photos = {}, masks = {}, summaries = {}, revision, view } = reply;
       for (const [key, photo] of Object.entries(photos)) this.#tiles.get(key)?.showPhoto(photo);
       for (const [key, mask] of Object.entries(masks)) this.#tiles.get(key)?.showMask(mask, revision, view);
