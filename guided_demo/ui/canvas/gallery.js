@@ -158,7 +158,9 @@ export class Gallery {
 
   /** Whether photos that are not on the screen are looked at now: 1 or 0. */
   get #gathering() {
-    const isKept = this.#images.length <= SOON || needsSummaries(this.sift.wish);
+    // Those on the screen come first, so it must be known which these are.
+    const isSmall = this.#images.length <= SOON && this.#keys((tile) => tile.isVisible).length > 0;
+    const isKept = isSmall || needsSummaries(this.sift.wish);
     return Number(isKept || performance.now() < this.#gatherUntil);
   }
 
