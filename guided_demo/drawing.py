@@ -95,8 +95,8 @@ class Drawing:
 
     @property
     def nbytes(self) -> int:
-        """What it holds, in bytes."""
-        return self.canvas.nbytes + sum(part.nbytes for found in list(self._found.values()) for part in found)
+        """What it may come to hold, in bytes: with the canvas, two coordinates and a label of every pixel."""
+        return self.canvas.size * (1 + 2 * 4 + 1)
 
     def _box(self, marks: Sequence[Mark]) -> Box:
         """Left, top, right and bottom of what is drawn and what these marks can touch."""
