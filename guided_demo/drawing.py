@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw
 from .errors import InputError
 from .marks import MAX_CLASSES, UNMARKED, DenseMask, Mark, Point, Stroke
 
+LARGE = 1 << 20  # pixels
 Box = tuple[int, int, int, int]
 Marked = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -64,10 +65,11 @@ class Drawing:
     def marked(self, classes: Sequence[str], target: tuple[int, int] | None = None) -> Marked:
         """Rows, columns and labels, indices into `classes`, of the pixels that are marked with one of these, in reading order.
 
-        target: the size (W, H) that they will be brought to, by scale_pixels. Pixels are then left out that a later one with the
-        same label joins there: where a mark covers much of a large image, most.
+        target: the size (W, H) that they will be brought to, by scale_pixels. In a large drawing pixels are then left out that a
+        later one with the same label joins there: where a mark covers much of a large image, most.
         """
-        rows, columns, own = self._places(target or self.size)
+        # In a small drawing, looking for such pixels costs more than it spares.
+        rows, columns, own = self._places(self.size if target is None or self.canvas.size < LARGE else target)
         lookup = np.array([classes.index(name) if name in classes else UNMARKED for name in self.names], np.uint8)
         if (lookup == np.arange(len(lookup))).all():
             return rows, columns, own
@@ -88,9 +90,10 @@ class Drawing:
                     here[:-1] &= (label[1:] != label[:-1]) | ~joined[:, None]
             # Small numbers, as there may be millions; they are still exact where a side is multiplied with another.
             number = np.int32 if max(self.size) < 1 << 15 else np.int64
-            rows = np.repeat(np.arange(found.shape[0], dtype=number), found.sum(1))
-            columns = np.broadcast_to(np.arange(found.shape[1], dtype=number), found.shape)[found]
-            self._found[target] = rows + number(self.top), columns + number(self.left), self.canvas[found]
+            places = np.flatnonzero(found).astype(number)
+            rows = places // number(found.shape[1])
+            columns = places - rows * number(found.shape[1])
+            self._found[target] = rows + number(self.top), columns + number(self.left), self.canvas.ravel()[places]
         return self._found[target]
 
     @property
@@ -124,22 +127,25 @@ class Drawings:
     """The drawings asked for last, by their owner and size, in at most `limit` bytes, a MB or more for each."""
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._kept: OrderedDict[tuple[int, tuple[int, int]], tuple[Any, Drawing]] = OrderedDict()
+        self._limit, self._held = limit, 0
+        self._kept: OrderedDict[tuple[int, tuple[int, int]], tuple[Any, Drawing, int]] = OrderedDict()
         self._lock = threading.Lock()
 
     def get(self, owner: object, size: tuple[int, int]) -> Drawing | None:
         with self._lock:
-            _, drawing = self._kept.get((id(owner), size), (None, None))
-            if drawing is not None:
-                self._kept.move_to_end((id(owner), size))
-            return drawing
+            found = self._kept.get((id(owner), size))
+            if found is None:
+                return None
+            self._kept.move_to_end((id(owner), size))
+            return found[1]
 
     def put(self, owner: object, drawing: Drawing) -> None:
+        key, cost = (id(owner), drawing.size), max(drawing.nbytes, 1 << 20)
         with self._lock:
-            self._kept[id(owner), drawing.size] = owner, drawing  # with the owner, so that its id stays its own
-            while len(self._kept) > 1 and sum(max(kept.nbytes, 1 << 20) for _, kept in self._kept.values()) > self._limit:
-                self._kept.popitem(last=False)
+            self._held += cost - self._kept.get(key, (None, None, 0))[2]
+            self._kept[key] = owner, drawing, cost  # with the owner, so that its id stays its own
+            while len(self._kept) > 1 and self._held > self._limit:
+                self._held -= self._kept.popitem(last=False)[1][2]
 
 
 def _paint(draw: ImageDraw.ImageDraw, stroke: Stroke, value: int, left: int, top: int) -> None:

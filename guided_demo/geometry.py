@@ -51,7 +51,7 @@ class Frame:
 
     def annotation_to_input(self, annotation: Annotation, classes: Sequence[str], stride: int = 1) -> Tensor:
         """(1, K, H / stride, W / stride) float32, 1 where a cell of the input holds an annotated pixel of the class, else 0."""
-        rows, columns, labels = annotation.marked(self.size, classes)
+        rows, columns, labels = annotation.marked(self.size, classes, self.content)
         out = np.zeros((len(classes), *(side // stride for side in self.padded)), np.float32)
         rows, columns = scale_pixels(rows, columns, self.size, self.content)
         out[labels, rows // stride, columns // stride] = 1

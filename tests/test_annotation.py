@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from guided_demo import Annotation, InputError, Point, Stroke
+from guided_demo import Annotation, InputError, Point, Stroke, drawing
 from guided_demo.drawing import Drawing, Drawings
 from guided_demo.geometry import scale_pixels
 from guided_demo.marks import UNMARKED, DenseMask
@@ -66,7 +66,8 @@ def test_marks_added_one_by_one_cover_what_they_cover_together():
 
 
 @pytest.mark.parametrize("target", [(400, 300), (128, 96), (97, 31), (40, 300), (640, 480), (1, 1)])
-def test_pixels_left_out_make_no_difference_at_the_size_they_are_for(target):
+def test_pixels_left_out_make_no_difference_at_the_size_they_are_for(target, monkeypatch):
+    monkeypatch.setattr(drawing, "LARGE", 0)
     annotation, classes = Annotation(marks=random_marks(40)), ("background", "dog", "cat")
     last, any_ = [], []
     whole, fewer = (annotation.marked((400, 300), classes, size) for size in (None, target))

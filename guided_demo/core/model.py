@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -45,6 +47,11 @@ class EncodedImage:
     def size(self) -> tuple[int, int]:
         """(W, H) of the original."""
         return self.frame.size
+
+    @cached_property
+    def centre(self) -> np.ndarray:
+        """The mean semantic descriptor (SEMANTIC,) float16."""
+        return self.features.semantic.float().mean((2, 3))[0].half().numpy()
 
     @property
     def nbytes(self) -> int:
@@ -127,8 +134,7 @@ class GuidedSegmenter:
                 samples[name] = Sample.of(semantic, detail, weight, int(exemplars.pixels[0, i]))
         if not samples:
             return Guidance.empty()
-        centre = features.semantic.mean((2, 3))[0].half().numpy()
-        contribution = Contribution(encoded.key, encoded.size, samples, centre, annotation)
+        contribution = Contribution(encoded.key, encoded.size, samples, encoded.centre, annotation)
         return Guidance(self.checkpoint_id, {contribution.entry: contribution})
 
     @torch.inference_mode()

@@ -70,7 +70,7 @@ class Result:
         if self._marks is None:
             none = np.zeros(0, np.intp)
             return none, none, none
-        rows, columns, labels = self._marks.marked(self._frame.size, self.classes)
+        rows, columns, labels = self._marks.marked(self._frame.size, self.classes, size)
         return *scale_pixels(rows, columns, self._frame.size, size), labels
 
 
