@@ -123,7 +123,7 @@ def video(dataset: Dataset, frames: int, seed: int) -> list[Task]:
 def many_shots(shown: Dataset, asked: Dataset, queries: int, seed: int, classes: Sequence[str] = ()) -> list[Task]:
     """One task a class: all images of `shown` that have it as support, in random order, and `queries` images of `asked`."""
     tasks = []
-    for n, number in _turns(shown, classes, 1, len(shown.by_class)):
+    for n, number in _turns(shown, classes, 1, len(set(classes)) or len(shown.by_class)):
         rng = np.random.default_rng([seed, 2, n])
         chosen = _pick(asked, number, queries, rng)
         hidden = {asked.names[i] for i in chosen} if asked.name == shown.name else set()

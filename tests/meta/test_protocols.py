@@ -118,6 +118,14 @@ def test_many_shots_never_query_the_support():
         assert all(task.number in dataset.present(i) for i in (*task.support, *task.queries))
 
 
+def test_many_shots_ask_for_each_class_once():
+    dataset = SETS["classes"]
+    numbers = [task.number for task in protocols.many_shots(dataset, dataset, 2, 0)]
+    assert len(numbers) == len(set(numbers)) > 1
+    (alone,) = protocols.many_shots(dataset, dataset, 2, 0, [dataset.classes[numbers[0]]])
+    assert alone.number == numbers[0]
+
+
 @pytest.mark.parametrize(
     "tasks",
     (
