@@ -21,6 +21,8 @@ from ..geometry import Frame
 from .encoder import Features
 from .model import EncodedImage, GuidedSegmenter
 
+SWEEP = 32  # the folder is looked through whenever a 32nd of its bound was written: not for every image
+
 
 class FeatureCache:
     """`encode` like GuidedSegmenter's, that works an image out once.
@@ -40,6 +42,7 @@ class FeatureCache:
         self.segmenter, self.memory_bytes, self.disk_bytes, self.disk_seconds = segmenter, memory_bytes, disk_bytes, disk_seconds
         self.folder = folder and Path(folder) / segmenter.checkpoint_id
         self._kept: OrderedDict[str, EncodedImage] = OrderedDict()
+        self._held = self._written = 0  # bytes in memory, and on disk since the folder was looked through
         self._lock = threading.Lock()
         if self.folder:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -68,10 +71,12 @@ class FeatureCache:
 
     def _keep(self, encoded: EncodedImage) -> None:
         with self._lock:
+            if encoded.key not in self._kept:
+                self._held += encoded.nbytes
             self._kept[encoded.key] = encoded
             self._kept.move_to_end(encoded.key)
-            while len(self._kept) > 1 and sum(e.nbytes for e in self._kept.values()) > self.memory_bytes:
-                self._kept.popitem(last=False)
+            while len(self._kept) > 1 and self._held > self.memory_bytes:
+                self._held -= self._kept.popitem(last=False)[1].nbytes
 
     def _write(self, encoded: EncodedImage) -> None:
         if self.folder is None:
@@ -82,6 +87,11 @@ class FeatureCache:
             write_atomic(self.folder / f"{encoded.key}.safetensors", save(vars(features), {"frame": json.dumps(frame)}))
         except OSError:  # a full disk, say: then it is worked out again another time
             return
+        with self._lock:
+            self._written += encoded.nbytes
+            if self._written <= self.disk_bytes // SWEEP:
+                return
+            self._written = 0
         self._tidy(self.folder.parent)
 
     def _tidy(self, folder: Path) -> None:
@@ -91,7 +101,7 @@ class FeatureCache:
             with contextlib.suppress(OSError):  # another program may have deleted it just now
                 about = file.stat()
                 files.append((about.st_mtime, about.st_size, file))
-        total = 0
+        total = self.disk_bytes // SWEEP  # room for what comes until the next time
         for used, size, file in sorted(files, reverse=True):
             total += size
             if total > self.disk_bytes or time.time() - used > self.disk_seconds:

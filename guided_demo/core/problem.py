@@ -68,5 +68,5 @@ def _thin(owner: np.ndarray, count: int) -> torch.Tensor:
         places = np.flatnonzero(owner == sample)
         kept = min(len(places), quota)
         # the middles of `kept` equal stretches: what comes first and last is at the thing's border
-        chosen.append(places[(2 * np.arange(kept) + 1) * len(places) // (2 * max(kept, 1))])
+        chosen.append(places[(2 * np.arange(kept) + 1) * len(places) // (2 * kept)])
     return torch.from_numpy(np.concatenate(chosen))

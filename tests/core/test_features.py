@@ -33,3 +33,16 @@ def test_features_that_cannot_be_kept_are_worked_out(segmenter, tmp_path):
     cache.folder.rmdir()
     cache.folder.write_text("no folder")
     assert cache.encode(PHOTOS[0]).key == segmenter.encode(PHOTOS[0]).key
+
+
+def test_what_is_written_never_takes_more_than_the_bound(segmenter, tmp_path):
+    def total():
+        return sum(path.stat().st_size for path in tmp_path.rglob("*.safetensors"))
+
+    FeatureCache(segmenter, folder=tmp_path).encode(PHOTOS[0])
+    bound = int(2.5 * total())
+    cache = FeatureCache(segmenter, folder=tmp_path, disk_bytes=bound)
+    for photo in PHOTOS[1:]:
+        cache.encode(photo)
+        assert total() <= bound
+    assert len(list(tmp_path.rglob("*.safetensors"))) == 2
