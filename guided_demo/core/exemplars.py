@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -34,16 +35,16 @@ class Exemplars:
 
 def pool(features: Features, annotation: Tensor) -> Exemplars:
     """`features` of M images, and `annotation` (M, K, H, W) at the input's size: 1 where a pixel is of the class, else 0."""
-    annotation = annotation.float()
-    pixels = annotation.sum((2, 3))
+    marked = annotation > 0
+    pixels = _count(marked)
     few = pixels <= COUNT
     # Known on the host only where it costs nothing to ask; on a GPU both ways are computed and one is taken.
     if annotation.device.type == "cpu" and bool(few.all()):
-        return Exemplars(*_at_pixels(features, annotation), pixels)
-    dense = _in_cells(features, annotation)
+        return Exemplars(*_at_pixels(features, marked), pixels)
+    dense = _in_cells(features, marked.float())
     if annotation.device.type == "cpu" and not bool(few.any()):
         return Exemplars(*dense, pixels)
-    sparse = _at_pixels(features, annotation)
+    sparse = _at_pixels(features, marked)
     semantic, detail, weight = (
         torch.where(few[(...,) + (None,) * (a.ndim - 2)], a, b) for a, b in zip(sparse, dense, strict=True)
     )
@@ -58,12 +59,33 @@ def sample(maps: Tensor, x: Tensor, y: Tensor, size: tuple[int, int]) -> Tensor:
     return found[:, :, 0].transpose(1, 2)
 
 
-def _at_pixels(features: Features, annotation: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    m, k, height, width = annotation.shape
-    marked, index = annotation.flatten(2).topk(COUNT, dim=2)
+def _count(marked: Tensor) -> Tensor:
+    """(M, K, H, W) bool to the numbers of marked pixels (M, K) float32."""
+    if marked.device.type == "cpu":  # NumPy counts truths many times quicker
+        return torch.from_numpy(np.count_nonzero(marked.numpy(), (2, 3)).astype(np.float32))
+    return marked.sum((2, 3)).float()
+
+
+def _at_pixels(features: Features, marked: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    m, k, height, width = marked.shape
+    chosen, index = _places(marked.flatten(2))
     x, y = (index % width + 0.5).flatten(1), (index // width + 0.5).flatten(1)
     semantic, detail = (sample(f, x, y, (height, width)).reshape(m, k, COUNT, -1) for f in (features.semantic, features.detail))
-    return semantic, detail, marked / marked.sum(-1, keepdim=True).clamp_min(1)
+    return semantic, detail, chosen / chosen.sum(-1, keepdim=True).clamp_min(1)
+
+
+def _places(marked: Tensor) -> tuple[Tensor, Tensor]:
+    """1 for each of up to COUNT pixels marked in (M, K, N) bool, 0 for what is left over, and their places; (M, K, COUNT)."""
+    if marked.device.type != "cpu":
+        chosen, index = marked.float().topk(COUNT, dim=2)
+        return chosen, index
+    # Few are marked: to look for them is quicker than to sort all.
+    index = torch.zeros(*marked.shape[:2], COUNT, dtype=torch.long)
+    chosen = torch.zeros(index.shape)
+    for row, places, ones in zip(marked.flatten(0, 1), index.flatten(0, 1), chosen.flatten(0, 1), strict=True):
+        found = row.nonzero()[:COUNT, 0]
+        places[: len(found)], ones[: len(found)] = found, 1
+    return chosen, index
 
 
 def _in_cells(features: Features, annotation: Tensor) -> tuple[Tensor, Tensor, Tensor]:

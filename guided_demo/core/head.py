@@ -4,11 +4,13 @@ For each class the head compares every pixel with the class's own exemplars and 
 their means, to the nearest, by a soft vote, and by ridge regressions on semantics and on detail. Small convolutions
 turn these scores, the image's pre-activations and the means (the paper's concatenated guidance) into logits. What is
 learned is how far to trust which, given how much was annotated; classes share it all, so any number of them can be told apart.
+A query is looked at twice: what the first look is sure of supports the second (see `selfsupport`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,47 +18,31 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .encoder import COARSE, COARSE_WIDTH, DETAIL, FINE, FINE_WIDTH, GROUPS, SEMANTIC, Features, halve, upsample
-from .scores import COARSE_SCORES, FINE_SCORES, Classifier, SemanticGroup, Sides, solve
+from .problem import STATS, Labelled, Problem
+from .scores import COARSE_SCORES, FINE_SCORES, DetailClassifier, SemanticClassifier, SemanticGroup, Sides, Sums
+from .selfsupport import as_support, margins, second_stats
 
 WORLD = 24  # learned exemplars of "anything else": negatives that are always there, also before a background is marked
 RANGES = (6.0, 24.0, 96.0)  # pixels of the input over which the influence of the image's own marks falls off
 OWN = 2 * len(RANGES)
-STATS = 6
 REACH_STEPS = 32
+CONTEXT = (1, 2, 4, 8)  # dilations of the convolutions at stride 8
 
 
 @dataclass(frozen=True)
-class Problem:
-    """B times one class against the rest, from n exemplars.
+class Classifier:
+    """What guidance says of B classes, made ready for any number of queries: see Head.prepare.
 
-    semantic (B, n, SEMANTIC), detail (B, n, DETAIL); sign (B, n): +1 of the class, -1 of the others, 0 padding; weight (B, n)
-    sums to 1 over each sign; centre (B, SEMANTIC): mean descriptor of the support images; stats (B, STATS).
+    `semantic` is for the first look; for the second there are the exemplars that are `compared`, and the `sums` of all; centre
+    (B, SEMANTIC) and stats (B, STATS) as in Problem.
     """
 
-    semantic: Tensor
-    detail: Tensor
-    sign: Tensor
-    weight: Tensor
+    semantic: SemanticClassifier
+    detail: DetailClassifier
+    compared: Labelled
+    sums: Sums
     centre: Tensor
     stats: Tensor
-
-    def take(self, index: Tensor) -> Problem:
-        """With the exemplars of `index` only, weights again summing to what they did on each side."""
-        weight = self.weight[:, index]
-        for side in (self.sign > 0, self.sign < 0):
-            before, after = (self.weight * side).sum(1, keepdim=True), (weight * side[:, index]).sum(1, keepdim=True)
-            weight = torch.where(side[:, index], weight * before / after.clamp_min(1e-9), weight)
-        parts = {name: getattr(self, name)[:, index] for name in ("semantic", "detail", "sign")}
-        return replace(self, weight=weight, **parts)
-
-    def to(self, device: torch.device) -> Problem:
-        return Problem(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
-
-
-def statistics(positive: Tensor, negative: Tensor, shots: Tensor, own: Tensor, scope: Tensor) -> Tensor:
-    """STATS numbers (B, STATS) from numbers of annotated pixels, support images, and 0/1: own marks, scope "object"."""
-    counts = [torch.log2(1 + n.float()) / 8 for n in (positive, negative)]
-    return torch.stack([*counts, (negative > 0).float(), torch.log2(shots.float()), own.float(), scope.float()], -1)
 
 
 class Head(nn.Module):
@@ -69,7 +55,7 @@ class Head(nn.Module):
         self.detail_scale = nn.Parameter(torch.zeros(DETAIL))
         self.guide_in = nn.Linear(2 * SEMANTIC + STATS, COARSE_WIDTH)
         self.scores_in = nn.Conv2d(COARSE_SCORES + FINE_SCORES + OWN, COARSE_WIDTH, 1)
-        context = [nn.Conv2d(COARSE_WIDTH, COARSE_WIDTH, 3, padding=d, dilation=d) for d in (1, 2, 4, 8)]
+        context = [nn.Conv2d(COARSE_WIDTH, COARSE_WIDTH, 3, padding=d, dilation=d) for d in CONTEXT]
         self.context = nn.ModuleList(context)
         self.coarse_linear = nn.Conv2d(COARSE_SCORES, 1, 1)
         self.coarse_out = nn.Conv2d(COARSE_WIDTH, 1, 1)
@@ -82,82 +68,115 @@ class Head(nn.Module):
         for convolution in context:
             nn.init.kaiming_normal_(convolution.weight, a=2.0)
 
-    def prepare(self, problem: Problem, compared: Problem | None = None) -> Classifier:
-        """All that depends on guidance alone, in float32: done once for a gallery.
+    def prepare(self, problem: Problem) -> Classifier:
+        """All that depends on guidance alone, in float32: done once for a gallery."""
+        trust = self.trust(problem.stats)
+        world = self._world(self.world_semantic, problem.stats, trust)
+        sums = Sums.of(problem.semantic.joined(world))
+        compared = problem.semantic.take(problem.compared)
+        semantic = self._semantic(sums, compared.joined(world), problem.centre, problem.stats, trust)
+        return Classifier(semantic, self._detail(problem, trust), compared, sums, problem.centre, problem.stats)
 
-        Means and regressions are over `problem`; pixels are compared with the exemplars of `compared`, the same if None.
-        """
-        ridge_log, detail_log, world_log = self.trust(problem.stats).unbind(-1)
-        # Without annotated background the world counts as one full side; with it, as a hint.
-        world = torch.exp(world_log - 2.0 * problem.stats[:, 2])
-        semantic, detail, sign, weight = self._with_world(problem, world)
-        means = normalize(torch.stack([_mean(semantic, weight, sign > 0), _mean(semantic, weight, sign < 0)], 1))
-        shares = torch.where(sign > 0, weight, weight / weight.masked_fill(sign > 0, 0).sum(1, keepdim=True).clamp_min(1e-6))
-        ridge = solve(semantic, shares, sign, torch.exp(ridge_log - 3.0))
-        detail_ridge = solve(detail, shares, sign, torch.exp(detail_log - 2.0))
-        if compared is not None:
-            semantic, detail, sign, weight = self._with_world(compared, world)
-        sides = Sides.of(sign)
-        groups = zip(
-            sides.rows(semantic).split(GROUPS, -1),
-            means.split(GROUPS, -1),
-            problem.centre[:, None].split(GROUPS, -1),
-            strict=True,
-        )
-        scaled, scale = sides.rows(detail), self.detail_scale.exp()
-        log_weight = weight.clamp_min(1e-9).log()[..., None]
-        return Classifier(
+    def _semantic(self, sums: Sums, compared: Labelled, centre: Tensor, stats: Tensor, trust: Tensor) -> SemanticClassifier:
+        means = normalize(sums.means)
+        sides = Sides.of(compared)
+        parts = (sides.rows(compared.rows), means, centre[:, None])
+        groups = zip(*(part.split(GROUPS, -1) for part in parts), strict=True)
+        return SemanticClassifier(
             sides=sides,
-            log_weight=sides.rows(log_weight).transpose(1, 2),
-            groups=tuple(SemanticGroup.of(*parts) for parts in groups),
+            groups=tuple(SemanticGroup.of(*group) for group in groups),
             sharpness=self.sharpness.exp(),
-            detail=2 * scaled * scale,
-            offset=-(scaled**2).sum(-1, keepdim=True),
-            scale=scale**2,
-            ridge=ridge,
-            detail_ridge=torch.cat([detail_ridge[:, :-1] * scale, detail_ridge[:, -1:]], -1),
-            bias=self.guide_in(torch.cat([means.flatten(1), problem.stats], -1)),
+            ridge=sums.ridge(torch.exp(trust[:, 0] - 3.0)),
+            bias=self.guide_in(torch.cat([means.flatten(1), stats], -1)),
         )
 
-    def _with_world(self, problem: Problem, world: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Semantics, scaled detail, signs and weights of a problem's exemplars and of the learned negatives."""
-        batch = problem.sign.shape[0]
-        semantic = torch.cat([problem.semantic, self.world_semantic.expand(batch, -1, -1)], 1)
-        detail = torch.cat([problem.detail, self.world_detail.expand(batch, -1, -1)], 1) * self.detail_scale.exp()
-        sign = torch.cat([problem.sign, problem.sign.new_full((batch, WORLD), -1.0)], 1)
-        weight = torch.cat([problem.weight, (world / WORLD)[:, None].expand(-1, WORLD)], 1)
-        return semantic, detail, sign, weight
+    def _detail(self, problem: Problem, trust: Tensor) -> DetailClassifier:
+        scale = self.detail_scale.exp()
+        world = self._world(self.world_detail, problem.stats, trust)
+        every, shown = (problem.detail.take(index).joined(world).times(scale) for index in (None, problem.compared))
+        ridge = Sums.of(every).ridge(torch.exp(trust[:, 1] - 2.0))
+        sides = Sides.of(shown)
+        rows = sides.rows(shown.rows)
+        return DetailClassifier(
+            sides=sides,
+            rows=2 * rows * scale,
+            offset=-(rows**2).sum(-1, keepdim=True),
+            scale=scale**2,
+            ridge=torch.cat([ridge[:, :-1] * scale, ridge[:, -1:]], -1),
+        )
+
+    def _world(self, rows: Tensor, stats: Tensor, trust: Tensor) -> Labelled:
+        """The learned negatives, for B problems of these statistics."""
+        # Without annotated background the world counts as one full side; with it, as a hint.
+        weight = torch.exp(trust[:, 2:] - 2.0 * stats[:, 2:3]) / WORLD
+        b = len(stats)
+        return Labelled(rows.expand(b, -1, -1), rows.new_full((b, WORLD), -1.0), weight.expand(-1, WORLD))
+
+    def second(self, classifier: Classifier, features: Features, glance: Tensor) -> SemanticClassifier:
+        """With what a first look (logits (B, h8, w8)) is sure of: the query as one more support image."""
+        found, share = as_support(features.semantic, glance, classifier.stats)
+        weight, stats = share[:, None], second_stats(classifier.stats, share)
+        trust = self.trust(stats)
+        both = classifier.compared.weighed(1 - weight).joined(found.weighed(weight))
+        return self._semantic(
+            sums=classifier.sums.mixed(Sums.of(found), share),
+            compared=both.joined(self._world(self.world_semantic, stats, trust)),
+            centre=torch.lerp(classifier.centre, features.semantic.mean((2, 3)), weight),
+            stats=stats,
+            trust=trust,
+        )
 
     def novelty(self, features: Features, classifier: Classifier) -> Tensor:
         """(h8, w8) in [0, 1] of one image: 1 - the largest cosine, mean over the groups, to any annotated exemplar."""
-        query = _pixels(features.semantic)[0]
-        cosine = classifier.known(query, classifier.sides.order.shape[1] - WORLD)  # the world's exemplars come last
-        return (1 - cosine).clamp(0, 1).reshape(features.semantic.shape[-2:])
+        exemplars, query = classifier.compared.rows[0].split(GROUPS, 1), features.semantic[0].flatten(1).split(GROUPS)
+        cosine = [F.normalize(rows, dim=1, eps=1e-6) @ pixels for rows, pixels in zip(exemplars, query, strict=True)]
+        return (1 - torch.stack(cosine).mean(0).amax(0)).clamp(0, 1).reshape(features.semantic.shape[-2:])
 
-    def forward(self, features: Features, classifier: Classifier, own: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Logits at stride 4 (B, h4, w4) and at stride 8 (B, h8, w8).
+    def forward(self, features: Features, classifier: Classifier, own: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits at stride 4 (B, h4, w4), at stride 8 (B, h8, w8), and those of the first look (B, h8, w8).
 
         `features` of B queries, or of one for all B classes; `own` (B, OWN, h4, w4): closeness to the query's own marks.
         """
-        b = classifier.bias.shape[0]
+        b = len(classifier.stats)
         with torch.autocast(features.semantic.device.type, enabled=False):
-            scores = _maps(classifier.coarse_scores(_pixels(features.semantic)), features.semantic)
-            detail = _maps(classifier.fine_scores(_pixels(features.detail)), features.detail)
+            detail = _maps(classifier.detail.scores(_pixels(features.detail)), features.detail)
         if own is None:
             own = detail.new_zeros(b, OWN, *detail.shape[-2:])
         fine_scores = _joined(detail, own)
-        x = self.scores_in(_joined(scores, halve(fine_scores)))
-        x = F.relu(x + features.coarse + classifier.bias[:, :, None, None])
-        for conv in self.context:
-            x = x + F.relu(conv(x))
-        coarse = self.coarse_linear(scores) + self.coarse_out(x)
+        halved = halve(fine_scores)
+        glance = self._glance(*self._look(features, classifier.semantic, halved))
+        with torch.autocast(features.semantic.device.type, enabled=False):
+            first = glance.float()[:, 0]
+            semantic = self.second(classifier, features, margins(first) if len(features.semantic) == 1 else first)
+        scores, x = self._look(features, semantic, halved)
+        x = self._in_context(x, CONTEXT)
+        coarse = _single(self.coarse_linear, scores) + _single(self.coarse_out, x)
         reached = reach(coarse, own)
         both = upsample(_joined(coarse, reached, self.coarse_up(x)), detail)
         y = self.fine_in(_joined(fine_scores, both[:, :1] / 4, both[:, 1:2])) + both[:, 2:] + features.fine
         y = F.relu(y)
         for conv in self.refine:
             y = y + F.relu(conv(y))
-        return (both[:, :1] + self.fine_out(y))[:, 0].float(), coarse[:, 0].float()
+        return (both[:, :1] + _single(self.fine_out, y))[:, 0].float(), coarse[:, 0].float(), glance[:, 0].float()
+
+    def _look(self, features: Features, semantic: SemanticClassifier, halved: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores (B, COARSE_SCORES, h8, w8), and the head's first layer on them (B, COARSE_WIDTH, h8, w8)."""
+        with torch.autocast(features.semantic.device.type, enabled=False):
+            scores = _maps(semantic.scores(_pixels(features.semantic)), features.semantic)
+        x = self.scores_in(_joined(scores, halved))
+        return scores, F.relu(x + features.coarse + semantic.bias[:, :, None, None])
+
+    def _glance(self, scores: Tensor, x: Tensor) -> Tensor:
+        """Logits (B, 1, h8, w8) of a first look. Its context is seen at stride 16: a quarter of the work, and as good a guide."""
+        small = halve(x)
+        seen = self._in_context(small, [max(1, d // 2) for d in CONTEXT]) - small
+        return _single(self.coarse_linear, scores) + _single(self.coarse_out, x + upsample(seen, x))
+
+    def _in_context(self, x: Tensor, dilations: Sequence[int]) -> Tensor:
+        for conv, d in zip(self.context, dilations, strict=True):
+            assert isinstance(conv, nn.Conv2d)
+            x = x + F.relu(F.conv2d(x, conv.weight, conv.bias, padding=d, dilation=d))
+        return x
 
 
 def _pixels(maps: Tensor) -> Tensor:
@@ -165,9 +184,14 @@ def _pixels(maps: Tensor) -> Tensor:
     return maps.permute(0, 2, 3, 1).flatten(1, 2)
 
 
-def _maps(pixels: Tensor, like: Tensor) -> Tensor:
-    """(B, h * w, C) to (B, C, h, w), channels last in memory."""
-    return pixels.unflatten(1, like.shape[-2:]).permute(0, 3, 1, 2)
+def _maps(scores: Tensor, like: Tensor) -> Tensor:
+    """(B, C, h * w) to (B, C, h, w)."""
+    return scores.unflatten(2, like.shape[-2:])
+
+
+def _single(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    """A 1x1 convolution to one channel; as a product it is many times quicker on a CPU."""
+    return F.linear(x.permute(0, 2, 3, 1), conv.weight.flatten(1), conv.bias).permute(0, 3, 1, 2)
 
 
 def _joined(*maps: Tensor) -> Tensor:
@@ -178,11 +202,6 @@ def _joined(*maps: Tensor) -> Tensor:
 def normalize(x: Tensor) -> Tensor:
     """Unit length within each group of the last dimension."""
     return torch.cat([F.normalize(part, dim=-1, eps=1e-6) for part in x.split(GROUPS, -1)], -1)
-
-
-def _mean(x: Tensor, weight: Tensor, chosen: Tensor) -> Tensor:
-    share = weight * chosen
-    return (share[..., None] * x).sum(1) / share.sum(1, keepdim=True).clamp_min(1e-6)
 
 
 @torch.no_grad()

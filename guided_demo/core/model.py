@@ -172,7 +172,7 @@ class GuidedSegmenter:
         if guided:
             classifier = self._compile(guidance, source, tuple(guided), own is not None, alone)
             near = None if own is None else self._own(encoded.frame, own, guided, classes)
-            found, _ = self.network.head(features, classifier, near)
+            found, *_ = self.network.head(features, classifier, near)
             logits[[classes.index(name) for name in guided]] = found.cpu()
             novelty = lambda: self.network.head.novelty(features, classifier).cpu()  # noqa: E731
         return Result(classes, encoded.frame, logits, novelty, own)
@@ -182,9 +182,8 @@ class GuidedSegmenter:
         with self._lock:
             kept = self._compiled.setdefault(guidance, {})
         if (own, alone) not in kept:
-            problem, compared = assemble(source, guided, own, alone is not None)
-            fewer = None if compared is None else compared.to(self.device)
-            kept[own, alone] = self.network.head.prepare(problem.to(self.device), fewer)
+            problem = assemble(source, guided, own, alone is not None)
+            kept[own, alone] = self.network.head.prepare(problem.to(self.device))
         return kept[own, alone]
 
     def _own(self, frame: Frame, own: Annotation, guided: list[str], classes: tuple[str, ...]) -> Tensor:

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from .encoder import FINE, Encoder
 from .exemplars import COUNT, Exemplars, pool
-from .head import RANGES, Head, Problem, statistics
+from .head import RANGES, Head
+from .problem import Labelled, Problem, statistics
 
 
 class GuidedNetwork(nn.Module):
@@ -27,8 +28,8 @@ class GuidedNetwork(nn.Module):
 
     def forward(
         self, support: Tensor, annotation: Tensor, query: Tensor, own: Tensor | None = None, scope: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """B binary episodes to logits at the query's size, and at stride 8 for deep supervision.
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """B binary episodes to logits at the query's size, and two at stride 8 for deep supervision, as of the head.
 
         support (B, S, 3, H, W) and query (B, 3, H, W) RGB in [0, 1]; annotation (B, S, 2, H, W) 0/1: pixels of the class, pixels
         of the rest; own (B, 2, H, W): the query's own marks, which the caller has put among the support as well;
@@ -43,8 +44,8 @@ class GuidedNetwork(nn.Module):
             own_flag = query.new_zeros(b) if own is None else own.flatten(1).amax(1).float()
             problem = binary(exemplars, s, centre, own_flag, query.new_zeros(b) if scope is None else scope)
             classifier = self.head.prepare(problem)
-        fine, coarse = self.head(asked, classifier, None if own is None else closeness(F.max_pool2d(own, FINE)))
-        return F.interpolate(fine[:, None], size=query.shape[-2:], mode="bilinear", align_corners=False)[:, 0], coarse
+        fine, *coarse = self.head(asked, classifier, None if own is None else closeness(F.max_pool2d(own, FINE)))
+        return F.interpolate(fine[:, None], size=query.shape[-2:], mode="bilinear", align_corners=False)[:, 0], *coarse
 
 
 def binary(exemplars: Exemplars, shots: int, centre: Tensor, own: Tensor, scope: Tensor) -> Problem:
@@ -54,11 +55,13 @@ def binary(exemplars: Exemplars, shots: int, centre: Tensor, own: Tensor, scope:
     share = exemplars.weight.reshape(rows, shots, 2, COUNT) / seen.sum(1).clamp_min(1)[:, None, :, None]
     sign = torch.tensor([1.0, -1.0], device=share.device)[:, None] * (share > 0)
     pixels = exemplars.pixels.reshape(rows, shots, 2).sum(1)
+    semantic, detail = (
+        Labelled(maps.reshape(rows, shots * 2 * COUNT, -1), sign.flatten(1), share.flatten(1))
+        for maps in (exemplars.semantic, exemplars.detail)
+    )
     return Problem(
-        semantic=exemplars.semantic.reshape(rows, shots * 2 * COUNT, -1),
-        detail=exemplars.detail.reshape(rows, shots * 2 * COUNT, -1),
-        sign=sign.flatten(1),
-        weight=share.flatten(1),
+        semantic=semantic,
+        detail=detail,
         centre=centre,
         stats=statistics(pixels[:, 0], pixels[:, 1], seen[:, :, 0].sum(1).clamp_min(1), own, scope),
     )

@@ -2,17 +2,85 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields, replace
+
 import numpy as np
 import torch
+from torch import Tensor
 
 from .guidance import Guidance
-from .head import Problem, statistics
 
-SHOWN = 192  # exemplars a side that every pixel is compared with; the regressions use all
+COMPARED = 48  # exemplars a side, about, that every pixel is compared with; means and regressions use all
+STATS = 6
+# More than this is told to the head as this much: far from what it met in training, more annotation made it worse.
+MOST_PIXELS, MOST_SHOTS = 1000, 5
 
 
-def assemble(guidance: Guidance, guided: tuple[str, ...], own: bool, alone: bool) -> tuple[Problem, Problem | None]:
-    """A problem a class in `guided` (B of them), with all exemplars, and with at most about SHOWN a side where there are more.
+@dataclass(frozen=True)
+class Labelled:
+    """n exemplars of each of B problems and their sides.
+
+    rows (B, n, D); sign (B, n): +1 of the class, -1 of the others, 0 padding; weight (B, n) sums to 1 over each sign.
+    """
+
+    rows: Tensor
+    sign: Tensor
+    weight: Tensor
+
+    def take(self, index: Tensor | None) -> Labelled:
+        """The exemplars of `index` only (None: all), weights again summing to what they did on each side."""
+        if index is None:
+            return self
+        weight = self.weight[:, index]
+        for side in (self.sign > 0, self.sign < 0):
+            before, after = (self.weight * side).sum(1, keepdim=True), (weight * side[:, index]).sum(1, keepdim=True)
+            weight = torch.where(side[:, index], weight * before / after.clamp_min(1e-9), weight)
+        return Labelled(self.rows[:, index], self.sign[:, index], weight)
+
+    def joined(self, other: Labelled) -> Labelled:
+        return Labelled(*(torch.cat([getattr(self, f.name), getattr(other, f.name)], 1) for f in fields(self)))
+
+    def weighed(self, factor: Tensor) -> Labelled:
+        """All weights times `factor` (B, 1)."""
+        return replace(self, weight=self.weight * factor)
+
+    def times(self, scale: Tensor) -> Labelled:
+        """All rows times `scale` (D,)."""
+        return replace(self, rows=self.rows * scale)
+
+    def to(self, device: torch.device) -> Labelled:
+        return Labelled(*(getattr(self, f.name).to(device) for f in fields(self)))
+
+
+@dataclass(frozen=True)
+class Problem:
+    """B times one class against the rest, by semantics (D = SEMANTIC) and by detail (D = DETAIL) of the same exemplars.
+
+    centre (B, SEMANTIC): mean descriptor of the support images; stats (B, STATS), see `statistics`; compared: which exemplars
+    pixels are compared with, None for all; means and regressions are over all.
+    """
+
+    semantic: Labelled
+    detail: Labelled
+    centre: Tensor
+    stats: Tensor
+    compared: Tensor | None = None
+
+    def to(self, device: torch.device) -> Problem:
+        compared = None if self.compared is None else self.compared.to(device)
+        labelled = self.semantic.to(device), self.detail.to(device)
+        return Problem(*labelled, self.centre.to(device), self.stats.to(device), compared)
+
+
+def statistics(positive: Tensor, negative: Tensor, shots: Tensor, own: Tensor, scope: Tensor) -> Tensor:
+    """STATS numbers (B, STATS) from numbers of annotated pixels, support images, and 0/1: own marks, scope "object"."""
+    counts = [torch.log2(1 + n.float().clamp(max=MOST_PIXELS)) / 8 for n in (positive, negative)]
+    images = torch.log2(shots.float().clamp(max=MOST_SHOTS))
+    return torch.stack([*counts, (negative > 0).float(), images, own.float(), scope.float()], -1)
+
+
+def assemble(guidance: Guidance, guided: tuple[str, ...], own: bool, alone: bool) -> Problem:
+    """A problem a class in `guided` (B of them).
 
     Weights sum to 1 over the class and to 1 over the rest. On either side images count equally; among the rest of an image
     its classes do; within a class in an image, annotations count by their pixels.
@@ -34,16 +102,14 @@ def assemble(guidance: Guidance, guided: tuple[str, ...], own: bool, alone: bool
     count = len(guided)
     flags = [torch.full((count,), float(f)) for f in (own, alone)]
     positive, negative = torch.tensor(pixels, dtype=torch.float32).unbind(1)
-    full = Problem(
-        semantic=torch.from_numpy(semantic).expand(count, -1, -1),
-        detail=torch.from_numpy(detail).expand(count, -1, -1),
-        sign=torch.from_numpy(np.stack(signs)),
-        weight=torch.from_numpy(np.stack(weights)),
+    sides = torch.from_numpy(np.stack(signs)), torch.from_numpy(np.stack(weights))
+    return Problem(
+        semantic=Labelled(torch.from_numpy(semantic).expand(count, -1, -1), *sides),
+        detail=Labelled(torch.from_numpy(detail).expand(count, -1, -1), *sides),
         centre=torch.from_numpy(centre).expand(count, -1),
         stats=statistics(positive, negative, torch.tensor(shots, dtype=torch.float32), *flags),
+        compared=_thin(owner, len(samples)),
     )
-    kept = _thin(owner, len(samples))
-    return full, None if len(kept) == len(owner) else full.take(kept)
 
 
 def _shares(samples: list, side: np.ndarray) -> np.ndarray:
@@ -60,13 +126,14 @@ def _shares(samples: list, side: np.ndarray) -> np.ndarray:
     return share
 
 
-def _thin(owner: np.ndarray, count: int) -> torch.Tensor:
-    """Indices of the exemplars that are compared: all, or an even choice from each sample where there are many."""
-    quota = max(2, 2 * SHOWN // count)
+def _thin(owner: np.ndarray, count: int) -> torch.Tensor | None:
+    """Indices of the exemplars that are compared, an even choice from each of `count` samples; None for all."""
+    quota = max(2, 2 * COMPARED // count)
     chosen = []
     for sample in range(count):
         places = np.flatnonzero(owner == sample)
         kept = min(len(places), quota)
         # the middles of `kept` equal stretches: what comes first and last is at the thing's border
         chosen.append(places[(2 * np.arange(kept) + 1) * len(places) // (2 * kept)])
-    return torch.from_numpy(np.concatenate(chosen))
+    index = np.concatenate(chosen)
+    return None if len(index) == len(owner) else torch.from_numpy(index)

@@ -1,19 +1,19 @@
 """Every pixel compared with the exemplars of a class and with all others: what the head's convolutions then weigh.
 
-Maps are pixel-major here, (B, pixels, channels), as channels-last images are in memory: so each comparison is one matrix
-product. In memory, what a softmax goes over lies along, and what maxima are taken of lies across, many pixels at a time:
-either is many times quicker on a CPU than the other way round.
+Comparisons are (B, n, pixels), one row an exemplar: each is one matrix product, and what is then done over the exemplars
+(maxima, sums) goes along the rows, many pixels at a time, which is the quick way round on a CPU.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from .encoder import GROUPS
+from .problem import Labelled
 
 COARSE_SCORES, FINE_SCORES = 5 * len(GROUPS) + 1, 4
 OUTSIDE = -1e4  # added to what is not of a side
@@ -24,17 +24,18 @@ FARTHEST = 60.0  # logits this far below the largest are as good as none, and ke
 class Sides:
     """Which n rows of exemplars are of the class (the first `split`) and which are the rest, in each of B problems.
 
-    order (B, n): their places among the problem's exemplars. outside (B, 1, n): OUTSIDE for a row that fills up its block,
-    else 0; None where no row does, as when there is one problem.
+    order (B, n): their places among the problem's exemplars. weight (B, 2, n): what each weighs on either side, else 0. outside
+    (B, n, 1): OUTSIDE for a row that fills up its block, else 0; None where no row does, as when there is one problem.
     """
 
     order: Tensor
     split: int
+    weight: Tensor
     outside: Tensor | None
 
     @classmethod
-    def of(cls, sign: Tensor) -> Sides:
-        """From signs (B, n) of exemplars: +1 of the class, -1 of the rest, 0 padding."""
+    def of(cls, labelled: Labelled) -> Sides:
+        sign = labelled.sign
         count = sign.shape[1]
         split = int((sign > 0).sum(1).max())
         rest = int((sign < 0).sum(1).max())
@@ -42,127 +43,140 @@ class Sides:
         order = torch.cat([sorted_[:, :split], sorted_[:, count - rest :]], 1)
         side = torch.ones(split + rest, device=sign.device)
         side[split:] = -1
-        wrong = sign.gather(1, order) != side
-        outside = wrong.float()[:, None] * OUTSIDE if bool(wrong.any()) else None
-        return cls(order, split, outside)
+        right = sign.gather(1, order) == side
+        outside = None if bool(right.all()) else (~right)[..., None] * OUTSIDE
+        weight = labelled.weight.gather(1, order).clamp_min(1e-9) * right
+        return cls(order, split, torch.stack([weight * (side > 0), weight * (side < 0)], 1), outside)
 
     def rows(self, x: Tensor) -> Tensor:
         """(B, n', D) of the problem's exemplars to (B, n, D)."""
         return x.gather(1, self.order[..., None].expand(-1, -1, x.shape[-1]))
 
-    def mask(self, x: Tensor) -> Tensor:
-        return x if self.outside is None else x + self.outside
+    def largest(self, x: Tensor) -> Tensor:
+        """Of (B, n, pixels), the largest of the class and the largest of the rest: (B, 2, pixels)."""
+        x = x if self.outside is None else x + self.outside
+        return torch.stack([x[:, : self.split].amax(1), x[:, self.split :].amax(1)], 1)
 
-    def largest(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Of (B, pixels, n), the largest of the class and the largest of the rest, each (B, pixels, 1)."""
-        x = self.mask(x)
-        return x[..., : self.split].amax(-1, keepdim=True), x[..., self.split :].amax(-1, keepdim=True)
-
-    def vote(self, logits: Tensor) -> Tensor:
-        """Softmax over the exemplars of (B, pixels, n), those of the class less the rest: (B, pixels, 1) in [-1, 1]."""
-        share = self.mask(logits).softmax(-1)
-        return 2 * share[..., : self.split].sum(-1, keepdim=True) - 1
+    def vote(self, logits: Tensor, largest: Tensor) -> Tensor:
+        """Softmax over the exemplars of (B, n, pixels), each counted by its weight, those of the class less the rest: (B, 1,
+        pixels) in [-1, 1]. `largest` (B, 2, pixels): of these logits, which are overwritten, except in
+        training: new memory costs more than sums.
+        """
+        most = largest.detach().amax(1, keepdim=True)
+        share = logits - most if logits.requires_grad else logits.sub_(most)
+        share = share.clamp_(-FARTHEST, FARTHEST).exp_()  # only what fills up a block is above 0
+        own, other = (self.weight @ share).split(1, 1)
+        return (own - other) / (own + other)
 
 
 @dataclass(frozen=True)
 class SemanticGroup:
-    """One group of the semantic descriptor (D numbers) of n exemplars, made ready for comparison.
+    """One group of the semantic descriptor, D numbers, of n exemplars sorted by side, made ready for comparison.
 
-    unit (B, n, D): the exemplars; rows (B, D, n + 3): the exemplars after taking `centre` away, the two sides' means, and the
-    centre, all but the last of unit length; shift (B, 1, n): products of centre and centred exemplars; square (B, 1, 1): the
-    centre's.
+    rows (B, n + 3, D): the exemplars, the two sides' means, all of unit length, and the mean descriptor c of the support. What
+    it takes to compare exemplars e with pixels after taking c away, from products with these rows alone: shift (B, n, 1),
+    c c - c e; length (B, n, 1), 1 / |e - c|; square (B, 1, 1), c c.
     """
 
-    unit: Tensor
     rows: Tensor
     shift: Tensor
+    length: Tensor
     square: Tensor
 
     @classmethod
     def of(cls, exemplars: Tensor, means: Tensor, centre: Tensor) -> SemanticGroup:
         """From exemplars (B, n, D), means (B, 2, D) of unit length and centre (B, 1, D)."""
-        unit = F.normalize(exemplars, dim=-1, eps=1e-6)
-        centred = F.normalize(unit - centre, dim=-1, eps=1e-6)
-        rows = torch.cat([centred, means, centre], 1)
-        return cls(unit, rows.transpose(1, 2), centre @ centred.transpose(1, 2), (centre * centre).sum(-1, keepdim=True))
+        rows = torch.cat([F.normalize(exemplars, dim=-1, eps=1e-6), means, centre], 1)
+        products = rows @ centre.transpose(1, 2)
+        along, square = products[:, :-3], products[:, -1:]
+        return cls(rows, square - along, (1 + square - 2 * along).clamp_min(1e-6).rsqrt(), square)
 
-    def compare(self, query: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Query pixels (B, pixels, D) of unit length: cosines to the exemplars, the same after taking `centre` away, (B, pixels,
-        n) each, and cosines to the two means (B, pixels, 2)."""
-        n = self.shift.shape[-1]
-        products = query @ self.rows
-        # |q - c|^2 and (q - c)e from products alone, without going over q once more
-        length = (1 + self.square - 2 * products[..., -1:]).clamp_min(1e-4).rsqrt()
-        return self.cosine(query), (products[..., :n] - self.shift) * length, products[..., n:-1]
-
-    def cosine(self, query: Tensor) -> Tensor:
-        """Query pixels (B, pixels, D) of unit length: cosines to the exemplars, (B, pixels, n)."""
-        return (self.unit @ query.transpose(1, 2)).transpose(1, 2)
+    def scores(self, query: Tensor, sides: Sides, sharpness: Tensor) -> Tensor:
+        """(B, 5, pixels) from query pixels (B, D, pixels) of unit length: cosines to the two means, the largest cosines to
+        exemplars of the class and of the rest, and the vote of all."""
+        products = self.rows @ query
+        cosine, means, along = products[:, :-3], products[:, -3:-1], products[:, -1:]
+        near = sides.largest(cosine).clamp_min(-1)
+        scale = sharpness * (1 + self.square - 2 * along).clamp_min(1e-4).rsqrt()
+        logits = (cosine - along).add_(self.shift).mul_(self.length).mul_(scale)
+        return torch.cat([means, near, sides.vote(logits, sides.largest(logits))], 1)
 
 
 @dataclass(frozen=True)
-class Classifier:
-    """B problems made ready for any number of queries (see Head.prepare); n exemplars, sorted by side.
+class SemanticClassifier:
+    """B problems made ready for the semantics of any number of queries (see Head.prepare); n exemplars, sorted by side.
 
-    detail (B, n, DETAIL) and offset (B, n, 1): detail @ q + offset is minus the squared distance, but for |q|^2 in the
-    `scale` (DETAIL,) of squares; ridge (B, SEMANTIC + 1) and detail_ridge (B, DETAIL + 1) end with the intercept.
+    sharpness (len(GROUPS),); ridge (B, SEMANTIC + 1), which ends with the intercept; bias (B,
+    COARSE_WIDTH): the head's share of the guidance.
     """
 
     sides: Sides
-    log_weight: Tensor
     groups: tuple[SemanticGroup, ...]
     sharpness: Tensor
-    detail: Tensor
+    ridge: Tensor
+    bias: Tensor
+
+    def scores(self, query: Tensor) -> Tensor:
+        """(B, COARSE_SCORES, pixels) from semantics (B, pixels, SEMANTIC), or one query for all; groups of unit length."""
+        parts = zip(self.groups, query.transpose(1, 2).split(GROUPS, 1), self.sharpness, strict=True)
+        found = [group.scores(part, self.sides, sharpness) for group, part, sharpness in parts]
+        return torch.cat([ridge_scores(self.ridge, query), *found], 1)
+
+
+@dataclass(frozen=True)
+class DetailClassifier:
+    """The same for detail.
+
+    rows (B, n, DETAIL) and offset (B, n, 1): rows @ q + offset is minus the squared distance, but for |q|^2 in the `scale`
+    (DETAIL,) of squares; ridge (B, DETAIL + 1) ends with the intercept.
+    """
+
+    sides: Sides
+    rows: Tensor
     offset: Tensor
     scale: Tensor
     ridge: Tensor
-    detail_ridge: Tensor
-    bias: Tensor
 
-    def coarse_scores(self, query: Tensor) -> Tensor:
-        """(B, pixels, COARSE_SCORES) from semantics (B, pixels, SEMANTIC)."""
-        maps = [ridge_scores(self.ridge, query)]
-        for group, part, sharpness in zip(self.groups, query.split(GROUPS, -1), self.sharpness, strict=True):
-            cosine, sharper, means = group.compare(part)
-            near = [side.clamp_min(-1) for side in self.sides.largest(cosine)]
-            maps += [means, *near, self.sides.vote(torch.addcmul(self.log_weight, sharper, sharpness))]
-        return torch.cat(maps, -1)
-
-    def fine_scores(self, query: Tensor) -> Tensor:
-        """(B, pixels, FINE_SCORES) from detail (B, pixels, DETAIL)."""
-        pixels = query.transpose(1, 2).expand(self.offset.shape[0], -1, -1)
-        nearness = torch.baddbmm(self.offset, self.detail, pixels).transpose(1, 2)
-        own, other = self.sides.largest(nearness)
-        square = (query * query) @ self.scale[:, None]
-        near = [torch.exp(-0.25 * (square - side).clamp(0, 160)) for side in (own, other)]
-        logits = torch.maximum(nearness.contiguous(), torch.maximum(own, other) - FARTHEST) + self.log_weight
-        return torch.cat([ridge_scores(self.detail_ridge, query), self.sides.vote(logits), *near], -1)
-
-    def known(self, query: Tensor, count: int) -> Tensor:
-        """(pixels,): the largest cosine, mean over the groups, of semantics (pixels, SEMANTIC) to the first `count` exemplars."""
-        parts = query.split(GROUPS, -1)
-        cosines = [group.cosine(part[None])[0, :, :count] for part, group in zip(parts, self.groups, strict=True)]
-        return torch.stack(cosines).mean(0).amax(-1)
+    def scores(self, query: Tensor) -> Tensor:
+        """(B, FINE_SCORES, pixels) from detail (B, pixels, DETAIL), or one query for all."""
+        nearness = (self.rows @ query.transpose(1, 2)).add_(self.offset)
+        square = self.scale @ (query * query).transpose(1, 2)
+        largest = self.sides.largest(nearness)
+        near = torch.exp(-0.25 * (square[:, None] - largest).clamp(0, 160))
+        return torch.cat([ridge_scores(self.ridge, query), self.sides.vote(nearness, largest), near], 1)
 
 
-def solve(x: Tensor, weight: Tensor, sign: Tensor, regulariser: Tensor) -> Tensor:
-    """Ridge regression (B, D + 1), the last being the intercept, of `sign` on x (B, n, D), weighted (B, n).
-
-    Of its two equal forms the one with the smaller system: with few exemplars the dual, whose size is their number.
+@dataclass(frozen=True)
+class Sums:
+    """What the exemplars of B problems add up to, either side weighing 1: means (B, 2, D) of the class and of the rest, and the
+    two halves of the normal equations of a ridge regression of the signs, gram (B, D + 1, D + 1) and right (B, D + 1, 1).
     """
-    x = torch.cat([x, torch.ones_like(x[..., :1])], -1)
-    root = (weight.clamp_min(1e-12).sqrt() * (sign != 0))[..., None]  # the root of 0 has no gradient
-    rows, wanted = x * root, sign[..., None] * root
-    ridge = regulariser[:, None, None] + 1e-5
-    if x.shape[1] < x.shape[2]:
-        return (rows.transpose(1, 2) @ _solved(rows @ rows.transpose(1, 2), ridge, wanted))[..., 0]
-    return _solved(rows.transpose(1, 2) @ rows, ridge, rows.transpose(1, 2) @ wanted)[..., 0]
 
+    means: Tensor
+    gram: Tensor
+    right: Tensor
 
-def _solved(gram: Tensor, ridge: Tensor, wanted: Tensor) -> Tensor:
-    eye = torch.eye(gram.shape[-1], device=gram.device, dtype=gram.dtype)
-    return torch.cholesky_solve(wanted, torch.linalg.cholesky(gram + ridge * eye))
+    @classmethod
+    def of(cls, labelled: Labelled) -> Sums:
+        sides = torch.stack([labelled.sign > 0, labelled.sign < 0], 1) * labelled.weight[:, None]
+        sides = sides / sides.sum(-1, keepdim=True).clamp_min(1e-6)
+        x = torch.cat([labelled.rows, torch.ones_like(labelled.rows[..., :1])], -1)
+        totals = sides @ x
+        gram = (x * sides.sum(1)[..., None]).transpose(1, 2) @ x
+        return cls(totals[..., :-1], gram, (totals[:, 0] - totals[:, 1])[..., None])
+
+    def mixed(self, other: Sums, share: Tensor) -> Sums:
+        """`share` (B,) of the other, and 1 - share of this."""
+        share = share[:, None, None]
+        return Sums(*(torch.lerp(getattr(self, f.name), getattr(other, f.name), share) for f in fields(self)))
+
+    def ridge(self, regulariser: Tensor) -> Tensor:
+        """The regression (B, D + 1), the last being the intercept, with a regulariser (B,)."""
+        eye = torch.eye(self.gram.shape[-1], device=self.gram.device)
+        system = self.gram + (regulariser[:, None, None] + 1e-5) * eye
+        return torch.cholesky_solve(self.right, torch.linalg.cholesky(system))[..., 0]
 
 
 def ridge_scores(solution: Tensor, query: Tensor) -> Tensor:
-    return query @ solution[:, :-1, None] + solution[:, None, -1:]
+    """(B, 1, pixels)"""
+    return solution[:, None, :-1] @ query.transpose(1, 2) + solution[:, None, -1:]

@@ -88,7 +88,7 @@ class NetworkContestant:
             _padded(frame.to_input(Image.fromarray(image)), size) for frame, (image, _) in zip(frames, support, strict=True)
         ]
         marks = [
-            _padded(frame.annotation_to_input(annotation, (OBJECT, "background")), size, 0)
+            _padded(frame.annotation_to_input(annotation, (OBJECT, "background")).float(), size, 0)
             for frame, (_, annotation) in zip(frames, support, strict=True)
         ]
         shown, annotated = torch.cat(images).to(self.device), torch.cat(marks).to(self.device)
@@ -110,7 +110,7 @@ class NetworkContestant:
         asked = _padded(frame.to_input(Image.fromarray(query)), size).to(self.device)
         extra = {}
         if getattr(network, "takes_own", False):
-            marks = frame.annotation_to_input(own or Annotation(), (OBJECT, "background"))
+            marks = frame.annotation_to_input(own or Annotation(), (OBJECT, "background")).float()
             local = own is not None and scope == "object"
             extra = {"own": _padded(marks, size, 0).to(self.device), "scope": torch.tensor([float(local)]).to(self.device)}
         logits = network(_padded(shown, size), _padded(annotated, size, 0), asked, **extra)

@@ -94,18 +94,18 @@ def episode_loss(logits: Tensor, target: Tensor, dice: float) -> Tensor:
     return loss
 
 
-def logits_of(network: nn.Module, batch: Batch) -> tuple[Tensor, Tensor | None]:
-    """Logits (B, H, W) of any network of the registry, and at stride 8 where it has them."""
+def logits_of(network: nn.Module, batch: Batch) -> tuple[Tensor, ...]:
+    """Logits (B, H, W) of any network of the registry, and those at stride 8 that it has on the way."""
     extra = {"own": batch.own, "scope": batch.scope} if getattr(network, "takes_own", False) else {}
     out = network(batch.support, batch.annotation, batch.query, **extra)
-    return out if isinstance(out, tuple) else (out, None)
+    return out if isinstance(out, tuple) else (out,)
 
 
 def batch_loss(network: nn.Module, batch: Batch, dice: float) -> Tensor:
     """Sum over the episodes whose support shows the class at all (a crop may have lost it)."""
-    logits, coarse = logits_of(network, batch)
+    logits, *on_the_way = logits_of(network, batch)
     loss = episode_loss(logits.float(), batch.target, dice)
-    if coarse is not None:
+    for coarse in on_the_way:
         small = F.interpolate(batch.target[:, None].float(), size=coarse.shape[-2:], mode="nearest")[:, 0]
         loss = loss + 0.4 * episode_loss(coarse, small, dice)
     return (loss * shown(batch)).sum()
@@ -236,7 +236,7 @@ def mean_iou(network: nn.Module, pool: Pool, side: int, tasks: int = 48, points:
     for start in range(0, tasks, 8):
         batch = render(pool, [sampler.draw(1) for _ in range(min(8, tasks - start))], side, seed=seed + start)
         with torch.no_grad():
-            logits, _ = logits_of(network, batch)
+            logits, *_ = logits_of(network, batch)
         guess, truth, known = logits > 0, batch.target == 1, batch.target != IGNORE
         overlap, union = (guess & truth).sum((1, 2)), ((guess | truth) & known).sum((1, 2))
         found += (overlap / union.clamp_min(1)).tolist()

@@ -1,43 +1,52 @@
 import numpy as np
 import torch
 
-from guided_demo.core.encoder import SEMANTIC
-from guided_demo.core.head import OWN, Problem, reach
-from guided_demo.core.scores import Sides, solve
+from guided_demo.core.head import OWN, reach
+from guided_demo.core.problem import Labelled, statistics
+from guided_demo.core.scores import Sides, Sums
 
 
-def test_ridge_is_the_weighted_least_squares_solution():
+def labelled(rows, sign, weight) -> Labelled:
+    return Labelled(*(torch.as_tensor(v, dtype=torch.float32)[None] for v in (rows, sign, weight)))
+
+
+def test_sums_are_the_means_and_the_weighted_least_squares_solution():
     rng = np.random.default_rng(0)
     x, weight, sign = rng.normal(size=(9, 4)), rng.random(9), np.array([1, 1, -1, -1, 1, -1, 1, -1, 0.0])
-    found = solve(*(torch.tensor(v[None], dtype=torch.float32) for v in (x, weight, sign)), torch.tensor([0.3]))[0]
-    known = sign != 0
-    design = np.c_[x, np.ones(9)][known]
-    gram = design.T @ (design * weight[known, None]) + 0.30001 * np.eye(5)
-    wanted = np.linalg.solve(gram, design.T @ (weight[known] * sign[known]))
-    assert np.allclose(found.numpy(), wanted, atol=1e-4)
+    sums = Sums.of(labelled(x, sign, weight))
+    sides = [np.where(sign == s, weight, 0) / weight[sign == s].sum() for s in (1, -1)]
+    assert np.allclose(sums.means[0].numpy(), [side @ x for side in sides], atol=1e-6)
+    design, share = np.c_[x, np.ones(9)], sides[0] + sides[1]
+    gram = design.T @ (design * share[:, None]) + 0.30001 * np.eye(5)
+    wanted = np.linalg.solve(gram, design.T @ (share * sign))
+    assert np.allclose(sums.ridge(torch.tensor([0.3]))[0].numpy(), wanted, atol=1e-4)
 
 
-def test_either_form_of_the_ridge_is_the_same():
+def test_mixed_sums_are_those_of_all_exemplars_with_shared_weight():
     torch.manual_seed(0)
-    x, weight, sign = torch.randn(2, 30, 8), torch.rand(2, 30), torch.randn(2, 30).sign()
-    some = weight * (torch.arange(30) < 7)
-    assert torch.allclose(
-        solve(x, some, sign, torch.ones(2)), solve(x[:, :7], weight[:, :7], sign[:, :7], torch.ones(2)), atol=1e-4
-    )
+    sign = torch.tensor([1.0, 1, -1, -1])
+    first, second = (labelled(torch.randn(4, 6), sign, torch.full((4,), 0.5)) for _ in range(2))
+    share = torch.tensor([0.25])
+    mixed = Sums.of(first).mixed(Sums.of(second), share)
+    wanted = Sums.of(first.weighed(1 - share[:, None]).joined(second.weighed(share[:, None])))
+    for name in ("means", "gram", "right"):
+        assert torch.allclose(getattr(mixed, name), getattr(wanted, name), atol=1e-6)
 
 
 def test_sides_compare_with_their_own_exemplars_only():
     torch.manual_seed(0)
     sign = torch.tensor([[1.0, -1, 0, 1, -1], [-1, -1, 1, 0, 0]])
     logits = torch.randn(2, 7, 5) * 30
-    sides = Sides.of(sign)
-    sorted_ = sides.rows(logits.transpose(1, 2)).transpose(1, 2)
-    own, other = sides.largest(sorted_)
+    weight = torch.rand(2, 5)
+    sides = Sides.of(Labelled(logits.transpose(1, 2), sign, weight))
+    sorted_ = sides.rows(logits.transpose(1, 2))
+    largest = sides.largest(sorted_)
+    vote = sides.vote(sorted_.clone(), largest)
     for b in range(2):
-        assert torch.equal(own[b, :, 0], logits[b][:, sign[b] > 0].amax(1))
-        assert torch.equal(other[b, :, 0], logits[b][:, sign[b] < 0].amax(1))
-        share = logits[b].masked_fill(sign[b] == 0, -torch.inf).softmax(1)
-        assert torch.allclose(sides.vote(sorted_)[b, :, 0], (share * sign[b]).sum(1), atol=1e-5)
+        assert torch.equal(largest[b, 0], logits[b][:, sign[b] > 0].amax(1))
+        assert torch.equal(largest[b, 1], logits[b][:, sign[b] < 0].amax(1))
+        share = (logits[b] + weight[b].log()).masked_fill(sign[b] == 0, -torch.inf).softmax(1)
+        assert torch.allclose(vote[b, 0], (share * sign[b]).sum(1), atol=1e-5)
 
 
 def test_reach_stays_within_what_is_connected_to_the_marks():
@@ -50,10 +59,12 @@ def test_reach_stays_within_what_is_connected_to_the_marks():
     assert (found[2:5, 1:8] > 0.99).all() and (found[2:5, 12:18] < 0.01).all() and found[7, 19] < 0.01
 
 
-def test_a_thinned_problem_keeps_what_each_side_weighs():
-    weight = torch.tensor([[0.5, 0.25, 0.25, 0.7, 0.3]])
-    sign = torch.tensor([[1.0, 1, 1, -1, -1]])
-    full = Problem(torch.zeros(1, 5, SEMANTIC), torch.zeros(1, 5, 1), sign, weight, torch.zeros(1), torch.zeros(1))
-    thin = full.take(torch.tensor([0, 2, 4]))
+def test_thinned_exemplars_keep_what_each_side_weighs():
+    thin = labelled(torch.zeros(5, 3), [1.0, 1, 1, -1, -1], [0.5, 0.25, 0.25, 0.7, 0.3]).take(torch.tensor([0, 2, 4]))
     assert torch.allclose((thin.weight * (thin.sign > 0)).sum(), torch.tensor(1.0))
     assert torch.allclose((thin.weight * (thin.sign < 0)).sum(), torch.tensor(1.0))
+
+
+def test_far_more_annotation_than_in_training_is_told_as_much():
+    many, more, none = torch.tensor([1e3]), torch.tensor([1e6]), torch.zeros(1)
+    assert torch.equal(statistics(many, many, torch.tensor([5.0]), none, none), statistics(more, more, more, none, none))

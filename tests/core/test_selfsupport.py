@@ -1,0 +1,78 @@
+import numpy as np
+import pytest
+import torch
+
+from guided_demo.core.encoder import GROUPS, SEMANTIC, Features, unit_length
+from guided_demo.core.head import Head
+from guided_demo.core.problem import Labelled, Problem, statistics
+from guided_demo.core.selfsupport import CELL, as_support, margins, second_stats
+
+
+def stats_of(shots: float) -> torch.Tensor:
+    some = torch.tensor([7.0])
+    return statistics(some, some, torch.tensor([shots]), torch.zeros(1), torch.zeros(1))
+
+
+@pytest.mark.parametrize("size", [(16, 24), (12, 20)])
+def test_exemplars_are_the_means_of_cells_weighted_by_certainty(size):
+    torch.manual_seed(0)
+    semantic, glance = torch.randn(1, 6, *size), torch.randn(1, *size) * 4
+    found, share = as_support(semantic, glance, stats_of(1))
+    probability = glance[0].sigmoid().numpy()
+    rows = {1: [], -1: []}
+    weights = {1: [], -1: []}
+    for top in range(0, size[0], CELL):
+        for left in range(0, size[1], CELL):
+            box = np.s_[top : top + CELL, left : left + CELL]
+            for side in (1, -1):
+                sure = np.maximum(side * (2 * probability[box] - 1), 0) ** 2
+                pixels = semantic[0].numpy()[:, box[0], box[1]]
+                rows[side].append((pixels * sure).sum((1, 2)) / sure.sum())
+                weights[side].append(sure.sum())
+    for side in (1, -1):
+        chosen = found.sign[0] == side
+        assert np.allclose(found.rows[0][chosen].numpy(), rows[side], atol=1e-4)
+        assert np.allclose(found.weight[0][chosen].numpy(), np.array(weights[side]) / sum(weights[side]), atol=1e-5)
+    assert share.item() == pytest.approx(0.5)  # one image among two
+
+
+@pytest.mark.parametrize("value", [-30.0, 30.0, 0.0])
+def test_a_query_without_either_side_supports_nothing(value):
+    glance = torch.full((1, 8, 8), value)
+    found, share = as_support(torch.randn(1, 6, 8, 8), glance, stats_of(1))
+    assert share.item() == 0 and not found.sign.any()
+    assert torch.equal(second_stats(stats_of(1), share), stats_of(1))
+
+
+def test_classes_of_one_image_compete():
+    glance = torch.tensor([[[3.0, 2.0, -1.0]], [[1.0, 2.5, -2.0]]])
+    assert torch.allclose(margins(glance), torch.tensor([[[2.0, -0.5, -1.0]], [[-2.0, 0.5, -2.0]]]))
+    assert torch.equal(margins(glance[:1]), glance[:1])
+
+
+def test_more_images_leave_the_query_a_smaller_share():
+    glance = torch.linspace(-5, 5, 64).reshape(1, 8, 8)
+    shares = [as_support(torch.randn(1, 6, 8, 8), glance, stats_of(shots))[1].item() for shots in (1, 2, 5)]
+    assert shares == pytest.approx([1 / 2, 1 / 3, 1 / 6])
+
+
+def test_what_a_first_look_is_sure_of_pulls_the_rest_of_the_same_thing_along():
+    """Two clusters in the query; guidance that knows the class only faintly finds more of it at the second look."""
+    torch.manual_seed(1)
+    head = Head().eval()
+    thing, rest, faint = torch.randn(3, SEMANTIC).unbind()
+    semantic = rest[None, :, None, None].repeat(1, 1, 8, 8)
+    semantic[..., :4] = thing[None, :, None, None]
+    semantic = torch.cat([unit_length(part) for part in (semantic + 0.1 * torch.randn_like(semantic)).split(GROUPS, 1)], 1)
+    features = Features(semantic, torch.zeros(1, 32, 16, 16), torch.zeros(1, 48, 8, 8), torch.zeros(1, 24, 16, 16))
+    rows = torch.stack([0.3 * thing + 0.7 * faint, rest])[None]
+    sides = torch.tensor([[1.0, -1.0]]), torch.ones(1, 2)
+    problem = Problem(Labelled(rows, *sides), Labelled(torch.zeros(1, 2, 32), *sides), torch.zeros(1, SEMANTIC), stats_of(1))
+    with torch.no_grad():
+        classifier = head.prepare(problem)
+        glance = torch.full((1, 8, 8), -4.0)
+        glance[..., :2] = 4.0  # half of the thing is found
+        pixels = semantic.permute(0, 2, 3, 1).flatten(1, 2)
+        first = classifier.semantic.scores(pixels)[0, 0].reshape(8, 8)
+        second = head.second(classifier, features, glance).scores(pixels)[0, 0].reshape(8, 8)
+    assert (second[:, 2:4] > first[:, 2:4]).all()  # the other half, by the ridge regression
