@@ -80,7 +80,7 @@ class Head(nn.Module):
     def _semantic(self, sums: Sums, compared: Labelled, centre: Tensor, stats: Tensor, trust: Tensor) -> SemanticClassifier:
         means = normalize(sums.means)
         sides = Sides.of(compared)
-        parts = (sides.rows(compared.rows), means, centre[:, None])
+        parts = (normalize(sides.rows(compared.rows)), means, centre[:, None])
         groups = zip(*(part.split(GROUPS, -1) for part in parts), strict=True)
         return SemanticClassifier(
             sides=sides,
@@ -127,10 +127,9 @@ class Head(nn.Module):
         )
 
     def novelty(self, features: Features, classifier: Classifier) -> Tensor:
-        """(h8, w8) in [0, 1] of one image: 1 - the largest cosine, mean over the groups, to any annotated exemplar."""
-        exemplars, query = classifier.compared.rows[0].split(GROUPS, 1), features.semantic[0].flatten(1).split(GROUPS)
-        cosine = [F.normalize(rows, dim=1, eps=1e-6) @ pixels for rows, pixels in zip(exemplars, query, strict=True)]
-        return (1 - torch.stack(cosine).mean(0).amax(0)).clamp(0, 1).reshape(features.semantic.shape[-2:])
+        """(h8, w8) in [0, 1] of one image: 1 - the largest cosine, mean over the groups, to an exemplar that is compared."""
+        cosine = normalize(classifier.compared.rows[0]) @ features.semantic[0].flatten(1) / len(GROUPS)
+        return (1 - cosine.amax(0)).clamp(0, 1).reshape(features.semantic.shape[-2:])
 
     def forward(self, features: Features, classifier: Classifier, own: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Logits at stride 4 (B, h4, w4), at stride 8 (B, h8, w8), and those of the first look (B, h8, w8).
@@ -139,7 +138,7 @@ class Head(nn.Module):
         """
         b = len(classifier.stats)
         with torch.autocast(features.semantic.device.type, enabled=False):
-            detail = _maps(classifier.detail.scores(_pixels(features.detail)), features.detail)
+            detail = _maps(classifier.detail.scores(features.detail.flatten(2)), features.detail)
         if own is None:
             own = detail.new_zeros(b, OWN, *detail.shape[-2:])
         fine_scores = _joined(detail, own)
@@ -162,7 +161,7 @@ class Head(nn.Module):
     def _look(self, features: Features, semantic: SemanticClassifier, halved: Tensor) -> tuple[Tensor, Tensor]:
         """Scores (B, COARSE_SCORES, h8, w8), and the head's first layer on them (B, COARSE_WIDTH, h8, w8)."""
         with torch.autocast(features.semantic.device.type, enabled=False):
-            scores = _maps(semantic.scores(_pixels(features.semantic)), features.semantic)
+            scores = _maps(semantic.scores(features.semantic.flatten(2)), features.semantic)
         x = self.scores_in(_joined(scores, halved))
         return scores, F.relu(x + features.coarse + semantic.bias[:, :, None, None])
 
@@ -177,11 +176,6 @@ class Head(nn.Module):
             assert isinstance(conv, nn.Conv2d)
             x = x + F.relu(F.conv2d(x, conv.weight, conv.bias, padding=d, dilation=d))
         return x
-
-
-def _pixels(maps: Tensor) -> Tensor:
-    """(B, C, h, w) to (B, h * w, C); no copy where the channels are last in memory."""
-    return maps.permute(0, 2, 3, 1).flatten(1, 2)
 
 
 def _maps(scores: Tensor, like: Tensor) -> Tensor:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from .encoder import GROUPS
@@ -59,8 +58,8 @@ class Sides:
 
     def vote(self, logits: Tensor, largest: Tensor) -> Tensor:
         """Softmax over the exemplars of (B, n, pixels), each counted by its weight, those of the class less the rest: (B, 1,
-        pixels) in [-1, 1]. `largest` (B, 2, pixels): of these logits, which are overwritten, except in
-        training: new memory costs more than sums.
+        pixels) in [-1, 1]. `largest` (B, 2, pixels): of these logits, which are overwritten, except in training: new memory
+        costs more than sums.
         """
         most = largest.detach().amax(1, keepdim=True)
         share = logits - most if logits.requires_grad else logits.sub_(most)
@@ -85,8 +84,8 @@ class SemanticGroup:
 
     @classmethod
     def of(cls, exemplars: Tensor, means: Tensor, centre: Tensor) -> SemanticGroup:
-        """From exemplars (B, n, D), means (B, 2, D) of unit length and centre (B, 1, D)."""
-        rows = torch.cat([F.normalize(exemplars, dim=-1, eps=1e-6), means, centre], 1)
+        """From exemplars (B, n, D) and means (B, 2, D), all of unit length, and centre (B, 1, D)."""
+        rows = torch.cat([exemplars, means, centre], 1)
         products = rows @ centre.transpose(1, 2)
         along, square = products[:, :-3], products[:, -1:]
         return cls(rows, square - along, (1 + square - 2 * along).clamp_min(1e-6).rsqrt(), square)
@@ -117,8 +116,8 @@ class SemanticClassifier:
     bias: Tensor
 
     def scores(self, query: Tensor) -> Tensor:
-        """(B, COARSE_SCORES, pixels) from semantics (B, pixels, SEMANTIC), or one query for all; groups of unit length."""
-        parts = zip(self.groups, query.transpose(1, 2).split(GROUPS, 1), self.sharpness, strict=True)
+        """(B, COARSE_SCORES, pixels) from semantics (B, SEMANTIC, pixels), or one query for all; groups of unit length."""
+        parts = zip(self.groups, query.split(GROUPS, 1), self.sharpness, strict=True)
         found = [group.scores(part, self.sides, sharpness) for group, part, sharpness in parts]
         return torch.cat([ridge_scores(self.ridge, query), *found], 1)
 
@@ -138,9 +137,9 @@ class DetailClassifier:
     ridge: Tensor
 
     def scores(self, query: Tensor) -> Tensor:
-        """(B, FINE_SCORES, pixels) from detail (B, pixels, DETAIL), or one query for all."""
-        nearness = (self.rows @ query.transpose(1, 2)).add_(self.offset)
-        square = self.scale @ (query * query).transpose(1, 2)
+        """(B, FINE_SCORES, pixels) from detail (B, DETAIL, pixels), or one query for all."""
+        nearness = (self.rows @ query).add_(self.offset)
+        square = self.scale @ (query * query)
         largest = self.sides.largest(nearness)
         near = torch.exp(-0.25 * (square[:, None] - largest).clamp(0, 160))
         return torch.cat([ridge_scores(self.ridge, query), self.sides.vote(nearness, largest), near], 1)
@@ -178,5 +177,5 @@ class Sums:
 
 
 def ridge_scores(solution: Tensor, query: Tensor) -> Tensor:
-    """(B, 1, pixels)"""
-    return solution[:, None, :-1] @ query.transpose(1, 2) + solution[:, None, -1:]
+    """(B, 1, pixels) from solution (B, D + 1) and query (B, D, pixels)."""
+    return solution[:, None, :-1] @ query + solution[:, None, -1:]

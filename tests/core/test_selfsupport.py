@@ -72,7 +72,7 @@ def test_what_a_first_look_is_sure_of_pulls_the_rest_of_the_same_thing_along():
         classifier = head.prepare(problem)
         glance = torch.full((1, 8, 8), -4.0)
         glance[..., :2] = 4.0  # half of the thing is found
-        pixels = semantic.permute(0, 2, 3, 1).flatten(1, 2)
+        pixels = semantic.flatten(2)
         first = classifier.semantic.scores(pixels)[0, 0].reshape(8, 8)
         second = head.second(classifier, features, glance).scores(pixels)[0, 0].reshape(8, 8)
     assert (second[:, 2:4] > first[:, 2:4]).all()  # the other half, by the ridge regression
