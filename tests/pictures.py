@@ -6,9 +6,14 @@ import numpy as np
 from PIL import Image
 
 
-def photo_bytes(seed, size=(80, 60)):
-    """A PNG of smooth noise, the same for the same seed."""
+def photo(seed, size=(80, 60)):
+    """Smooth coloured blobs, so that features differ from place to place; the same for the same seed."""
     noise = np.random.default_rng(seed).integers(0, 256, (5, 6, 3), dtype=np.uint8)
+    return Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC)
+
+
+def photo_bytes(seed, size=(80, 60), form="PNG"):
+    """The same as a file."""
     buffer = io.BytesIO()
-    Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC).save(buffer, "PNG")
+    photo(seed, size).save(buffer, form)
     return buffer.getvalue()

@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from pictures import photo_bytes
 from PIL import Image
 
 from guided_demo import Annotation, Point
@@ -16,14 +17,9 @@ from guided_demo.project import save_project
 from guided_demo.workspace import Workspace
 
 NAMES = ("background", "cat")
-SIZE = (64, 48)
-REGION = np.zeros((48, 64), np.uint8)
+SIZE = (80, 60)
+REGION = np.zeros((60, 80), np.uint8)
 REGION[10:30, 20:50] = 1
-
-
-def photo(seed):
-    noise = np.random.default_rng(seed).integers(0, 256, (5, 6, 3), dtype=np.uint8)
-    return png(Image.fromarray(noise).resize(SIZE, Image.Resampling.BICUBIC))
 
 
 def png(picture):
@@ -47,8 +43,8 @@ def test_photos_masks_and_names_in_any_order(workspace):
         ("masks/a.png", indexed_png(REGION)),
         ("masks/classes.txt", b"background\ncat\n"),
         ("masks/far.png", indexed_png(REGION)),
-        ("photos/b.png", photo(2)),
-        ("photos/a.png", photo(1)),
+        ("photos/b.png", photo_bytes(2)),
+        ("photos/a.png", photo_bytes(1)),
     ]
     calls = []
     problems = take_in(workspace, files, lambda *call: calls.append(call))
@@ -61,7 +57,7 @@ def test_photos_masks_and_names_in_any_order(workspace):
 
 
 def test_masks_join_what_is_marked_and_need_no_names(workspace):
-    take_in(workspace, [("a.jpg", photo(1))])
+    take_in(workspace, [("a.jpg", photo_bytes(1))])
     (item,) = workspace.session.images
     workspace.apply(AddClass("dog"))
     workspace.apply(Annotate(item.key, Point(1, 1, "dog")))
@@ -73,16 +69,16 @@ def test_masks_join_what_is_marked_and_need_no_names(workspace):
 
 
 def test_grey_photos_are_photos(workspace):
-    grey = png(Image.open(io.BytesIO(photo(1))).convert("L"))
+    grey = png(Image.open(io.BytesIO(photo_bytes(1))).convert("L"))
     scan = png(Image.fromarray(REGION * np.uint8(255)))
-    files = [("one/a.png", photo(1)), ("two/a.png", grey), ("scan.png", scan), ("again/scan.png", scan)]
+    files = [("one/a.png", photo_bytes(1)), ("two/a.png", grey), ("scan.png", scan), ("again/scan.png", scan)]
     assert take_in(workspace, files) == []
     assert [item.name for item in workspace.session.images] == ["one/a.png", "two/a.png", "scan.png"]
     assert workspace.session.annotations == {}
 
 
 def test_our_own_masks_come_back_from_their_zips(workspace, segmenter):
-    take_in(workspace, [("a.png", photo(1)), ("sub/b.png", photo(2))])
+    take_in(workspace, [("a.png", photo_bytes(1)), ("sub/b.png", photo_bytes(2))])
     first, _ = workspace.session.images
     workspace.apply(AddClass("cat"))
     workspace.apply(Annotate(first.key, Point(30, 20, "cat")))
@@ -90,7 +86,8 @@ def test_our_own_masks_come_back_from_their_zips(workspace, segmenter):
     expected = {item.name: result.labels for item, result in workspace.segment_all()}
     for form in ("png", "coco-rle", "coco-polygons", "yolo", "labelme"):
         other = Workspace(segmenter)
-        assert take_in(other, [("a.png", photo(1)), ("sub/b.png", photo(2)), ("m.zip", workspace.export_zip(form))]) == []
+        photos = [("a.png", photo_bytes(1)), ("sub/b.png", photo_bytes(2))]
+        assert take_in(other, [*photos, ("m.zip", workspace.export_zip(form))]) == []
         assert other.session.class_names == NAMES
         for name, mask in expected.items():
             assert np.array_equal(labels(other, name), mask)
@@ -98,7 +95,7 @@ def test_our_own_masks_come_back_from_their_zips(workspace, segmenter):
 
 def test_guidance_projects_and_annotations(workspace, segmenter):
     source = Workspace(segmenter)
-    take_in(source, [("a.png", photo(1))])
+    take_in(source, [("a.png", photo_bytes(1))])
     source.apply(AddClass("cat", "#123456"))
     source.apply(Annotate(source.session.images[0].key, Point(30, 20, "cat")))
     table = {"photos/b.png": Annotation(points=[(9, 9, "dog")]).to_json(), "none.jpg": {"marks": []}}
@@ -106,7 +103,7 @@ def test_guidance_projects_and_annotations(workspace, segmenter):
         ("clicks.json", json.dumps(table).encode()),
         ("work.zip", save_project(source)),
         ("cat.safetensors", source.guidance.to_bytes()),
-        ("photos.zip", zip_bytes([("b.png", photo(2)), ("__MACOSX/b.png", b"-"), (".DS_Store", b"-")])),
+        ("photos.zip", zip_bytes([("b.png", photo_bytes(2)), ("__MACOSX/b.png", b"-"), (".DS_Store", b"-")])),
     ]
     (problem,) = take_in(workspace, files)
     assert (problem.name, problem.sentence.startswith("none.jpg is not in the gallery")) == ("clicks.json", True)
@@ -118,7 +115,7 @@ def test_guidance_projects_and_annotations(workspace, segmenter):
 
 def test_one_bad_file_stops_no_other(workspace):
     coco = {
-        "images": [{"id": n, "file_name": f"{name}.png", "width": 64, "height": 48} for n, name in enumerate("axyz")],
+        "images": [{"id": n, "file_name": f"{name}.png", "width": 80, "height": 60} for n, name in enumerate("axyz")],
         "categories": [{"id": 1, "name": "cat"}],
         "annotations": [{"image_id": 0, "category_id": 1, "segmentation": [[20, 10, 50, 10, 50, 30, 20, 30]]}],
     }
@@ -130,7 +127,7 @@ def test_one_bad_file_stops_no_other(workspace):
         ("bad.safetensors", b"no guidance"),
         ("outside.json", json.dumps(small).encode()),
         ("coco.json", json.dumps(coco).encode()),
-        ("a.png", photo(1)),
+        ("a.png", photo_bytes(1)),
     ]
     problems = {problem.name: problem.sentence for problem in take_in(workspace, files)}
     assert set(problems) == {"bad.zip", "bad.jpg", "bad.json", "bad.safetensors", "a.png", "coco.json"}
@@ -141,7 +138,7 @@ def test_one_bad_file_stops_no_other(workspace):
 
 def test_a_name_finds_its_image_or_none(workspace):
     names = ["one/a.jpg", "two/a.jpg", "b.png", "b.jpg", "c.tar.png"]
-    take_in(workspace, [(name, photo(seed)) for seed, name in enumerate(names)])
+    take_in(workspace, [(name, photo_bytes(seed)) for seed, name in enumerate(names)])
 
     def found(name):
         item = find_image(workspace.session, name)
@@ -153,7 +150,7 @@ def test_a_name_finds_its_image_or_none(workspace):
 
 
 def test_the_longest_path_in_common_decides(workspace):
-    take_in(workspace, [(name, photo(seed)) for seed, name in enumerate(["one/a.jpg", "two/a.jpg"])])
+    take_in(workspace, [(name, photo_bytes(seed)) for seed, name in enumerate(["one/a.jpg", "two/a.jpg"])])
     assert find_image(workspace.session, "labels/two/a.txt").name == "two/a.jpg"
     assert find_image(workspace.session, "labels/a.txt") is None
     assert find_image(workspace.session, "") is None
@@ -161,7 +158,7 @@ def test_the_longest_path_in_common_decides(workspace):
 
 def test_files_that_come_a_few_at_a_time_may_come_in_any_order(workspace):
     intake = Intake(workspace)
-    for file in [("masks/a.png", indexed_png(REGION)), ("classes.txt", b"background\ncat"), ("a.png", photo(1))]:
+    for file in [("masks/a.png", indexed_png(REGION)), ("classes.txt", b"background\ncat"), ("a.png", photo_bytes(1))]:
         list(intake.take([file]))
     assert (intake.done, intake.known) == (1, 3)
     assert len(list(intake.finish())) == 2
@@ -171,14 +168,14 @@ def test_files_that_come_a_few_at_a_time_may_come_in_any_order(workspace):
 
 
 def test_what_else_lies_in_a_folder_is_passed_over_but_a_file_given_by_itself_is_not(workspace):
-    files = [("trip/notes.txt", b"hello"), ("trip/film.mp4", b"film"), ("trip/a.png", photo(1)), ("film.mp4", b"film")]
+    files = [("trip/notes.txt", b"hello"), ("trip/film.mp4", b"film"), ("trip/a.png", photo_bytes(1)), ("film.mp4", b"film")]
     assert [problem.name for problem in take_in(workspace, files)] == ["film.mp4"]
     assert len(workspace.session.images) == 1
 
 
 def test_the_photos_of_a_project_count(workspace, segmenter):
     source = Workspace(segmenter)
-    take_in(source, [("a.png", photo(1)), ("b.png", photo(2))])
+    take_in(source, [("a.png", photo_bytes(1)), ("b.png", photo_bytes(2))])
     calls = []
     assert take_in(workspace, [("work.zip", save_project(source))], lambda *call: calls.append(call)) == []
     assert calls == [(0, 1, "work.zip"), (0, 3, "a.png"), (1, 3, "b.png")]

@@ -1,11 +1,9 @@
 """A project opens elsewhere with the same masks, with its photos in the zip or beside it."""
 
-import io
 import json
 
-import numpy as np
 import pytest
-from PIL import Image
+from pictures import photo_bytes
 
 from guided_demo import InputError, Point, Stroke
 from guided_demo.events import AddClass, Annotate, MarkCorrect
@@ -14,17 +12,10 @@ from guided_demo.project import open_project, save_project
 from guided_demo.workspace import Workspace
 
 
-def photo(seed):
-    noise = np.random.default_rng(seed).integers(0, 256, (5, 6, 3), dtype=np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(noise).resize((64, 48), Image.Resampling.BICUBIC).save(buffer, "JPEG")
-    return buffer.getvalue()
-
-
 @pytest.fixture
 def work(segmenter):
     workspace = Workspace(segmenter)
-    workspace.add_images((f"trip/{seed}.jpg", photo(seed)) for seed in range(3))
+    workspace.add_images((f"trip/{seed}.jpg", photo_bytes(seed, form="JPEG")) for seed in range(3))
     first, second, _ = (item.key for item in workspace.session.images)
     workspace.apply(AddClass("cat", "#123456"))
     workspace.apply(AddClass("unused"))
@@ -45,7 +36,7 @@ def test_a_project_opens_elsewhere(work, segmenter, tmp_path, photos):
     problems = open_project(other, data)
     assert [problem.name for problem in problems] == ([] if photos else ["trip/0.jpg", "trip/1.jpg", "trip/2.jpg"])
     if not photos:
-        assert other.add_images((f"elsewhere/{seed}.jpg", photo(seed)) for seed in range(3)) == []
+        assert other.add_images((f"elsewhere/{seed}.jpg", photo_bytes(seed, form="JPEG")) for seed in range(3)) == []
     assert other.session.annotations == work.session.annotations
     assert other.session.classes == work.session.classes
     assert masks(other) == masks(work)
@@ -57,7 +48,7 @@ def test_a_project_opens_elsewhere(work, segmenter, tmp_path, photos):
 
 def test_a_project_joins_what_is_there(work, segmenter):
     other = Workspace(segmenter)
-    key = other.add_image("mine.jpg", photo(0))
+    key = other.add_image("mine.jpg", photo_bytes(0, form="JPEG"))
     other.apply(AddClass("dog"))
     other.apply(Annotate(key, Point(60, 44, "dog")))
     assert open_project(other, save_project(work)) == []
@@ -88,7 +79,7 @@ def test_what_is_no_project_is_refused(work, segmenter):
 def test_one_bad_photo_stops_nothing(work, segmenter):
     files = read_zip(save_project(work), "p")
     keys = [item.key for item in work.session.images]
-    files |= {f"images/{keys[0]}": b"no image", f"images/{keys[1]}": photo(9)}
+    files |= {f"images/{keys[0]}": b"no image", f"images/{keys[1]}": photo_bytes(9, form="JPEG")}
     other = Workspace(segmenter)
     problems = open_project(other, zip_bytes(files.items()))
     assert [problem.name for problem in problems] == ["trip/0.jpg", "trip/1.jpg"]

@@ -1,16 +1,14 @@
 """Workspaces on a small network with random weights: what is true of any weights is held here."""
 
 import io
-import json
-import shutil
-import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from pictures import photo
 from PIL import Image
+from work import fill, masks, same, scribble
 
 from guided_demo import Annotation, Guidance, InputError, Point, Stroke
 from guided_demo.annotation import BACKGROUND
@@ -18,10 +16,8 @@ from guided_demo.core.features import FeatureCache
 from guided_demo.events import (
     AddClass,
     Annotate,
-    ClearAnnotation,
     LoadGuidance,
     RemoveClass,
-    RemoveImages,
     RenameClass,
     SetAnnotation,
 )
@@ -30,41 +26,12 @@ from guided_demo.summary import summarize
 from guided_demo.workspace import Workspace
 
 
-def photo(seed, width=64, height=48):
-    """Smooth coloured blobs, so that features differ from place to place."""
-    noise = np.random.default_rng(seed).integers(0, 256, (5, 6, 3), dtype=np.uint8)
-    return Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC)
-
-
-def fill(workspace, count=3):
-    problems = workspace.add_images((f"{seed}.png", photo(seed)) for seed in range(count))
-    assert problems == []
-    return [item.key for item in workspace.session.images]
-
-
 @pytest.fixture
 def workspace(segmenter):
     made = Workspace(segmenter)
     fill(made)
     made.apply(AddClass("cat"))
     return made
-
-
-def masks(workspace, scope="everywhere"):
-    return {item.key: result.labels.copy() for item, result in workspace.segment_all(scope)}
-
-
-def same(first, second):
-    return first.keys() == second.keys() and all(np.array_equal(first[key], second[key]) for key in first)
-
-
-def scribble(workspace, seed):
-    rng = np.random.default_rng(seed)
-    key = str(rng.choice([item.key for item in workspace.session.images]))
-    label = ["cat", BACKGROUND][seed % 2]
-    if seed % 3:
-        return Annotate(key, Point(*rng.uniform(0, 48, 2), label))
-    return Annotate(key, Stroke(tuple(rng.uniform(4, 44, (3, 2))), label, 3.0))
 
 
 def test_a_summary_is_worked_out_once_for_every_guidance_and_is_always_that_of_the_masks(workspace, monkeypatch):
@@ -77,7 +44,7 @@ def test_a_summary_is_worked_out_once_for_every_guidance_and_is_always_that_of_t
     for seed in range(3):
         workspace.apply(scribble(workspace, seed))
         for unsure in (0.0, 0.9):
-            assert summaries(unsure) == [summarize(workspace.segment(key), (64, 48), unsure) for key in keys]
+            assert summaries(unsure) == [summarize(workspace.segment(key), (80, 60), unsure) for key in keys]
     monkeypatch.setattr(workspace, "segment", None)
     assert summaries(0.9) == summaries(0.9)
 
@@ -89,8 +56,8 @@ def test_masks_have_the_size_of_their_image_and_keep_annotated_pixels(workspace)
     for scope in ("everywhere", "object"):
         result = workspace.segment(keys[0], scope)
         assert result.classes == (BACKGROUND, "cat")
-        assert result.labels.shape == (48, 64)
-        marked = workspace.session.annotation(keys[0]).label_map((64, 48), result.classes)
+        assert result.labels.shape == (60, 80)
+        marked = workspace.session.annotation(keys[0]).label_map((80, 60), result.classes)
         assert (result.labels[marked != 255] == marked[marked != 255]).all()
 
 
@@ -206,7 +173,7 @@ def test_bad_images_are_reported_and_the_rest_is_added(segmenter):
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (700, 3), (33, 31)])
 def test_images_of_any_size(segmenter, size):
     workspace = Workspace(segmenter)
-    key = workspace.add_image("odd.png", photo(0, *size))
+    key = workspace.add_image("odd.png", photo(0, size))
     workspace.apply(AddClass("cat"))
     workspace.apply(Annotate(key, Point(0.5, 0.5, "cat")))
     labels = workspace.segment(key).labels
@@ -273,131 +240,3 @@ def test_many_threads_lose_no_stroke_and_mix_nothing(segmenter):
         for key, annotation in space.session.annotations.items():
             alone.apply(SetAnnotation(key, annotation))
         assert same(masks(alone), masks(space))
-
-
-def test_a_folder_brings_work_and_history_back(segmenter, tmp_path):
-    first = Workspace(segmenter, tmp_path)
-    fill(first)
-    first.apply(AddClass("cat", "#123456"))
-    for seed in range(8):
-        first.apply(scribble(first, seed))
-    first.undo()
-    first.apply(ClearAnnotation(first.session.images[0].key))
-    first.apply(LoadGuidance(segmenter.guide(photo(9), Annotation(points=[(5, 5, "dog")]))))
-    first.apply(RemoveImages((first.session.images[2].key,)))
-    first.undo()
-
-    second = Workspace(segmenter, shutil.copytree(tmp_path, tmp_path / "copy"))
-    assert second.session.images == first.session.images
-    assert second.session.classes == first.session.classes
-    assert second.session.annotations == first.session.annotations
-    assert len(second.session.past) == len(first.session.past)
-    assert same(masks(second), masks(first))
-    for _ in range(4):
-        first.undo()
-        second.undo()
-        assert same(masks(second), masks(first))
-    assert second.redo().annotations == first.redo().annotations
-
-
-def test_a_folder_is_open_in_one_program_at_a_time(segmenter, tmp_path):
-    program = """
-import sys
-from guided_demo import GuidedSegmenter, InputError
-from guided_demo.events import AddClass
-from guided_demo.workspace import Workspace
-segmenter = GuidedSegmenter.untrained(seed=0)
-for line in sys.stdin:
-    try:
-        workspace = Workspace(segmenter, sys.argv[1])
-        workspace.apply(AddClass("cat"))
-        print("open", flush=True)
-    except InputError as error:
-        print(error, flush=True)
-"""
-    command = [sys.executable, "-c", program, str(tmp_path)]
-    children = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-
-    def open_in(child):
-        print("open it", file=child.stdin, flush=True)
-        return child.stdout.readline()
-
-    try:
-        assert open_in(children[0]) == "open\n"
-        journal = (tmp_path / "journal.jsonl").read_bytes()
-        with pytest.raises(InputError, match="open in another program"):
-            Workspace(segmenter, tmp_path)
-        assert (tmp_path / "journal.jsonl").read_bytes() == journal
-        children[0].kill()
-        children[0].wait()
-        here = Workspace(segmenter, tmp_path)
-        assert here.session.class_names == ("background", "cat")
-        assert "open in another program" in open_in(children[1])
-        here.apply(AddClass("dog"))
-        here.close()
-        with pytest.raises(InputError, match="closed"):
-            here.apply(AddClass("bird"))
-        assert here.session.class_names == ("background", "cat", "dog")
-        assert open_in(children[1]) == "There is a class called 'cat' already.\n"
-    finally:
-        for child in children:
-            child.kill()
-            child.communicate()
-
-
-def test_the_workspace_that_opened_a_folder_last_has_it(segmenter, tmp_path):
-    first = Workspace(segmenter, tmp_path)
-    first.apply(AddClass("cat"))
-    second = Workspace(segmenter, tmp_path)
-    second.apply(AddClass("dog"))
-    with pytest.raises(InputError, match="opened again"):
-        first.apply(AddClass("bird"))
-    del first
-    second.apply(AddClass("bird"))
-    assert Workspace(segmenter, tmp_path).session.class_names == ("background", "cat", "dog", "bird")
-
-
-def test_a_journal_cut_anywhere_loses_the_last_step_only(segmenter, tmp_path):
-    first = Workspace(segmenter, tmp_path)
-    fill(first, 1)
-    first.apply(AddClass("cat"))
-    sessions = [first.session]
-    for seed in range(3):
-        sessions.append(first.apply(scribble(first, seed)))
-    journal = tmp_path / "journal.jsonl"
-    whole = journal.read_bytes()
-    last = len(whole.splitlines(keepends=True)[-1])
-    for cut in range(1, last + 1, 7):
-        journal.write_bytes(whole[:-cut])
-        again = Workspace(segmenter, tmp_path)
-        assert again.session.annotations == sessions[-2].annotations
-        again.apply(scribble(again, 2))
-        assert Workspace(segmenter, tmp_path).session.annotations == sessions[-1].annotations
-
-
-def test_a_kill_in_the_middle_loses_at_most_the_last_stroke(tmp_path):
-    program = """
-import sys
-from guided_demo import GuidedSegmenter, Point
-from guided_demo.events import AddClass, Annotate
-from guided_demo.workspace import Workspace
-import numpy as np
-workspace = Workspace(GuidedSegmenter.untrained(seed=0), sys.argv[1])
-key = workspace.add_image("a.png", np.zeros((40, 60, 3), np.uint8))
-workspace.apply(AddClass("cat"))
-for number in range(10**6):
-    workspace.apply(Annotate(key, Point(number % 60 + 0.25, number % 40 + 0.25, "cat")))
-    print(number, flush=True)
-"""
-    child = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE, text=True)
-    for line in child.stdout:
-        if int(line) >= 50:
-            child.kill()
-            break
-    told = [int(line), *map(int, child.communicate()[0].split())]
-    lines = (tmp_path / "journal.jsonl").read_bytes().splitlines(keepends=True)
-    points = [json.loads(line) for line in lines if line.endswith(b"\n") and b"Annotate" in line]
-    assert len(points) >= told[-1] + 1
-    from guided_demo.storage import Journal
-
-    assert sum(len(a.marks) for a in Journal(tmp_path).replay().annotations.values()) == len(points)

@@ -1,0 +1,147 @@
+"""A workspace with a folder: work and history outlive the program, and no two programs write to one folder."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+from pictures import photo
+from work import fill, masks, same, scribble
+
+from guided_demo import Annotation, InputError
+from guided_demo.events import (
+    AddClass,
+    ClearAnnotation,
+    LoadGuidance,
+    RemoveImages,
+)
+from guided_demo.workspace import Workspace
+
+
+def test_a_folder_brings_work_and_history_back(segmenter, tmp_path):
+    first = Workspace(segmenter, tmp_path)
+    fill(first)
+    first.apply(AddClass("cat", "#123456"))
+    for seed in range(8):
+        first.apply(scribble(first, seed))
+    first.undo()
+    first.apply(ClearAnnotation(first.session.images[0].key))
+    first.apply(LoadGuidance(segmenter.guide(photo(9), Annotation(points=[(5, 5, "dog")]))))
+    first.apply(RemoveImages((first.session.images[2].key,)))
+    first.undo()
+
+    second = Workspace(segmenter, shutil.copytree(tmp_path, tmp_path / "copy"))
+    assert second.session.images == first.session.images
+    assert second.session.classes == first.session.classes
+    assert second.session.annotations == first.session.annotations
+    assert len(second.session.past) == len(first.session.past)
+    assert same(masks(second), masks(first))
+    for _ in range(4):
+        first.undo()
+        second.undo()
+        assert same(masks(second), masks(first))
+    assert second.redo().annotations == first.redo().annotations
+
+
+def test_a_folder_is_open_in_one_program_at_a_time(segmenter, tmp_path):
+    program = """
+import sys
+from guided_demo import GuidedSegmenter, InputError
+from guided_demo.events import AddClass
+from guided_demo.workspace import Workspace
+segmenter = GuidedSegmenter.untrained(seed=0)
+for line in sys.stdin:
+    try:
+        workspace = Workspace(segmenter, sys.argv[1])
+        workspace.apply(AddClass("cat"))
+        print("open", flush=True)
+    except InputError as error:
+        print(error, flush=True)
+"""
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    children = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+
+    def open_in(child):
+        print("open it", file=child.stdin, flush=True)
+        return child.stdout.readline()
+
+    try:
+        assert open_in(children[0]) == "open\n"
+        journal = (tmp_path / "journal.jsonl").read_bytes()
+        with pytest.raises(InputError, match="open in another program"):
+            Workspace(segmenter, tmp_path)
+        assert (tmp_path / "journal.jsonl").read_bytes() == journal
+        children[0].kill()
+        children[0].wait()
+        here = Workspace(segmenter, tmp_path)
+        assert here.session.class_names == ("background", "cat")
+        assert "open in another program" in open_in(children[1])
+        here.apply(AddClass("dog"))
+        here.close()
+        with pytest.raises(InputError, match="closed"):
+            here.apply(AddClass("bird"))
+        assert here.session.class_names == ("background", "cat", "dog")
+        assert open_in(children[1]) == "There is a class called 'cat' already.\n"
+    finally:
+        for child in children:
+            child.kill()
+            child.communicate()
+
+
+def test_the_workspace_that_opened_a_folder_last_has_it(segmenter, tmp_path):
+    first = Workspace(segmenter, tmp_path)
+    first.apply(AddClass("cat"))
+    second = Workspace(segmenter, tmp_path)
+    second.apply(AddClass("dog"))
+    with pytest.raises(InputError, match="opened again"):
+        first.apply(AddClass("bird"))
+    del first
+    second.apply(AddClass("bird"))
+    assert Workspace(segmenter, tmp_path).session.class_names == ("background", "cat", "dog", "bird")
+
+
+def test_a_journal_cut_anywhere_loses_the_last_step_only(segmenter, tmp_path):
+    first = Workspace(segmenter, tmp_path)
+    fill(first, 1)
+    first.apply(AddClass("cat"))
+    sessions = [first.session]
+    for seed in range(3):
+        sessions.append(first.apply(scribble(first, seed)))
+    journal = tmp_path / "journal.jsonl"
+    whole = journal.read_bytes()
+    last = len(whole.splitlines(keepends=True)[-1])
+    for cut in range(1, last + 1, 7):
+        journal.write_bytes(whole[:-cut])
+        again = Workspace(segmenter, tmp_path)
+        assert again.session.annotations == sessions[-2].annotations
+        again.apply(scribble(again, 2))
+        assert Workspace(segmenter, tmp_path).session.annotations == sessions[-1].annotations
+
+
+def test_a_kill_in_the_middle_loses_at_most_the_last_stroke(tmp_path):
+    program = """
+import sys
+from guided_demo import GuidedSegmenter, Point
+from guided_demo.events import AddClass, Annotate
+from guided_demo.workspace import Workspace
+import numpy as np
+workspace = Workspace(GuidedSegmenter.untrained(seed=0), sys.argv[1])
+key = workspace.add_image("a.png", np.zeros((40, 60, 3), np.uint8))
+workspace.apply(AddClass("cat"))
+for number in range(10**6):
+    workspace.apply(Annotate(key, Point(number % 60 + 0.25, number % 40 + 0.25, "cat")))
+    print(number, flush=True)
+"""
+    child = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    for line in child.stdout:
+        if int(line) >= 50:
+            child.kill()
+            break
+    told = [int(line), *map(int, child.communicate()[0].split())]
+    lines = (tmp_path / "journal.jsonl").read_bytes().splitlines(keepends=True)
+    points = [json.loads(line) for line in lines if line.endswith(b"\n") and b"Annotate" in line]
+    assert len(points) >= told[-1] + 1
+    from guided_demo.storage import Journal
+
+    assert sum(len(a.marks) for a in Journal(tmp_path).replay().annotations.values()) == len(points)
