@@ -127,9 +127,10 @@ def segment(arguments: argparse.Namespace, failures: Failures) -> None:
 
     def masks() -> Iterator[Mask]:
         nonlocal done
-        for name, path in _images(arguments.images, failures):
+        images = list(_images(arguments.images, failures))
+        for (name, path), add in zip(images, workspace.adding(images), strict=True):
             with failures.of(path):
-                mask = workspace.mask(name, workspace.add_image(name, path), arguments.scope, arguments.unsure)
+                mask = workspace.mask(name, add(), arguments.scope, arguments.unsure)
                 done += 1
                 yield mask
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import PurePosixPath
 
 from PIL import Image
@@ -72,13 +73,16 @@ class Intake:
         brought = [(kind, name, data) for name, data in self._unpacked(files) if (kind := _kind(name, data))]
         self.known += len(brought)
         self._waiting += [file for file in brought if file[0] != "photo"]
-        yield from self._each(file for file in brought if file[0] == "photo")
+        photos = [(name, data) for kind, name, data in brought if kind == "photo"]
+        adding = zip(photos, self.workspace.adding(photos), strict=True)
+        yield from self._each((name, partial(self._added, add)) for (name, _), add in adding)
 
     def finish(self) -> Iterator[str]:
         """Take in what waits, now that all files are there; yields the name of each before it is done."""
         waiting, self._waiting = self._waiting, []
         order = list(KINDS)
-        yield from self._each(sorted(waiting, key=lambda file: order.index(file[0])))
+        waiting.sort(key=lambda file: order.index(file[0]))
+        yield from self._each((name, partial(self._take, kind, name, data)) for kind, name, data in waiting)
 
     @property
     def held(self) -> int:
@@ -103,25 +107,27 @@ class Intake:
             else:
                 yield from (file for file in inside.items() if not _hidden(file[0]))
 
-    def _each(self, files: Iterable[tuple[str, str, bytes]]) -> Iterator[str]:
-        for kind, name, data in files:
+    def _each(self, files: Iterable[tuple[str, Callable[[], str | Iterator[str]]]]) -> Iterator[str]:
+        """Files by name, and what takes each in: it returns as what, or nothing, or the steps there are to that."""
+        for name, take in files:
             yield name
             try:
-                if kind == "project":
-                    yield from self._open(name, data)
-                elif took := self._take(kind, name, data):
+                took = take()
+                if not isinstance(took, str):
+                    yield from took
+                elif took:
                     self._taken[took] += 1
             except InputError as error:
                 self.problems.append(Problem(name, str(error)))
             self.done += 1
 
-    def _take(self, kind: str, name: str, data: bytes) -> str:
-        """Take one file in; returns what it turned out to be, or nothing where it was of no use by itself."""
+    def _take(self, kind: str, name: str, data: bytes) -> str | Iterator[str]:
+        """Take one file in that is no photo; returns what it turned out to be, or nothing where it was of no use by itself."""
         match kind:
+            case "project":
+                return self._open(name, data)
             case "class list":
                 self._numbers = yolo_names(data, name) if name.lower().endswith(".yaml") else class_names(data, name)
-            case "photo":
-                self._add(name, data)
             case "mask":
                 return self._take_mask(name, data)
             case "outlines":
@@ -143,8 +149,9 @@ class Intake:
         self.keys += project.names
         self._taken["project"] += 1
 
-    def _add(self, name: str, data: bytes) -> None:
-        self.keys.append(self.workspace.add_image(name, data))
+    def _added(self, add: Callable[[], str]) -> str:
+        self.keys.append(add())
+        return "photo"
 
     def _take_mask(self, name: str, data: bytes) -> str:
         """A picture with one number a pixel; it may be a grey photo as well."""
@@ -155,8 +162,7 @@ class Intake:
             _mark(self.workspace, item, read_mask(data, self._numbers, name))
             return "mask"
         if self._numbers is None or not few:
-            self._add(name, data)
-            return "photo"
+            return self._added(partial(self.workspace.add_image, name, data))
         raise InputError(f"{name} looks like a mask, but the gallery has no photo of this name and size; add the photo first.")
 
     def _take_outlines(self, name: str, data: bytes) -> None:

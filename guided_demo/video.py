@@ -15,6 +15,7 @@ from PIL import Image
 
 from .core.guidance import Guidance
 from .core.model import GuidedSegmenter
+from .core.parallel import side_by_side
 from .errors import InputError
 from .files import list_images, read_image
 
@@ -53,9 +54,13 @@ def segment_frames(segmenter: GuidedSegmenter, guidance: Guidance, frames: Itera
     A frame that the guidance has annotation of keeps it. Raises InputError if the guidance is another checkpoint's.
     """
     annotations = guidance.annotations
-    for frame in frames:
+
+    def labelled(frame: Frame) -> tuple[Frame, np.ndarray]:
         encoded = segmenter.encode(frame.image)
-        yield frame, segmenter.segment(encoded, guidance, annotation=annotations.get(encoded.key)).labels
+        return frame, segmenter.segment(encoded, guidance, annotation=annotations.get(encoded.key)).labels
+
+    for made in side_by_side(labelled, frames):
+        yield made.result()
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from .annotation import Annotation
 from .core.features import FeatureCache
 from .core.guidance import Guidance, merge
 from .core.model import EncodedImage, GuidedSegmenter, Scope
+from .core.parallel import side_by_side
 from .core.result import Result
 from .errors import InputError
 from .events import AddImages, LoadGuidance
@@ -87,12 +88,12 @@ class Workspace:
 
         Raises InputError if it cannot be read. A path is read again when the image has left the cache.
         """
-        image = read_image(source, name)
-        key = image_key(image)
-        self._cache.encode(image)
-        self._sources.put(key, source, image)
-        self.apply(AddImages((ImageItem(key, name, image.size),)))
-        return key
+        return self._add(self._read((name, source)))
+
+    def adding(self, images: Iterable[tuple[str, ImageSource]]) -> Iterator[Callable[[], str]]:
+        """`add_image` of (name, source) pairs: a call for each, in order, while those after it are read and encoded already."""
+        for reading in side_by_side(self._read, images):
+            yield lambda reading=reading: self._add(reading.result())  # type: ignore[misc]
 
     def add_images(
         self,
@@ -105,11 +106,11 @@ class Workspace:
         """
         images = list(images)
         problems = []
-        for done, (name, source) in enumerate(images):
+        for done, ((name, _), add) in enumerate(zip(images, self.adding(images), strict=True)):
             if progress is not None:
                 progress(done, len(images), name)
             try:
-                self.add_image(name, source)
+                add()
             except InputError as error:
                 problems.append(Problem(name, str(error)))
         return problems
@@ -171,16 +172,12 @@ class Workspace:
         with self._lock:
             guidance, annotation = self.guidance, self._session.annotation(key)
             cached = self._results.get((key, scope))
-            if cached is None or cached[0] is not guidance or cached[1] != annotation:
-                own = None if annotation.is_empty else annotation
-                result = self.segmenter.segment(encoded, guidance, annotation=own, scope=scope)
+        if cached is None or cached[0] is not guidance or cached[1] != annotation:
+            own = None if annotation.is_empty else annotation
+            result = self.segmenter.segment(encoded, guidance, annotation=own, scope=scope)
+            with self._lock:
                 cached = self._results.put((key, scope), (guidance, annotation, result))
-            return cached[2]
-
-    def segment_all(self, scope: Scope = "everywhere") -> Iterator[tuple[ImageItem, Result]]:
-        """Every image of the gallery as it is now, with its masks, one at a time."""
-        for item in self.session.images:
-            yield item, self.segment(item.key, scope)
+        return cached[2]
 
     @property
     def mask_classes(self) -> tuple[ClassItem, ...]:
@@ -197,10 +194,14 @@ class Workspace:
         labels = self.segment(key, scope).labels_at(self.session.image(key).size, unsure)
         return Mask(name, labels, lambda: self.image(key))
 
+    def masks(self, scope: Scope = "everywhere", unsure: float = 0.0) -> Iterator[Mask]:
+        """`mask` of every image of the gallery under its own name, in order; a few are worked out at a time."""
+        for made in side_by_side(lambda item: self.mask(item.name, item.key, scope, unsure), self.session.images):
+            yield made.result()
+
     def export(self, form: str = "png", scope: Scope = "everywhere", unsure: float = 0.0) -> Iterator[tuple[str, bytes]]:
         """The masks of all images as (file name, bytes). form: a key of export.FORMATS; unsure: as for `mask`."""
-        masks = (self.mask(item.name, item.key, scope, unsure) for item in self.session.images)
-        return write(masks, self.mask_classes, form)
+        return write(self.masks(scope, unsure), self.mask_classes, form)
 
     def export_zip(self, form: str = "png", scope: Scope = "everywhere", unsure: float = 0.0) -> bytes:
         """The same files in one zip."""
@@ -210,6 +211,19 @@ class Workspace:
         """Let another program open the folder. What is here can still be looked at, but no longer be changed."""
         if self._journal is not None:
             self._journal.close()
+
+    def _read(self, named: tuple[str, ImageSource]) -> ImageItem:
+        """Read and encode an image, which need not be in the gallery."""
+        name, source = named
+        image = read_image(source, name)
+        key = image_key(image)
+        self._cache.encode(image)
+        self._sources.put(key, source, image)
+        return ImageItem(key, name, image.size)
+
+    def _add(self, item: ImageItem) -> str:
+        self.apply(AddImages((item,)))
+        return item.key
 
     def _step(self, change: Callable[[Session], Session], record: Event | str) -> Session:
         with self._lock:

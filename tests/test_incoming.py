@@ -83,7 +83,7 @@ def test_our_own_masks_come_back_from_their_zips(workspace, segmenter):
     workspace.apply(AddClass("cat"))
     workspace.apply(Annotate(first.key, Point(30, 20, "cat")))
     workspace.apply(Annotate(first.key, Point(2, 2, "background")))
-    expected = {item.name: result.labels for item, result in workspace.segment_all()}
+    expected = {mask.name: mask.labels for mask in workspace.masks()}
     for form in ("png", "coco-rle", "coco-polygons", "yolo", "labelme"):
         other = Workspace(segmenter)
         photos = [("a.png", photo_bytes(1)), ("sub/b.png", photo_bytes(2))]

@@ -26,7 +26,7 @@ def work(segmenter):
 
 
 def masks(workspace):
-    return [result.labels.tolist() for _, result in workspace.segment_all()]
+    return [mask.labels.tolist() for mask in workspace.masks()]
 
 
 @pytest.mark.parametrize("photos", [True, False])

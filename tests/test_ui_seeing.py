@@ -163,6 +163,7 @@ def test_a_change_ends_longer_answers_early(marked, monkeypatch):
         return segment(key, scope)
 
     monkeypatch.setattr(marked.desk.workspace, "segment", meanwhile)
-    assert list(marked.read("masks", keys=marked.keys)["masks"]) == marked.keys[:2]
+    # The second and third are worked on while the first is: what is ready by then is answered.
+    assert list(marked.read("masks", keys=marked.keys)["masks"]) in (marked.keys[:1], marked.keys[:2])
     monkeypatch.undo()
     assert list(marked.read("masks", keys=marked.keys)["masks"]) == marked.keys

@@ -102,7 +102,7 @@ def test_what_needs_photos_waits_until_all_are_there(workspace, segmenter):
         ([(0, 6, 3), (1, 6, 3)], "2 photos", 2, True),
         ([(done, 7, 4) for done in range(2, 7)], "3 photos and 3 masks", 1, False),
     ]
-    expected = {item.name: result.labels for item, result in workspace.segment_all()}
+    expected = {mask.name: mask.labels for mask in workspace.masks()}
     for item in other.session.images:
         assert np.array_equal(other.session.annotation(item.key).label_map(item.size, ["background", "cat"]), expected[item.name])
 

@@ -198,15 +198,16 @@ def test_export_is_what_segment_gives(workspace):
     workspace.apply(scribble(workspace, 0))
     files = read_zip(workspace.export_zip(), "masks.zip")
     assert files["classes.txt"] == b"background\ncat\n"
-    for item, result in workspace.segment_all():
-        assert np.array_equal(Image.open(io.BytesIO(files[item.name])), result.labels)
+    for item in workspace.session.images:
+        assert np.array_equal(Image.open(io.BytesIO(files[item.name])), workspace.segment(item.key).labels)
 
 
 def test_the_unsure_are_left_out_of_exports_and_shares(workspace):
     workspace.apply(scribble(workspace, 0))
     for scope in ("everywhere", "object"):
         files = read_zip(workspace.export_zip(scope=scope, unsure=0.9), "masks.zip")
-        for item, result in workspace.segment_all(scope):
+        for item in workspace.session.images:
+            result = workspace.segment(item.key, scope)
             labels = np.array(Image.open(io.BytesIO(files[item.name])))
             assert np.array_equal(labels, result.labels_at(item.size, 0.9))
             shares = workspace.summary(item.key, scope, 0.9).shares

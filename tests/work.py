@@ -15,7 +15,7 @@ def fill(workspace, count=3):
 
 
 def masks(workspace, scope="everywhere"):
-    return {item.key: result.labels.copy() for item, result in workspace.segment_all(scope)}
+    return {item.key: workspace.segment(item.key, scope).labels.copy() for item in workspace.session.images}
 
 
 def same(first, second):

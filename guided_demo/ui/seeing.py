@@ -8,6 +8,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -17,6 +18,7 @@ from PIL import Image
 from ..annotation import BACKGROUND, UNMARKED
 from ..core.guidance import Guidance
 from ..core.model import Scope
+from ..core.parallel import side_by_side
 from ..errors import InputError
 from ..render import heat_png, mask_png, outline
 from ..workspace import Workspace
@@ -144,16 +146,21 @@ class Seeing:
 
     def _in_time(self, keys: list[str], make: Callable[[str], Made]) -> dict[str, Made | None]:
         """`make` for as many keys as there is time for, at least one."""
+        known = {item.key for item in self.workspace.session.images}
+
+        def made_of(key: str) -> Made | None:
+            try:
+                return make(key) if key in known else None
+            except InputError:  # one photo that cannot be read any more must not keep the others from the page
+                return None
+
         made: dict[str, Made | None] = {}
         enough = self._patience()
-        known = {item.key for item in self.workspace.session.images}
-        for key in keys:
-            if made and enough():
-                break
-            try:
-                made[key] = make(key) if key in known else None
-            except InputError:  # one photo that cannot be read any more must not keep the others from the page
-                made[key] = None
+        with closing(side_by_side(made_of, keys)) as results:
+            for key, result in zip(keys, results, strict=True):
+                made[key] = result.result()
+                if enough():
+                    break
         return made
 
 
