@@ -7,9 +7,11 @@ with a photo each get a quarter to a half more done.
 from __future__ import annotations
 
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import cache
 from typing import TypeVar
 
 import torch
@@ -19,7 +21,7 @@ Made = TypeVar("Made")
 
 # A large photo takes much memory while it is read, so not more than a few at a time, however many cores there are.
 SIDE_BY_SIDE = min(4, os.cpu_count() or 1)
-_WORKERS = ThreadPoolExecutor(SIDE_BY_SIDE, thread_name_prefix="side-by-side")
+_beginning = threading.Lock()
 
 
 def side_by_side(make: Callable[[Item], Made], items: Iterable[Item]) -> Generator[Future[Made], None, None]:
@@ -28,9 +30,11 @@ def side_by_side(make: Callable[[Item], Made], items: Iterable[Item]) -> Generat
     Items are taken as they are needed. What was not begun when the iterator is closed is not begun any more.
     """
     ahead: deque[Future[Made]] = deque()
+    with _beginning:
+        workers = _workers()
     try:
         for item in items:
-            ahead.append(_WORKERS.submit(_alone, make, item))
+            ahead.append(workers.submit(make, item))
             if len(ahead) > SIDE_BY_SIDE:
                 yield ahead.popleft()
         while ahead:
@@ -40,11 +44,17 @@ def side_by_side(make: Callable[[Item], Made], items: Iterable[Item]) -> Generat
             future.cancel()
 
 
-def _alone(make: Callable[[Item], Made], item: Item) -> Made:
-    # The number is this thread's, but new threads begin with what was set last: so it is set back.
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        return make(item)
-    finally:
-        torch.set_num_threads(before)
+@cache
+def _workers() -> ThreadPoolExecutor:
+    """Threads in which torch uses no others."""
+    everybody = threading.Barrier(SIDE_BY_SIDE)
+    number = torch.get_num_threads()
+
+    def begin() -> None:
+        torch.get_num_threads()  # a thread takes the common number the first time that it is asked for one
+        torch.set_num_threads(1)
+
+    workers = ThreadPoolExecutor(SIDE_BY_SIDE, thread_name_prefix="side-by-side", initializer=begin)
+    wait([workers.submit(everybody.wait) for _ in range(SIDE_BY_SIDE)])
+    torch.set_num_threads(number)  # what a thread sets is common to those that come later
+    return workers

@@ -1,6 +1,7 @@
 """A photo a core: the order stays, little is taken ahead, and nobody else's threads change."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -59,4 +60,5 @@ def test_what_fails_is_told_by_its_own_result_and_stops_no_other():
 def test_each_is_in_a_thread_of_its_own_and_other_threads_keep_theirs(two_threads):
     threads = [made.result() for made in side_by_side(lambda _: (torch.get_num_threads(), threading.get_ident()), range(8))]
     assert {count for count, _ in threads} == {1} and threading.get_ident() not in {ident for _, ident in threads}
-    assert torch.get_num_threads() == 2
+    with ThreadPoolExecutor(1) as later:
+        assert torch.get_num_threads() == later.submit(torch.get_num_threads).result() == 2
