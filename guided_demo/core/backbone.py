@@ -38,9 +38,7 @@ class ConvNorm(nn.Module):
         super().__init__()
         # Asymmetric padding only matters at stride 2, where "same" pads one pixel less on the left and top.
         self.pad = (kernel - 2) // 2, kernel - 2 - (kernel - 2) // 2
-        self.conv = nn.Conv2d(
-            cin, cout, kernel, stride, kernel // 2 if stride == 1 else 0, groups=groups, bias=False
-        )
+        self.conv = nn.Conv2d(cin, cout, kernel, stride, kernel // 2 if stride == 1 else 0, groups=groups, bias=False)
         self.norm: nn.Module = nn.BatchNorm2d(cout, eps=1e-3, momentum=0.01)
         self.linear = linear
 

@@ -112,9 +112,10 @@ class Head(nn.Module):
         b = len(stats)
         return Labelled(rows.expand(b, -1, -1), rows.new_full((b, WORLD), -1.0), weight.expand(-1, WORLD))
 
-    def second(self, classifier: Classifier, features: Features, glance: Tensor) -> SemanticClassifier:
-        """With what a first look (logits (B, h8, w8)) is sure of: the query as one more support image."""
-        found, share = as_support(features.semantic, glance, classifier.stats)
+    def second(self, classifier: Classifier, features: Features, glance: Tensor, own: Tensor) -> SemanticClassifier:
+        """With what a first look (logits (B, h8, w8)) is sure of: the query as one more support image. `own` as in forward."""
+        marked = (own[:, :: len(RANGES)] == 1).sum((2, 3)).amin(1)  # closeness is 1 in a marked cell, and there alone
+        found, share = as_support(features.semantic, glance, classifier.stats, marked)
         weight, stats = share[:, None], second_stats(classifier.stats, share)
         trust = self.trust(stats)
         both = classifier.compared.weighed(1 - weight).joined(found.weighed(weight))
@@ -146,7 +147,8 @@ class Head(nn.Module):
         glance = self._glance(*self._look(features, classifier.semantic, halved))
         with torch.autocast(features.semantic.device.type, enabled=False):
             first = glance.float()[:, 0]
-            semantic = self.second(classifier, features, margins(first) if len(features.semantic) == 1 else first)
+            first = margins(first) if len(features.semantic) == 1 else first
+            semantic = self.second(classifier, features, first, own)
         scores, x = self._look(features, semantic, halved)
         x = self._in_context(x, CONTEXT)
         coarse = _single(self.coarse_linear, scores) + _single(self.coarse_out, x)

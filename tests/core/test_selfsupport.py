@@ -3,9 +3,11 @@ import pytest
 import torch
 
 from guided_demo.core.encoder import GROUPS, SEMANTIC, Features, unit_length
-from guided_demo.core.head import Head
+from guided_demo.core.head import OWN, RANGES, Head
 from guided_demo.core.problem import Labelled, Problem, statistics
-from guided_demo.core.selfsupport import CELL, as_support, margins, second_stats
+from guided_demo.core.selfsupport import CELL, MARKED, as_support, margins, second_stats
+
+NOTHING_MARKED = torch.zeros(1)
 
 
 def stats_of(shots: float) -> torch.Tensor:
@@ -17,7 +19,7 @@ def stats_of(shots: float) -> torch.Tensor:
 def test_exemplars_are_the_means_of_cells_weighted_by_certainty(size):
     torch.manual_seed(0)
     semantic, glance = torch.randn(1, 6, *size), torch.randn(1, *size) * 4
-    found, share = as_support(semantic, glance, stats_of(1))
+    found, share = as_support(semantic, glance, stats_of(1), NOTHING_MARKED)
     probability = glance[0].sigmoid().numpy()
     rows = {1: [], -1: []}
     weights = {1: [], -1: []}
@@ -39,7 +41,7 @@ def test_exemplars_are_the_means_of_cells_weighted_by_certainty(size):
 @pytest.mark.parametrize("value", [-30.0, 30.0, 0.0])
 def test_a_query_without_either_side_supports_nothing(value):
     glance = torch.full((1, 8, 8), value)
-    found, share = as_support(torch.randn(1, 6, 8, 8), glance, stats_of(1))
+    found, share = as_support(torch.randn(1, 6, 8, 8), glance, stats_of(1), NOTHING_MARKED)
     assert share.item() == 0 and not found.sign.any()
     assert torch.equal(second_stats(stats_of(1), share), stats_of(1))
 
@@ -52,14 +54,20 @@ def test_classes_of_one_image_compete():
 
 def test_more_images_leave_the_query_a_smaller_share():
     glance = torch.linspace(-5, 5, 64).reshape(1, 8, 8)
-    shares = [as_support(torch.randn(1, 6, 8, 8), glance, stats_of(shots))[1].item() for shots in (1, 2, 5)]
+    shares = [as_support(torch.randn(1, 6, 8, 8), glance, stats_of(shots), NOTHING_MARKED)[1].item() for shots in (1, 2, 5)]
     assert shares == pytest.approx([1 / 2, 1 / 3, 1 / 6])
 
 
-def test_what_a_first_look_is_sure_of_pulls_the_rest_of_the_same_thing_along():
-    """Two clusters in the query; guidance that knows the class only faintly finds more of it at the second look."""
+def test_the_more_is_marked_in_the_query_the_smaller_the_share_of_what_is_found_there():
+    glance = torch.linspace(-5, 5, 64).reshape(1, 8, 8).expand(4, -1, -1)
+    marked = torch.tensor([0.0, MARKED, 3 * MARKED, 1e6])
+    _, share = as_support(torch.randn(4, 6, 8, 8), glance, stats_of(1).expand(4, -1), marked)
+    assert share.tolist() == pytest.approx([1 / 2, 1 / 4, 1 / 8, 0], abs=1e-4)
+
+
+def two_clusters() -> tuple[Features, Problem, torch.Tensor]:
+    """A query with a thing on its left half, guidance that knows it only faintly, and a first look that found half of it."""
     torch.manual_seed(1)
-    head = Head().eval()
     thing, rest, faint = torch.randn(3, SEMANTIC).unbind()
     semantic = rest[None, :, None, None].repeat(1, 1, 8, 8)
     semantic[..., :4] = thing[None, :, None, None]
@@ -68,11 +76,35 @@ def test_what_a_first_look_is_sure_of_pulls_the_rest_of_the_same_thing_along():
     rows = torch.stack([0.3 * thing + 0.7 * faint, rest])[None]
     sides = torch.tensor([[1.0, -1.0]]), torch.ones(1, 2)
     problem = Problem(Labelled(rows, *sides), Labelled(torch.zeros(1, 2, 32), *sides), torch.zeros(1, SEMANTIC), stats_of(1))
-    with torch.no_grad():
-        classifier = head.prepare(problem)
-        glance = torch.full((1, 8, 8), -4.0)
-        glance[..., :2] = 4.0  # half of the thing is found
-        pixels = semantic.flatten(2)
-        first = classifier.semantic.scores(pixels)[0, 0].reshape(8, 8)
-        second = head.second(classifier, features, glance).scores(pixels)[0, 0].reshape(8, 8)
+    glance = torch.full((1, 8, 8), -4.0)
+    glance[..., :2] = 4.0
+    return features, problem, glance
+
+
+@torch.no_grad()
+def test_what_a_first_look_is_sure_of_pulls_the_rest_of_the_same_thing_along():
+    features, problem, glance = two_clusters()
+    head = Head().eval()
+    classifier = head.prepare(problem)
+    pixels = features.semantic.flatten(2)
+    first = classifier.semantic.scores(pixels)[0, 0].reshape(8, 8)
+    second = head.second(classifier, features, glance, torch.zeros(1, OWN, 16, 16)).scores(pixels)[0, 0].reshape(8, 8)
     assert (second[:, 2:4] > first[:, 2:4]).all()  # the other half, by the ridge regression
+
+
+@torch.no_grad()
+def test_what_counts_as_marked_is_the_side_with_fewer_marks():
+    features, problem, glance = two_clusters()
+    head = Head().eval()
+    classifier = head.prepare(problem)
+
+    def mean_of_the_class(cells: int, others: int) -> torch.Tensor:
+        own = torch.rand(1, OWN, 16, 16) * 0.9
+        for first, count in ((0, cells), (len(RANGES), others)):
+            own[:, first].flatten()[:count] = 1
+        return head.second(classifier, features, glance, own).groups[0].rows[0, -3]
+
+    few, many = mean_of_the_class(5, 90), mean_of_the_class(90, 40)
+    known = classifier.semantic.groups[0].rows[0, -3]
+    assert torch.equal(mean_of_the_class(90, 5), few) and torch.equal(mean_of_the_class(0, 90), mean_of_the_class(0, 0))
+    assert (many - known).norm() < (few - known).norm()  # the second look says less new where much is marked
