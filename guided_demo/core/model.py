@@ -69,7 +69,7 @@ class GuidedSegmenter:
         self.device = torch.device(device)
         self.side = int(metadata["side"])
         # Guidance is immutable, so what is worked out for one can be kept as long as somebody holds it.
-        self._compiled: WeakKeyDictionary[Guidance, dict[tuple[bool, str | None], Classifier]] = WeakKeyDictionary()
+        self._compiled: WeakKeyDictionary[Guidance, Classifier] = WeakKeyDictionary()
         self._lock = threading.Lock()
 
     @classmethod
@@ -161,8 +161,8 @@ class GuidedSegmenter:
             if encoded.key not in guidance.images:
                 guidance = guidance + self.guide(encoded, own)
         classes = guidance.classes
-        alone = encoded.key if own is not None and scope == "object" else None
-        source = guidance if alone is None else guidance.only(alone)
+        alone = own is not None and scope == "object"
+        source = guidance.only(encoded.key) if alone else guidance
         features = encoded.features.map(lambda t: t.to(self.device).float())
         guided = [name for name in classes[1:] if any(name in c.samples for c in source.ledger.values())]
         height, width = features.detail.shape[-2:]
@@ -170,21 +170,23 @@ class GuidedSegmenter:
         logits[0] = 0
         novelty = _all_novel(features)
         if guided:
-            classifier = self._compile(guidance, source, tuple(guided), own is not None, alone)
+            classifier = self._compile(source, tuple(guided), None if own is None else encoded.key, alone)
             near = None if own is None else self._own(encoded.frame, own, guided, classes)
             found, *_ = self.network.head(features, classifier, near)
             logits[[classes.index(name) for name in guided]] = found.cpu()
             novelty = lambda: self.network.head.novelty(features, classifier).cpu()  # noqa: E731
         return Result(classes, encoded.frame, logits, novelty, own)
 
-    def _compile(self, guidance: Guidance, source: Guidance, guided: tuple[str, ...], own: bool, alone: str | None) -> Classifier:
-        """The classifier of `source`, which is `guidance`, or what image `alone` contributed to it; kept with `guidance`."""
+    def _compile(self, guidance: Guidance, guided: tuple[str, ...], own: str | None, alone: bool) -> Classifier:
+        """The classifier of a guidance; kept with it, unless it is for the one image `own`."""
         with self._lock:
-            kept = self._compiled.setdefault(guidance, {})
-        if (own, alone) not in kept:
-            problem = assemble(source, guided, own, alone is not None)
-            kept[own, alone] = self.network.head.prepare(problem.to(self.device))
-        return kept[own, alone]
+            classifier = self._compiled.get(guidance) if own is None else None
+        if classifier is None:
+            classifier = self.network.head.prepare(assemble(guidance, guided, own, alone).to(self.device))
+            if own is None:
+                with self._lock:
+                    self._compiled[guidance] = classifier
+        return classifier
 
     def _own(self, frame: Frame, own: Annotation, guided: list[str], classes: tuple[str, ...]) -> Tensor:
         """Closeness to the own marks of each guided class, and to those of all others: (K', OWN, h4, w4)."""

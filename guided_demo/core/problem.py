@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -12,6 +13,7 @@ from .guidance import Guidance
 
 COMPARED = 48  # exemplars a side, about, that every pixel is compared with; means and regressions use all
 STATS = 6
+MARKS = 4  # of the query's own count as much as another annotated image, where there are more of them
 # More than this is told to the head as this much: far from what it met in training, more annotation made it worse.
 MOST_PIXELS, MOST_SHOTS = 1000, 5
 
@@ -79,28 +81,30 @@ def statistics(positive: Tensor, negative: Tensor, shots: Tensor, own: Tensor, s
     return torch.stack([*counts, (negative > 0).float(), images, own.float(), scope.float()], -1)
 
 
-def assemble(guidance: Guidance, guided: tuple[str, ...], own: bool, alone: bool) -> Problem:
-    """A problem a class in `guided` (B of them).
+def assemble(guidance: Guidance, guided: tuple[str, ...], own: str | None, alone: bool) -> Problem:
+    """A problem a class in `guided` (B of them), for one query that has marks of its own (its key), or for any (None).
 
-    Weights sum to 1 over the class and to 1 over the rest. On either side images count equally; among the rest of an image
-    its classes do; within a class in an image, annotations count by their pixels.
+    Weights sum to 1 over the class and to 1 over the rest. On either side images count equally, but for the query itself, which
+    counts as one for every MARKS marks of its own; among the rest of an image its classes do; within a class in an image,
+    annotations count by their pixels. alone: whether the query's own marks are all there is to be (scope "object").
     """
     samples = [(c.key, name, s) for c in guidance.ledger.values() for name, s in c.samples.items()]
     semantic = np.concatenate([s.semantic for *_, s in samples])
     detail = np.concatenate([s.detail for *_, s in samples]).astype(np.float32)
     owner = np.repeat(np.arange(len(samples)), [len(s.weight) for *_, s in samples])
     within = np.concatenate([s.weight.astype(np.float32) / s.weight.astype(np.float32).sum() for *_, s in samples])
+    marks = Counter((c.key, mark.label) for c in guidance.ledger.values() if c.key == own for mark in c.annotation.marks)
     signs, weights, pixels, shots = [], [], [], []
     for name in guided:
         side = np.array([1.0 if n == name else -1.0 for _, n, _ in samples], np.float32)
-        share = _shares(samples, side)
+        share = _shares(samples, side, marks)
         signs.append(side[owner])
         weights.append(share[owner] * within)
         pixels.append([sum(s.pixels for (_, _, s), one in zip(samples, side, strict=True) if one == v) for v in (1, -1)])
         shots.append(len({key for key, n, _ in samples if n == name}))
     centre = np.mean([c.centre.astype(np.float32) for c in guidance.ledger.values()], 0)
     count = len(guided)
-    flags = [torch.full((count,), float(f)) for f in (own, alone)]
+    flags = [torch.full((count,), float(f)) for f in (own is not None, alone)]
     positive, negative = torch.tensor(pixels, dtype=torch.float32).unbind(1)
     sides = torch.from_numpy(np.stack(signs)), torch.from_numpy(np.stack(weights))
     return Problem(
@@ -112,17 +116,18 @@ def assemble(guidance: Guidance, guided: tuple[str, ...], own: bool, alone: bool
     )
 
 
-def _shares(samples: list, side: np.ndarray) -> np.ndarray:
-    """What each sample weighs on its side."""
-    keys = [key for key, *_ in samples]
-    names = [name for _, name, _ in samples]
+def _shares(samples: list, side: np.ndarray, marks: Counter[tuple[str, str | None]]) -> np.ndarray:
+    """What each sample weighs on its side; `marks` by image and class, of images that count as more than one."""
+    places = [(key, name) for key, name, _ in samples]
     pixels = np.array([s.pixels for *_, s in samples], np.float32)
     share = np.zeros(len(samples), np.float32)
-    for i, (key, name) in enumerate(zip(keys, names, strict=True)):
-        images = {k for k, one in zip(keys, side, strict=True) if one == side[i]}
-        classes = {n for k, n, one in zip(keys, names, side, strict=True) if k == key and one == side[i]}
-        same = [j for j in range(len(samples)) if keys[j] == key and names[j] == name]
-        share[i] = pixels[i] / pixels[same].sum() / len(classes) / len(images)
+    for value in (1, -1):
+        there = dict.fromkeys(place for place, one in zip(places, side, strict=True) if one == value)
+        worth = {key: max(1, sum(marks[place] for place in there if place[0] == key) / MARKS) for key, _ in there}
+        for i in np.flatnonzero(side == value):
+            classes = sum(key == places[i][0] for key, _ in there)
+            same = [j for j, place in enumerate(places) if place == places[i]]
+            share[i] = pixels[i] / pixels[same].sum() / classes * worth[places[i][0]] / sum(worth.values())
     return share
 
 
