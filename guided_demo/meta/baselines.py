@@ -124,7 +124,8 @@ class Ridge(FeatureBaseline):
         gram = torch.einsum("bcn,bn,bdn->bcd", x, weight.sum(1), x)
         penalty = self.log_penalty.exp() * torch.eye(x.shape[1], device=x.device)
         right = torch.einsum("bcn,bn->bc", x, weight[:, 0] - weight[:, 1])
-        solution = torch.linalg.solve(gram + penalty, right[..., None])[..., 0]
+        # Positive definite, so by Cholesky; the batched LU of torch.linalg.solve fails on some CPUs with two threads.
+        solution = torch.cholesky_solve(right[..., None], torch.linalg.cholesky(gram + penalty))[..., 0]
         score = torch.einsum("bchw,bc->bhw", _with_constant(F.normalize(asked, dim=1)), solution)
         return self.scale * score + self.shift
 

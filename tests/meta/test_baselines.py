@@ -143,6 +143,18 @@ def test_ridge_is_the_weighted_least_squares_solution():
             assert torch.allclose(logits[b], expected, atol=1e-3)
 
 
+def test_ridge_solves_several_tasks_as_wide_as_the_encoder_at_once():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)  # batched LU decomposition of this size fails with two threads on some CPUs
+    try:
+        network, tasks = baselines.Ridge(Pooled(192)), task()
+        with torch.no_grad():
+            one_by_one = torch.cat([network(*(part[b : b + 1] for part in tasks)) for b in range(2)])
+            assert torch.allclose(network(*tasks), one_by_one, atol=1e-3)
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_foreground_background_ignores_the_support():
     network, (support, annotation, query) = ready()["foreground"], task()
     assert torch.equal(network(support, annotation, query), network(1 - support, annotation.flip(2), query))
