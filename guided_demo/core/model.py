@@ -24,7 +24,7 @@ from .exemplars import pool
 from .guidance import Contribution, Guidance, Sample
 from .head import Classifier
 from .network import GuidedNetwork, closeness
-from .problem import assemble
+from .problem import MARKS, assemble
 from .result import Result
 
 Scope = Literal["everywhere", "object"]
@@ -69,7 +69,7 @@ class GuidedSegmenter:
         self.device = torch.device(device)
         self.side = int(metadata["side"])
         # Guidance is immutable, so what is worked out for one can be kept as long as somebody holds it.
-        self._compiled: WeakKeyDictionary[Guidance, Classifier] = WeakKeyDictionary()
+        self._compiled: WeakKeyDictionary[Guidance, dict[tuple[bool, bool], Classifier]] = WeakKeyDictionary()
         self._lock = threading.Lock()
 
     @classmethod
@@ -178,14 +178,15 @@ class GuidedSegmenter:
         return Result(classes, encoded.frame, logits, novelty, own)
 
     def _compile(self, guidance: Guidance, guided: tuple[str, ...], own: str | None, alone: bool) -> Classifier:
-        """The classifier of a guidance; kept with it, unless it is for the one image `own`."""
+        """The classifier of a guidance, kept with it; one for the image `own` alone is not, if that counts as more than one."""
+        shared = sum(len(c.annotation.marks) for c in guidance.ledger.values() if c.key == own) <= MARKS
         with self._lock:
-            classifier = self._compiled.get(guidance) if own is None else None
+            kept = self._compiled.setdefault(guidance, {})
+        classifier = kept.get((own is not None, alone)) if shared else None
         if classifier is None:
             classifier = self.network.head.prepare(assemble(guidance, guided, own, alone).to(self.device))
-            if own is None:
-                with self._lock:
-                    self._compiled[guidance] = classifier
+            if shared:
+                kept[own is not None, alone] = classifier
         return classifier
 
     def _own(self, frame: Frame, own: Annotation, guided: list[str], classes: tuple[str, ...]) -> Tensor:

@@ -118,16 +118,19 @@ def assemble(guidance: Guidance, guided: tuple[str, ...], own: str | None, alone
 
 def _shares(samples: list, side: np.ndarray, marks: Counter[tuple[str, str | None]]) -> np.ndarray:
     """What each sample weighs on its side; `marks` by image and class, of images that count as more than one."""
-    places = [(key, name) for key, name, _ in samples]
-    pixels = np.array([s.pixels for *_, s in samples], np.float32)
     share = np.zeros(len(samples), np.float32)
     for value in (1, -1):
-        there = dict.fromkeys(place for place, one in zip(places, side, strict=True) if one == value)
-        worth = {key: max(1, sum(marks[place] for place in there if place[0] == key) / MARKS) for key, _ in there}
-        for i in np.flatnonzero(side == value):
-            classes = sum(key == places[i][0] for key, _ in there)
-            same = [j for j, place in enumerate(places) if place == places[i]]
-            share[i] = pixels[i] / pixels[same].sum() / classes * worth[places[i][0]] / sum(worth.values())
+        there = [(i, samples[i]) for i in np.flatnonzero(side == value)]
+        pixels, classes, marked = Counter[tuple[str, str]](), Counter[str](), Counter[str]()
+        for _, (key, name, sample) in there:
+            pixels[key, name] += sample.pixels
+        for key, name in pixels:
+            classes[key] += 1
+            marked[key] += marks[key, name]
+        worth = {key: max(1, count / MARKS) for key, count in marked.items()}
+        total = sum(worth.values())
+        for i, (key, name, sample) in there:
+            share[i] = sample.pixels / pixels[key, name] / classes[key] * worth[key] / total
     return share
 
 
