@@ -12,6 +12,7 @@ from pathlib import Path
 
 from guided_demo.annotation import Annotation
 from guided_demo.core.model import GuidedSegmenter
+from guided_demo.core.parallel import side_by_side
 from guided_demo.errors import InputError
 from guided_demo.events import LoadGuidance, SetAnnotation
 from guided_demo.export import FORMATS, Mask, write
@@ -125,12 +126,17 @@ def segment(arguments: argparse.Namespace, failures: Failures) -> None:
     classes = workspace.mask_classes
     done = 0
 
+    def made(image: tuple[str, Path]) -> Mask:
+        name, path = image
+        return workspace.mask(name, workspace.add_image(name, path), arguments.scope, arguments.unsure)
+
     def masks() -> Iterator[Mask]:
         nonlocal done
         images = list(_images(arguments.images, failures))
-        for (name, path), add in zip(images, workspace.adding(images), strict=True):
+        # As on the page, a photo is segmented by one thread: with more of them sums end in other bits.
+        for (_, path), making in zip(images, side_by_side(made, images), strict=True):
             with failures.of(path):
-                mask = workspace.mask(name, add(), arguments.scope, arguments.unsure)
+                mask = making.result()
                 done += 1
                 yield mask
 
