@@ -52,16 +52,25 @@ class Project:
 
         problems: what could not be had is added here, such as photos saved by digest only that are not in the gallery yet.
         """
+        brought = [(key, name) for key, name in self.names.items() if key in self.photos]
+        adding = workspace.adding((name, self.photos[key]) for key, name in brought)
+        for (key, name), add in zip(brought, adding, strict=True):
+            yield name
+            try:
+                if add() != key:
+                    said = f"{name} is not the photo that was saved with the project, so its strokes are not on it."
+                    problems.append(Problem(name, said))
+            except InputError as error:
+                problems.append(Problem(name, str(error)))
+        here = {item.key for item in workspace.session.images}
         for key, name in self.names.items():
-            if key in self.photos:
-                yield name
-            if problem := _add(workspace, key, name, self.photos.get(key)):
-                problems.append(problem)
+            if key not in self.photos and key not in here:
+                said = f"{name} is not in the project file; add the photo, and what was marked on it is there again."
+                problems.append(Problem(name, said))
         for label, color in self.colors.items():
             known = label in workspace.session.colors
             workspace.apply(RecolorClass(label, color) if known else AddClass(label, color))
         workspace.apply(LoadGuidance(self.guidance))
-        here = {item.key for item in workspace.session.images}
         for key in here.intersection(self.correct):
             workspace.apply(MarkCorrect(key))
 
@@ -103,16 +112,3 @@ def read_guidance(data: bytes, name: str) -> Guidance:
         return Guidance.from_bytes(data)
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
-
-
-def _add(workspace: Workspace, key: str, name: str, photo: bytes | None) -> Problem | None:
-    if key in {item.key for item in workspace.session.images}:
-        return None
-    if photo is None:
-        return Problem(name, f"{name} is not in the project file; add the photo, and what was marked on it is there again.")
-    try:
-        if workspace.add_image(name, photo) == key:
-            return None
-        return Problem(name, f"{name} is not the photo that was saved with the project, so its strokes are not on it.")
-    except InputError as error:
-        return Problem(name, str(error))
