@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import floor
 from typing import Any
 
 import numpy as np
@@ -155,9 +156,10 @@ def _paint(draw: ImageDraw.ImageDraw, stroke: Stroke, value: int, left: int, top
         draw.polygon(path, fill=value, outline=value)
         return
     radius = stroke.radius - 0.5
-    if len(path) > 1 and radius > 0:
-        draw.line(path, fill=value, width=max(1, round(2 * stroke.radius)))
-    elif len(path) > 1:
-        draw.line(path, fill=value, width=1)
+    if len(path) > 1:
+        draw.line(path, fill=value, width=max(1, round(2 * stroke.radius)) if radius > 0 else 1)
     for x, y in path:
-        draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=value)
+        if radius > 0:
+            draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=value)
+        else:  # finer than a pixel, so the pixel that it is on
+            draw.point((floor(x + 0.5), floor(y + 0.5)), fill=value)

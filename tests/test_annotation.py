@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from guided_demo import Annotation, InputError, Point, Stroke, drawing
+from guided_demo.annotation import FARTHEST
 from guided_demo.drawing import Drawing, Drawings
 from guided_demo.geometry import scale_pixels
 from guided_demo.marks import UNMARKED, DenseMask
@@ -28,6 +29,20 @@ def test_a_brush_covers_the_pixels_within_its_radius():
     t = np.clip(((x - ax) * (bx - ax) + (y - ay) * (by - ay)) / ((bx - ax) ** 2 + (by - ay) ** 2), 0, 1)
     distance = np.hypot(x - ax - t * (bx - ax), y - ay - t * (by - ay))
     assert found[distance <= 3].all() and not found[distance >= 5.5].any()
+
+
+@pytest.mark.parametrize("radius", [1e-9, 0.3, 0.5])
+def test_a_brush_finer_than_a_pixel_takes_the_pixels_it_is_on(radius):
+    dab = Annotation(strokes=[Stroke(((5.2, 7.9),), "cat", radius)]).label_map((20, 10), ["cat"])
+    assert list(zip(*np.nonzero(dab == 0), strict=True)) == [(7, 5)]
+    line = Annotation(strokes=[Stroke(((5.5, 7.5), (9.5, 7.5)), "cat", radius)]).label_map((20, 10), ["cat"])
+    assert list(zip(*np.nonzero(line == 0), strict=True)) == [(7, x) for x in range(5, 10)]
+
+
+def test_a_brush_may_reach_far_over_the_edge():
+    far = Annotation(strokes=[Stroke(((5, 5), (FARTHEST, -FARTHEST)), "cat", radius=1), Stroke(((5, 5),), "dog", FARTHEST)])
+    far.validate((20, 10))
+    assert (far.label_map((20, 10), ["cat", "dog"]) == 1).all()
 
 
 def test_a_mark_is_drawn_the_same_wherever_the_others_are():
@@ -140,6 +155,8 @@ def test_dropping_a_class_leaves_what_it_had_painted_over_unmarked():
         (Annotation(strokes=[Stroke((), "cat")]), "no points"),
         (Annotation(strokes=[Stroke(((50, 50),), "cat")]), "outside"),
         (Annotation(strokes=[Stroke(((1, 1),), "cat", radius=0)]), "radius"),
+        (Annotation(strokes=[Stroke(((1, 1), (1e12, 1)), "cat")]), "reaches"),
+        (Annotation(strokes=[Stroke(((1, 1),), "cat", radius=1e12)]), "reaches"),
         (Annotation.from_mask(np.zeros((3, 3), int), ["background"]), "3x3"),
     ],
 )
