@@ -52,9 +52,9 @@ class Batch:
     own: Tensor
     scope: Tensor
 
-    def share(self, rank: int, world: int) -> Batch:
-        """The episodes of one of `world` processes."""
-        return Batch(**{f.name: getattr(self, f.name)[rank::world] for f in fields(self)})
+    def __getitem__(self, episodes: slice | Tensor) -> Batch:
+        """Some of the episodes: a slice, or (B,) bool."""
+        return Batch(**{f.name: getattr(self, f.name)[episodes] for f in fields(self)})
 
 
 @dataclass(frozen=True)

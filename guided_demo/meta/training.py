@@ -102,18 +102,21 @@ def logits_of(network: nn.Module, batch: Batch) -> tuple[Tensor, ...]:
 
 
 def batch_loss(network: nn.Module, batch: Batch, dice: float) -> Tensor:
-    """Sum over the episodes whose support shows the class at all (a crop may have lost it)."""
+    """Sum over the episodes. Every weight has a gradient then, if of 0: processes whose share is empty add as many as others."""
+    nothing = 0 * torch.stack([weight.sum() for weight in network.parameters()]).sum()
+    if not len(batch.query):
+        return nothing
     logits, *on_the_way = logits_of(network, batch)
     loss = episode_loss(logits.float(), batch.target, dice)
     for coarse in on_the_way:
         small = F.interpolate(batch.target[:, None].float(), size=coarse.shape[-2:], mode="nearest")[:, 0]
         loss = loss + 0.4 * episode_loss(coarse, small, dice)
-    return (loss * shown(batch)).sum()
+    return loss.sum() + nothing
 
 
 def shown(batch: Batch) -> Tensor:
-    """(B,) 1 where the support shows the class, else 0."""
-    return (batch.annotation[:, :, 0].flatten(1).amax(1) > 0).float()
+    """(B,) bool: whether the support shows the class at all (a crop may have lost it)."""
+    return batch.annotation[:, :, 0].flatten(1).amax(1) > 0
 
 
 def schedule(step: int, config: TrainConfig) -> float:
@@ -201,10 +204,11 @@ def step(run: Run, batch: Batch, rank: int, world: int, device: str) -> float:
     config = run.config
     for group in run.optimiser.param_groups:
         group["lr"] = group["peak"] * schedule(run.step, config)
-    count = shown(batch).sum().clamp_min(1)
+    batch = batch[shown(batch)]  # nothing can be learned from the others, and not every network takes them
+    count = max(1, len(batch.query))
     run.optimiser.zero_grad()
     with torch.autocast(device, dtype=torch.bfloat16, enabled=device == "cuda"):
-        loss = batch_loss(run.network, batch.share(rank, world), config.dice) / count
+        loss = batch_loss(run.network, batch[rank::world], config.dice) / count
     loss.backward()
     loss = loss.detach()
     if world > 1:

@@ -10,23 +10,27 @@ from torch import nn
 
 from guided_demo.core import checkpoint
 from guided_demo.meta.command import main
+from guided_demo.meta.episodes import Sampler, render
 from guided_demo.meta.pool import Pool, records_of
 from guided_demo.meta.procedural import procedural
-from guided_demo.meta.training import CONFIGS, Run, TrainConfig, available, episode_loss, train
+from guided_demo.meta.registry import build
+from guided_demo.meta.training import CONFIGS, Run, TrainConfig, available, episode_loss, step, train
 
 ROOT = Path(__file__).parents[2]
 CONFIG = TrainConfig(steps=4, batch=2, side=32, warmup=1, shots=(1, 2), mixture=CONFIGS["ours"].mixture)
 
 
 class Tiny(nn.Module):
-    """The interface of a guided network in three lines: colour alone."""
+    """The interface of a guided network in a few lines: colour alone. As ours it needs episodes, with the class in all."""
 
     def __init__(self):
         super().__init__()
         self.backbone = nn.Conv2d(3, 8, 3, padding=1)
         self.scale = nn.Parameter(torch.ones(()))
+        self.unused = nn.Parameter(torch.ones(2))
 
     def forward(self, support, annotation, query):
+        assert len(query) and annotation[:, :, 0].flatten(1).any(1).all()
         features = self.backbone(support.flatten(0, 1)).unflatten(0, support.shape[:2])
         sides = [(features * annotation[:, :, None, i]).mean((1, 3, 4)) for i in (0, 1)]
         return self.scale * torch.einsum("bchw,bc->bhw", self.backbone(query), sides[0] - sides[1])
@@ -62,6 +66,19 @@ def test_the_loss_of_pixels_nobody_labelled_is_nothing():
     wanted = -(torch.tensor(2.0).sigmoid().log() + torch.tensor(1.0).sigmoid().log()) / 2
     assert torch.allclose(episode_loss(logits, target, dice=0.0), wanted)
     assert episode_loss(logits.where(target != 255, torch.zeros(())), target, dice=1.0) == episode_loss(logits, target, dice=1.0)
+
+
+def test_episodes_whose_support_lost_the_class_are_passed_over(pool):
+    sampler = Sampler(pool, available(CONFIG.mixture, pool), 0)
+    batch = render(pool, [sampler.draw(1) for _ in range(2)], 64, 0)
+    batch.annotation[0, :, 0] = 0
+    torch.manual_seed(0)
+    run, other = (Run.start(build("guided", variant="lite0"), CONFIG) for _ in range(2))
+    other.network.load_state_dict(run.network.state_dict())
+    assert step(run, batch, 0, 1, "cpu") == step(other, batch[1:], 0, 1, "cpu") > 0
+    batch.annotation[1, :, 0] = 0
+    assert step(run, batch, 0, 1, "cpu") == 0
+    assert weights(run).isfinite().all()
 
 
 def test_the_papers_settings_are_the_papers():
