@@ -8,6 +8,7 @@ import uuid
 import warnings
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -108,18 +109,31 @@ def read_bytes(path: str | os.PathLike, name: str | None = None) -> bytes:
 
 
 def write_atomic(path: str | os.PathLike, data: bytes) -> None:
-    """Write a file such that at every moment, a crash included, it holds either its old bytes or all the new ones."""
+    """Write a file such that at every moment, a crash included, it holds either its old bytes or all the new ones.
+
+    Raises InputError if it cannot be written.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name[:80]}.{uuid.uuid4().hex}.part")
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """What is done inside writes to `path`. Raises InputError if that fails, as on a full disk."""
     try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror or error}.") from error
 
 
 def zip_bytes(entries: Iterable[tuple[str, bytes]]) -> bytes:
@@ -142,7 +156,9 @@ def read_zip(data: bytes, name: str, limit: int = 2_000_000_000) -> dict[str, by
             if sum(info.file_size for info in files) > limit:
                 raise InputError(f"{name} unpacks to more than {limit // 1_000_000} MB; split it into smaller ones.")
             return {info.filename: archive.read(info) for info in files}
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OSError) as error:
+    except InputError:
+        raise
+    except Exception as error:  # zipfile lets through whatever damage leads to, in the directory or in what is compressed
         raise InputError(f"{name} is not a complete zip file ({error}).") from error
 
 

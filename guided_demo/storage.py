@@ -8,6 +8,7 @@ the folder, and in it the workspace that opened it last: lines of two would not 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -24,7 +25,7 @@ from .annotation import Annotation, Point, Stroke
 from .core.guidance import Guidance
 from .errors import InputError
 from .events import EVENTS
-from .files import ImageSource, image_key, read_image, write_atomic
+from .files import ImageSource, image_key, read_image, write_atomic, writing
 from .session import Event, ImageItem, Session
 
 try:
@@ -137,15 +138,21 @@ class Journal:
     def append(self, step: Event | str) -> None:
         """Add an event, or "undo" or "redo". When this returns, the operating system has it, so a kill loses nothing.
 
-        Raises InputError if this journal is closed.
+        Raises InputError if this journal is closed or the disk is full; it is then as it was.
         """
         record = {"step": step} if isinstance(step, str) else encode(step, self.blobs)
         line = json.dumps(record, separators=(",", ":")).encode() + b"\n"
         with _OPENING:
             if self._hold is None:
                 raise InputError("This work was closed, or opened again since; go on where it is open, or open it again.")
-            with self._path.open("ab", buffering=0) as file:
-                file.write(line)
+            with writing(self._path), self._path.open("ab", buffering=0) as file:
+                before = file.tell()
+                try:
+                    if file.write(line) < len(line):
+                        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                except OSError:
+                    file.truncate(before)  # of half a line nothing that follows could be told apart
+                    raise
 
 
 class _Hold:

@@ -17,7 +17,7 @@ from .core.guidance import Guidance
 from .core.model import GuidedSegmenter
 from .core.parallel import side_by_side
 from .errors import InputError
-from .files import list_images, read_image
+from .files import list_images, read_image, writing
 
 FRAMES_PER_SECOND = 25  # of a folder, which does not say
 SUFFIXES = (".mp4", ".mkv", ".mov")  # of films that can be written
@@ -73,9 +73,10 @@ def write_film(path: Path) -> Iterator[Callable[[Frame], None]]:
     if path.suffix.lower() not in SUFFIXES:
         raise InputError(f"{path} is no name for a film; let it end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}.")
     av = _av()
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{uuid.uuid4().hex}{path.suffix}")
     try:
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
         with _film_errors(path), av.open(str(temporary), "w") as container:
             stream: Any = None
             size, last = (0, 0), -1
@@ -98,7 +99,8 @@ def write_film(path: Path) -> Iterator[Callable[[Frame], None]]:
             if stream is not None:
                 container.mux(stream.encode())
         if stream is not None:
-            temporary.replace(path)
+            with writing(path):
+                temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -203,7 +203,7 @@ def test_write_atomic_keeps_the_old_file_when_it_fails(tmp_path, monkeypatch):
         raise OSError("power cut")
 
     monkeypatch.setattr(files.os, "replace", fail)
-    with pytest.raises(OSError, match="power cut"):
+    with pytest.raises(InputError, match="cannot be written: power cut"):
         write_atomic(path, b"new")
     assert path.read_bytes() == b"old"
     assert [p.name for p in path.parent.iterdir()] == ["file.bin"]
@@ -219,3 +219,17 @@ def test_zip_round_trip_and_damage():
             read_zip(broken, "x.zip")
     with pytest.raises(InputError, match="unpacks to more"):
         read_zip(data, "x.zip", limit=100)
+
+
+@pytest.mark.parametrize("value", [0x00, 0x0E, 0xFF])
+def test_a_zip_with_any_byte_changed_is_read_or_refused(value):
+    data = zip_bytes({"a.txt": b"hello world " * 50, "b.bin": np.random.default_rng(0).bytes(99)}.items())
+    refused = 0
+    for place in range(len(data)):
+        changed = bytearray(data)
+        changed[place] = value
+        try:
+            read_zip(bytes(changed), "x.zip")
+        except InputError:
+            refused += 1
+    assert refused > len(data) / 4

@@ -1,7 +1,9 @@
 """A workspace with a folder: work and history outlive the program, and no two programs write to one folder."""
 
 import json
+import resource
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -117,6 +119,26 @@ def test_a_journal_cut_anywhere_loses_the_last_step_only(segmenter, tmp_path):
         assert again.session.annotations == sessions[-2].annotations
         again.apply(scribble(again, 2))
         assert Workspace(segmenter, tmp_path).session.annotations == sessions[-1].annotations
+
+
+def test_a_full_disk_refuses_a_step_and_harms_none(segmenter, tmp_path):
+    work = Workspace(segmenter, tmp_path)
+    fill(work, 1)
+    work.apply(AddClass("cat"))
+    before, journal = work.session, tmp_path / "journal.jsonl"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (journal.stat().st_size + 20, limits[1]))  # room for half a line
+        for _ in range(2):
+            with pytest.raises(InputError, match="cannot be written"):
+                work.apply(scribble(work, 0))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert work.session is before
+    work.apply(scribble(work, 1))
+    assert Workspace(segmenter, tmp_path).session.annotations == work.session.annotations != before.annotations
 
 
 def test_a_kill_in_the_middle_loses_at_most_the_last_stroke(tmp_path):

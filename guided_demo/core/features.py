@@ -16,6 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from ..errors import InputError
 from ..files import image_key, read_image, write_atomic
 from ..geometry import Frame
 from .encoder import Features
@@ -85,7 +86,7 @@ class FeatureCache:
         frame = {"size": encoded.frame.size, "content": encoded.frame.content}
         try:
             write_atomic(self.folder / f"{encoded.key}.safetensors", save(vars(features), {"frame": json.dumps(frame)}))
-        except OSError:  # a full disk, say: then it is worked out again another time
+        except InputError:  # a full disk, say: then it is worked out again another time
             return
         with self._lock:
             self._written += encoded.nbytes
