@@ -79,7 +79,8 @@ class Sampler:
     ) -> None:
         self.pool, self.mixture, self.augment, self.annotator = pool, mixture, augment, annotator
         self.rng = np.random.default_rng(seed)
-        kinds = [("video", "", mixture.video)] if pool.by_clip else []
+        self.clips = [frames for _, frames in sorted(pool.by_clip.items()) if len(frames) >= 2]
+        kinds = [("video", "", mixture.video)] if self.clips else []
         for kind in ("semantic", "views", "same", "parts"):
             kinds += [(kind, source, weight) for source, weight in getattr(mixture, kind).items()]
         self.kinds = [(kind, source) for kind, source, weight in kinds if weight > 0]
@@ -93,7 +94,6 @@ class Sampler:
         self.class_chances = {
             source: _normalised([math.sqrt(len(pool.by_class[source, c])) for c in cs]) for source, cs in self.classes.items()
         }
-        self.clips = sorted(pool.by_clip)
 
     def draw(self, shots: int) -> Episode:
         kind, source = self.kinds[self.rng.choice(len(self.kinds), p=self.chances)]
@@ -104,19 +104,19 @@ class Sampler:
         cs = self.classes[source]
         chosen = {int(cs[rng.choice(len(cs), p=self.class_chances[source])])}
         images = pool.by_class[source, next(iter(chosen))]
-        support = rng.choice(images, shots + 1, replace=len(images) <= shots)
-        query = int(support[-1])
+        query = int(rng.choice(pool.by_source[source] if rng.random() < self.mixture.absent else images))
+        support = self._others(images, query, shots)
         if rng.random() < self.mixture.union:
-            chosen |= {c for c in pool.classes[int(support[0])] if c > 0 and rng.random() < 0.4}
-        if rng.random() < self.mixture.absent:
-            query = int(rng.choice(pool.by_source[source]))
+            chosen |= {c for c in pool.classes[support[0]] if c > 0 and rng.random() < 0.4}
         own = shots > 1 and rng.random() < 0.25
-        return self._episode([*map(int, support[:-1])], query, lambda n: self._class_table(n, chosen), own, False)
+        return self._episode(support, query, lambda n: self._class_table(n, chosen), own, False)
 
     def _video(self, _: str, shots: int) -> Episode:
-        frames = self.pool.by_clip[self.clips[self.rng.integers(len(self.clips))]]
-        chosen = self.rng.choice(frames, shots + 1, replace=len(frames) <= shots)
-        return self._episode([*map(int, chosen[:-1])], int(chosen[-1]), lambda n: self._class_table(n, {1}), False, False)
+        frames = self.clips[self.rng.integers(len(self.clips))]
+        query = int(self.rng.choice(frames))
+        support = self._others(frames, query, shots)
+        chosen = self._some_class(support[0], least=1)
+        return self._episode(support, query, lambda n: self._class_table(n, chosen), False, False)
 
     def _views(self, source: str, shots: int) -> Episode:
         n, table = self._some_regions(source)
@@ -125,13 +125,22 @@ class Sampler:
     def _same(self, source: str, shots: int) -> Episode:
         rng, pool = self.rng, self.pool
         n = int(rng.choice(pool.by_source[source]))
-        present = sorted(set(pool.classes[n]) - {-1})
-        table = self._class_table(n, {int(rng.choice(present))} if present else set())
+        table = self._class_table(n, self._some_class(n, least=0))
         return self._episode([n] * shots, n, lambda _: table, True, False)
 
     def _parts(self, source: str, shots: int) -> Episode:
         n, table = self._some_regions(source)
         return self._episode([n] * shots, n, lambda _: table, True, True)
+
+    def _others(self, images: list[int], query: int, shots: int) -> list[int]:
+        """Support images that are not the query, some of them repeatedly where there are too few."""
+        others = [n for n in images if n != query]
+        return self.rng.choice(others, shots, replace=len(others) < shots).tolist()
+
+    def _some_class(self, n: int, least: int) -> set[int]:
+        """A class that the image shows, numbered `least` or above; none where it shows none."""
+        present = sorted({c for c in self.pool.classes[n] if c >= least})
+        return {int(self.rng.choice(present))} if present else set()
 
     def _some_regions(self, source: str) -> tuple[int, np.ndarray]:
         rng, pool = self.rng, self.pool

@@ -56,7 +56,9 @@ def record(image: np.ndarray, labels: np.ndarray, source: str, clip: str = "", i
     return Record(image, regions, tuple(classes), source, clip)
 
 
-def regions_record(image: np.ndarray, numbers: np.ndarray, classes: dict[int, int] | None, source: str) -> Record:
+def regions_record(
+    image: np.ndarray, numbers: np.ndarray, classes: dict[int, int] | None, source: str, clip: str = ""
+) -> Record:
     """A Record from a map of region numbers (below 0: ignored); `classes` gives the class of each, all -1 where None."""
     values, inverse = np.unique(numbers, return_inverse=True)
     inverse = inverse.reshape(numbers.shape)
@@ -64,7 +66,7 @@ def regions_record(image: np.ndarray, numbers: np.ndarray, classes: dict[int, in
     kept = largest[values[largest] >= 0][:MAX_REGIONS]
     lookup = np.full(len(values), IGNORE, np.uint8)
     lookup[kept] = np.arange(len(kept))
-    return Record(image, lookup[inverse], tuple((classes or {}).get(int(values[k]), -1) for k in kept), source)
+    return Record(image, lookup[inverse], tuple((classes or {}).get(int(values[k]), -1) for k in kept), source, clip)
 
 
 def records_of(dataset: Dataset, source: str) -> Iterator[Record]:
@@ -74,7 +76,7 @@ def records_of(dataset: Dataset, source: str) -> Iterator[Record]:
             yield record(sample.image, sample.labels, source, sample.clip or "", dataset.ignore)
         else:
             numbers = np.where(sample.labels == dataset.ignore, -1, sample.labels)
-            yield regions_record(sample.image, numbers, dict(enumerate(sample.objects or ())), source)
+            yield regions_record(sample.image, numbers, dict(enumerate(sample.objects or ())), source, sample.clip or "")
 
 
 @dataclass
@@ -96,11 +98,11 @@ class Pool:
     def __post_init__(self) -> None:
         self.by_class: dict[tuple[str, int], list[int]] = defaultdict(list)
         self.by_source: dict[str, list[int]] = defaultdict(list)
-        self.by_clip: dict[str, list[int]] = defaultdict(list)
+        self.by_clip: dict[tuple[str, str], list[int]] = defaultdict(list)
         for n, (source, clip) in enumerate(zip(self.sources, self.clips, strict=True)):
             self.by_source[source].append(n)
             if clip:
-                self.by_clip[clip].append(n)
+                self.by_clip[source, clip].append(n)
             for c in set(self.classes[n]) - {-1}:
                 share = sum(a for a, k in zip(self.areas[n], self.classes[n], strict=True) if k == c)
                 if share >= SMALL:

@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from guided_demo.meta.datasets import Dataset, Entry
 from guided_demo.meta.episodes import Mixture, Sampler, render
 from guided_demo.meta.pool import Pool, load_records, record, records_of, regions_record, save_records
 from guided_demo.meta.procedural import procedural
@@ -36,6 +39,43 @@ def test_support_and_query_are_disjoint_where_the_task_is_another_image(pool):
     for _ in range(60):
         episode = sampler.draw(1)
         assert episode.query.image not in {view.image for view in episode.support} and not episode.own
+
+
+@pytest.mark.parametrize("absent", (0.0, 1.0))
+def test_the_query_is_not_in_the_support_of_a_class_with_few_images(absent):
+    pool = Pool.build(records_of(procedural(12, 0), "p"), 48)
+    sampler = Sampler(pool, replace(SEMANTIC, absent=absent), 0)
+    assert min(len(pool.by_class["p", c]) for c in sampler.classes["p"]) == 2
+    episodes = [sampler.draw(5) for _ in range(60)]
+    assert all(e.own or e.query.image not in {view.image for view in e.support} for e in episodes)
+
+
+def films(kind):
+    """Two clips of five frames in which something moves: class 1 or 2 by clip, or two objects of class 1."""
+    for clip in (1, 2):
+        for frame in range(5):
+            labels = np.zeros((40, 60), np.int32)
+            labels[5:25, 5 + frame : 30 + frame] = clip if kind == "classes" else 1
+            labels[30:, 5:20] = 0 if kind == "classes" else 2
+            truth = labels, None if kind == "classes" else (0, 1, 1)
+            yield Entry(f"{clip}/{frame}", lambda: np.zeros((40, 60, 3), np.uint8), lambda truth=truth: truth, f"{clip}")
+
+
+@pytest.mark.parametrize("kind", ("classes", "objects"))
+def test_a_film_asks_in_a_frame_for_what_others_show(kind):
+    pool = Pool.build(records_of(Dataset("films", films(kind), ("background", "a", "b")), "f"), 60)
+    sampler = Sampler(pool, Mixture({}, 1.0, {}, {}, {}, swap=0.0), 0, augment=False, annotator=lambda _: Drawing(3, 3))
+    episodes = [sampler.draw(2) for _ in range(20)]
+    for episode in episodes:
+        images = [view.image for view in (*episode.support, episode.query)]
+        assert len(set(images)) == 3 and len({pool.clips[n] for n in images}) == 1
+    batch = render(pool, episodes, 64, 0)
+    assert (batch.annotation[:, :, 0].sum((2, 3)) == 3).all() and (batch.target == 1).flatten(1).any(1).all()
+
+
+def test_frames_of_a_name_are_of_one_source(records):
+    frames = [replace(record, source=source, clip="clip0") for source in "ab" for record in records[:2]]
+    assert dict(Pool.build(frames, 32).by_clip) == {("a", "clip0"): [0, 1], ("b", "clip0"): [2, 3]}
 
 
 def test_annotation_lies_on_its_own_side_and_targets_are_binary(pool):
