@@ -74,6 +74,30 @@ def test_a_request_without_an_answer_is_repeated_under_its_number(canvas):
     assert sent == [{"do": "undo", "number": 1}] * 3 + [{"ok": True}]
 
 
+def test_long_work_that_is_begun_during_other_waits_until_that_has_ended_even_if_stopped(canvas):
+    told = canvas.evaluate(
+        """async () => {
+          const progress = new modules.module_overlay.Progress();
+          const tick = () => new Promise((resolve) => setTimeout(resolve));
+          const [shown, ends, answers] = [[], [], []];
+          const look = async () => (await tick(), shown.push(progress.element.hidden || progress.text.textContent));
+          for (const name of "abc")
+            progress.during(name, () => new Promise((resolve) => ends.push(resolve))).then((answer) => answers.push([name, answer]));
+          await look();
+          progress.stop.click();
+          await look();
+          ends[0](1);
+          await look();
+          ends[1](2);
+          await look();
+          ends[2](3);
+          await look();
+          return [shown, answers];
+        }"""
+    )
+    assert told == [["a …; 2 more to do", True, "b …; 1 more to do", "c …", True], [["a", None], ["b", 2], ["c", 3]]]
+
+
 def test_zoom_keeps_the_pixel_under_the_pointer(canvas):
     before, after, fitted = canvas.evaluate(
         """() => {

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -117,3 +118,19 @@ def test_the_menu_can_be_used_with_the_keyboard_alone(visitor):
     page.keyboard.press("Escape")
     page.wait_for_selector(".g-menu:popover-open", state="hidden")
     assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "More downloads"
+
+
+def test_more_files_and_a_download_wait_until_those_before_are_read(visitor, tmp_path):
+    files = [tmp_path / f"{i}.png" for i in range(12)]
+    for i, file in enumerate(files):
+        Image.new("RGB", (64 + i, 48), "teal").save(file)
+    page = visitor.page
+    visitor.click(*ON_IT)
+    with page.expect_download() as download:
+        visitor.give("photos", *files[:6])
+        visitor.give("photos", *files[6:])
+        visitor.button("Download masks").click()
+    with zipfile.ZipFile(download.value.path()) as archive:
+        assert {file.name for file in files} < set(archive.namelist())
+    assert len(visitor.masks()) == 5 + len(files)
+    page.wait_for_selector(".g-progress", state="hidden")

@@ -20,8 +20,12 @@ export class Notices {
   }
 }
 
-/** A bar for work that takes its time, with what is left of it and a way to stop. */
+/** A bar for work that takes its time, with what is left of it and a way to stop. One thing at a time: the next waits. */
 export class Progress {
+  #ended = Promise.resolve(); // when all that was begun has ended
+  #waiting = 0;
+  #said = "";
+
   constructor() {
     this.text = el("span", { class: "g-progress-text" });
     this.bar = el("progress", { max: "1", value: "0", "aria-label": "Progress" });
@@ -29,29 +33,41 @@ export class Progress {
     this.element = el("div", { class: "g-progress", role: "status", hidden: true }, this.text, this.bar, this.stop);
   }
 
-  /** Show the bar while `work(report, isStopped)` runs; report(done, total) moves it. Returns what `work` returns. */
+  /** Show the bar while `work(report, isStopped)` runs; report(done, total) moves it. Returns what `work` returns,
+   * or undefined at once where it is stopped; the next begins when it has ended all the same. */
   async during(doing, work) {
+    const before = this.#ended;
+    const turn = Promise.withResolvers();
+    this.#ended = turn.promise;
+    this.#say({ waiting: this.#waiting + 1 });
+    await before;
+    this.#say({ waiting: this.#waiting - 1, said: `${doing} …` });
     const began = performance.now();
     let stopped = false;
     const stop = new Promise((resolve) => {
       this.stop.onclick = () => {
-        stopped = true;
+        stopped = this.element.hidden = true;
         resolve(undefined);
       };
     });
     const report = (done, total) => {
       const left = done ? Math.ceil((((performance.now() - began) / done) * (total - done)) / 1000) : 0;
       this.bar.value = total ? done / total : 0;
-      this.text.textContent = `${doing}: ${done} of ${total}${left > 1 ? `, about ${left} s left` : ""}`;
+      this.#say({ said: `${doing}: ${done} of ${total}${left > 1 ? `, about ${left} s left` : ""}` });
     };
-    this.text.textContent = `${doing} …`;
     this.bar.value = 0;
     this.element.hidden = false;
-    try {
-      return await Promise.race([work(report, () => stopped), stop]);
-    } finally {
+    const working = work(report, () => stopped).finally(() => {
       this.element.hidden = true;
-    }
+      turn.resolve();
+    });
+    return Promise.race([working, stop]);
+  }
+
+  #say({ said = this.#said, waiting = this.#waiting }) {
+    this.#said = said;
+    this.#waiting = waiting;
+    this.text.textContent = waiting ? `${said}; ${waiting} more to do` : said;
   }
 }
 
