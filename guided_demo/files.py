@@ -62,18 +62,24 @@ def image_key(image: Image.Image) -> str:
 def list_images(paths: Iterable[str | os.PathLike]) -> Iterator[tuple[str, Path]]:
     """Yield (name, path) of every image: a file as itself, a folder as the image files in and below it, sorted.
 
-    A name is a file's path relative to the folder it was found in. Files of a folder that do not look like images, and
-    hidden ones, are passed over; a file named outright is always yielded, so that a wrong one is noticed.
+    A name is a file's path relative to the folder it was found in, with ? for bytes that are no UTF-8. Files of a folder that
+    do not look like images, and hidden ones, are passed over; a file named outright is always yielded, so that a wrong one
+    is noticed.
     """
     for path in map(Path, paths):
         if not path.is_dir():
-            yield path.name, path
+            yield _utf8(path.name), path
             continue
         for found in sorted(path.rglob("*")):
             inside = found.relative_to(path)
             hidden = any(part.startswith(".") for part in inside.parts)
             if found.suffix.lower() in SUFFIXES and not hidden and found.is_file():
-                yield inside.as_posix(), found
+                yield _utf8(inside.as_posix()), found
+
+
+def _utf8(name: str) -> str:
+    # What is not comes as lone surrogates, which can neither be printed nor written.
+    return name.encode("utf-8", "replace").decode()
 
 
 def safe_name(name: str) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
+import torch
+
 from guided_demo.annotation import Mark, Point, Stroke
 from guided_demo.errors import InputError
 from guided_demo.events import check_name
@@ -47,7 +49,7 @@ def add_command(commands: Any, name: str, run: Callable, summary: str, epilog: s
     command.add_argument(
         "--checkpoint", default="default", metavar="NAME", help="a checkpoint in weights/ by name, or a path (default: the best)"
     )
-    command.add_argument("--device", default="cpu", help="cpu (default) or cuda")
+    command.add_argument("--device", type=device_of, default="cpu", help="cpu (default) or cuda")
     return command
 
 
@@ -81,6 +83,15 @@ def probability(text: str) -> float:
     if not 0 <= number <= 1:
         raise argparse.ArgumentTypeError(f"{text} is not from 0 to 1")
     return number
+
+
+def device_of(text: str) -> str:
+    """For argparse: a device that is there, in torch's words, "cpu", "cuda" or "cuda:1"."""
+    try:
+        torch.empty(0, device=text)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise argparse.ArgumentTypeError(f"there is no {text} here; use cpu, or cuda where there is a GPU") from None
+    return text
 
 
 def _point(text: str) -> Point:

@@ -193,7 +193,7 @@ def test_a_wrong_call_does_nothing_and_says_why(call, photos, tmp_path, segmente
         [], ["paint"], ["guide"], ["guide", "a.jpg", "--point", "1,2", "-o", "x"], ["segment", "g", "-o", "x"],
         ["guide", "a.jpg", "--point", "a,b,cat", "-o", "x"], ["guide", "a.jpg", "--stroke", "cat", "-o", "x"],
         ["guide", "a.jpg", "--stroke", "cat", "1,2,3", "-o", "x"], ["segment", "g", "a.jpg", "-o", "x", "--scope", "all"],
-        ["segment", "g", "a.jpg", "-o", "x", "--unsure", "80"],
+        ["segment", "g", "a.jpg", "-o", "x", "--unsure", "80"], ["segment", "g", "a.jpg", "-o", "x", "--device", "gpu"],
     ],
 )  # fmt: skip
 def test_what_argparse_refuses_ends_with_2(arguments, capsys):
@@ -201,6 +201,14 @@ def test_what_argparse_refuses_ends_with_2(arguments, capsys):
         main(arguments)
     assert end.value.code == 2
     assert "usage" in capsys.readouterr().err
+
+
+def test_where_nothing_can_be_written_a_sentence_says_so(call, photos, tmp_path):
+    (tmp_path / "file").touch()
+    for out in (photos, tmp_path / "file" / "cat.safetensors"):
+        status, _, errors = call("guide", photos / "a.jpg", *CLICKS, "-o", out)
+        assert status == 2
+        assert errors.startswith(f"guided_demo: {out} cannot be written: ")
 
 
 def test_nothing_usable_writes_nothing(call, photos, tmp_path):

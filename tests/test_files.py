@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import re
 import zlib
 
@@ -175,6 +176,12 @@ def test_folders_are_listed_sorted_and_files_as_they_are(tmp_path):
     listed = list(list_images([tmp_path / "photos", tmp_path / "x.txt"]))
     assert [name for name, _ in listed] == ["a.PNG", "b.jpg", "sub/c.tif", "x.txt"]
     assert listed[2][1] == tmp_path / "photos/sub/c.tif"
+
+
+def test_a_file_name_that_is_no_utf8_can_be_printed(tmp_path):
+    odd = tmp_path / os.fsdecode(b"bad\xff.png")
+    Image.new("RGB", (3, 2)).save(odd)
+    assert list(list_images([tmp_path])) == list(list_images([odd])) == [("bad?.png", odd)]
 
 
 @pytest.mark.parametrize(
