@@ -127,3 +127,32 @@ def test_a_sample_that_somebody_brings_is_theirs(segmenter):
     *_, last = desk.work({"do": "take_in"})
     assert last["state"]["images"][0]["key"] == keys[1] == last["focus"]
     assert len(last["state"]["images"]) == 2
+
+
+@pytest.mark.parametrize("form", ["project", "png", "coco-rle"])
+@pytest.mark.parametrize("chunks", [1, 2])
+def test_where_classes_come_with_the_photos_the_one_of_the_samples_goes(workspace, segmenter, form, chunks):
+    fresh = Workspace(segmenter)
+    fresh.add_image("sample.png", photo_bytes(7))
+    fresh.apply(AddClass("cheetah"))
+    desk = Desk(fresh, samples=frozenset(item.key for item in fresh.session.images))
+    photos = [] if form == "project" else [(f"{seed}.png", photo_bytes(seed)) for seed in range(3)]
+    for place, file in enumerate([*photos, fetch(Transfer(workspace), form)[1:]]):
+        desk.receive(*file, place)
+        if chunks == 2 and place == 1:
+            *_, reply = desk.work({"do": "take_in", "last": False})
+            assert [item["name"] for item in reply["state"]["classes"]] == ["background", "thing"]
+    *_, reply = desk.work({"do": "take_in"})
+    assert reply["problems"] == [] and len(reply["state"]["images"]) == 3
+    assert [item["name"] for item in reply["state"]["classes"]] == ["background", "cat"]
+
+
+def test_a_class_that_somebody_asked_for_stays_when_others_come(workspace, segmenter):
+    own = Workspace(segmenter)
+    own.add_image("sample.png", photo_bytes(7))
+    own.apply(AddClass("cheetah"))
+    desk = Desk(own, samples=frozenset(item.key for item in own.session.images))
+    desk.handle({"do": "rename_class", "name": "cheetah", "to": "thing", "key": None, "edge": 64, "number": 1})
+    desk.receive(*fetch(Transfer(workspace), "project")[1:])
+    *_, reply = desk.work({"do": "take_in"})
+    assert [item["name"] for item in reply["state"]["classes"]] == ["background", "thing", "cat"]

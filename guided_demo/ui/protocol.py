@@ -196,22 +196,27 @@ class Desk:
             after = self.workspace.session
             here = {item.key for item in after.images}
             keys = [key for key in last["keys"] if key in here]
-            self._dismiss_samples(frozenset(keys))
+            self._dismiss_samples(frozenset(keys), untouched=len(before.past) == self._floor)
             first = keys[0] if keys else _touched(before, after, self._open_key)
             reply = {name: last[name] for name in ("problems", "taken")}
             reply |= {"state": self._state(), "focus": first if last["first"] else None}
         yield reply  # outside the lock: another thread may go on from here
 
-    def _dismiss_samples(self, brought: frozenset[str]) -> None:
+    def _dismiss_samples(self, brought: frozenset[str], untouched: bool) -> None:
+        """Photos that nobody brought leave as soon as there are others, unless they are marked; and if all else was `untouched`,
+        so does the name of their class, or the class itself where others came."""
         session = self.workspace.session
-        leaving = tuple(item.key for item in session.images if item.key in self._samples - brought)
-        if brought and leaving and not self._samples & session.annotations.keys():
-            if len(session.past) == self._floor:  # with the samples goes the name of their class, which nobody asked for
-                for item in session.classes[1:2]:
-                    self.workspace.apply(RenameClass(item.name, ANYTHING))
+        self._samples -= brought
+        leaving = tuple(item.key for item in session.images if item.key in self._samples)
+        if not self._samples or self._samples & session.annotations.keys() or (leaving and not brought):
+            return
+        for item in session.classes[1:2] if untouched else ():
+            if (leaving or item.name == ANYTHING) and item.name not in marked(self.workspace.guidance):
+                only = len(session.classes) == 2
+                self.workspace.apply(RenameClass(item.name, ANYTHING) if only else RemoveClass(item.name))
+        if leaving:
             self.workspace.apply(RemoveImages(leaving))
             self._floor = len(self.workspace.session.past)
-            self._samples = frozenset()
 
     _long: dict[str, Callable[[Desk, Message], Iterator[Message]]] = {
         "take_in": _take_in,

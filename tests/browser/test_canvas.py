@@ -81,8 +81,10 @@ def test_long_work_that_is_begun_during_other_waits_until_that_has_ended_even_if
           const tick = () => new Promise((resolve) => setTimeout(resolve));
           const [shown, ends, answers] = [[], [], []];
           const look = async () => (await tick(), shown.push(progress.element.hidden || progress.text.textContent));
-          for (const name of "abc")
-            progress.during(name, () => new Promise((resolve) => ends.push(resolve))).then((answer) => answers.push([name, answer]));
+          for (const name of "abc") {
+            const answer = progress.during(name, () => new Promise((resolve) => ends.push(resolve)));
+            answer.then((answer) => answers.push([name, answer]));
+          }
           await look();
           progress.stop.click();
           await look();
