@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from guided_demo.annotation import Annotation
 from guided_demo.core import checkpoint
+from guided_demo.core.encoder import Encoder
 from guided_demo.core.guidance import Guidance
 from guided_demo.core.model import EncodedImage, GuidedSegmenter
 from guided_demo.errors import InputError
@@ -22,7 +23,7 @@ from guided_demo.geometry import PADDING, Frame
 
 from .baselines import FineTuned
 from .encoders import MobileNet
-from .registry import REGISTRY, build
+from .registry import REGISTRY, UNTRAINED, build
 
 OBJECT = "object"  # the name that every task's class has, so that no model can know it by name
 Scope = Literal["everywhere", "object"]
@@ -128,23 +129,27 @@ def open_contestant(spec: str, device: str = "cpu") -> Contestant:
 
     Args:
         spec: a checkpoint ("default", or a path: shipped segmenters and networks of the registry, told apart by their
-            metadata); the name of a registry network that needs no training ("forest-filters", "frozen-prototype");
+            metadata); the name of a registry network that needs no training (`UNTRAINED`);
             or "network=path", for a network of the registry on the encoder of that checkpoint, otherwise untrained.
     Raises:
-        InputError: if there is no such checkpoint or network.
+        InputError: if there is no such checkpoint or network, if it needs training, or has another encoder.
     """
     name, separator, path = spec.partition("=")
     if separator:
         state, metadata, identity = checkpoint.read(checkpoint.find(path))
         try:
-            network = build(name, variant=metadata["config"]["variant"])
-        except (KeyError, TypeError) as error:
+            network = build(name, **{key: value for key, value in metadata["config"].items() if key == "variant"})
+            encoder = next(module for module in network.modules() if isinstance(module, Encoder))
+            encoder.load_state_dict({k.rpartition("encoder.")[2]: v for k, v in state.items() if "encoder." in k})
+        except (TypeError, StopIteration, RuntimeError) as error:
             raise InputError(f"{name} cannot use the encoder of {path}, for it has another.") from error
-        prefix = "base.encoder." if isinstance(network, FineTuned) else "encoder."
-        encoder = {prefix + key: value for key, value in state.items() if key.startswith("encoder.")}
-        network.load_state_dict(encoder, strict=False)
         return NetworkContestant(network, name, f"encoder of {identity}", metadata["side"], device)
     if spec in REGISTRY and spec not in checkpoint.NAMES and not Path(spec).exists():
+        if spec not in UNTRAINED:
+            raise InputError(
+                f"{spec} has random weights: give a checkpoint of it, as `python -m guided_demo train` makes them, or "
+                f"{spec}=CHECKPOINT to put it on the encoder of one; only {' and '.join(UNTRAINED)} need no training."
+            )
         network = build(spec)
         if isinstance(getattr(network, "encoder", None), MobileNet):
             network.get_submodule("encoder").load_imagenet()  # type: ignore[operator]

@@ -33,7 +33,7 @@ EXAMPLES = """examples:
     evaluate --another procedural:100 --tasks 10
 
 datasets are reader[/option...]:path with the readers plain, voc, pascal5i, coco, coco-many-shot, davis, fss1000, bsds,
-procedural; a model is a checkpoint, the name of a network that needs none, or network=checkpoint (its encoder)."""
+procedural; a model is a checkpoint, frozen-prototype or forest-filters, which need none, or network=checkpoint (its encoder)."""
 
 
 def evaluate(jobs: Sequence[Job], contestants: Sequence[Contestant], seed: int, log: Callable[[str], None]) -> dict[str, Any]:

@@ -53,6 +53,7 @@ REGISTRY: dict[str, Callable[..., nn.Module]] = {
     "forest-filters": PixelForest,
     "forest-features": _on_ours(PixelForest),
 }
+UNTRAINED = ("frozen-prototype", "forest-filters")  # of use as they are built, given ImageNet's weights
 
 
 def build(name: str, **config: Any) -> nn.Module:

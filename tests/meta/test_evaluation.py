@@ -27,6 +27,8 @@ def trained(tmp_path_factory):
     checkpoint.save(GuidedNetwork(**config), folder / "ours.safetensors", {"config": config, "side": 64})
     metadata = {"model": "ridge", "config": {"variant": "lite0"}, "side": 64}
     checkpoint.save(build("ridge", variant="lite0"), folder / "their-ridge.safetensors", metadata)
+    metadata = {"model": "prototype", "config": {}, "side": 64}  # as `train` writes it
+    checkpoint.save(build("prototype"), folder / "their-prototype.safetensors", metadata)
     return folder
 
 
@@ -80,15 +82,23 @@ def test_contestants_by_name(trained):
     assert isinstance(open_contestant(str(trained / "ours.safetensors")), SegmenterContestant)
     ridge = open_contestant(str(trained / "their-ridge.safetensors"))
     assert ridge.name == "their-ridge" and isinstance(ridge.network, Ridge) and len(ridge.checkpoint_id) == 12
-    borrowed = open_contestant(f"prototype={trained / 'ours.safetensors'}")
-    ours = checkpoint.read(trained / "ours.safetensors")[0]
-    theirs = borrowed.network.encoder.encoder.state_dict()
-    assert borrowed.name == "prototype"
-    assert all(torch.equal(value, ours[f"encoder.{key}"]) for key, value in theirs.items() if f"encoder.{key}" in ours)
+    for lender, prefix in (("ours", "encoder."), ("their-ridge", "encoder.encoder."), ("their-prototype", "encoder.encoder.")):
+        path = trained / f"{lender}.safetensors"
+        borrowed = open_contestant(f"prototype={path}")
+        theirs, state = borrowed.network.encoder.encoder.state_dict(), checkpoint.read(path)[0]
+        shared = [key for key in theirs if not key.endswith("num_batches_tracked")]
+        assert borrowed.name == "prototype" and all(torch.equal(theirs[key], state[prefix + key]) for key in shared)
     assert open_contestant("forest-filters").checkpoint_id == "none"
-    for wrong in ("nope", "nope=default", "prototype=nowhere.safetensors", f"late-global={trained / 'ours.safetensors'}"):
+    other = [f"{name}={trained / 'ours.safetensors'}" for name in ("late-global", "forest-filters")]
+    for wrong in ("nope", "nope=default", "prototype=nowhere.safetensors", *other):
         with pytest.raises(InputError):
             open_contestant(wrong)
+
+
+@pytest.mark.parametrize("name", ("guided", "late-global", "ridge", "supervised", "forest-features"))
+def test_networks_that_need_training_are_not_measured_without(name):
+    with pytest.raises(InputError, match=f"guided_demo train.*{name}=CHECKPOINT"):
+        open_contestant(name)
 
 
 def test_the_command_writes_a_table_curves_and_json(trained, tmp_path, capsys):
