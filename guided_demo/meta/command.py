@@ -85,11 +85,12 @@ def _run(arguments: argparse.Namespace) -> int:
         dist.init_process_group("nccl" if device == "cuda" else "gloo")
         device = f"cuda:{os.environ['LOCAL_RANK']}" if device == "cuda" else device
     first = not dist.is_initialized() or dist.get_rank() == 0
-    held = set(arguments.hold_out)
-    pool = Pool.build(_records(arguments.data, held, keep=False), arguments.size).to(device)
+    data, validate = ([_open(spec) for spec in specs] for specs in (arguments.data, arguments.validate))
+    held = _held_out(arguments.hold_out, [*data, *validate])
+    pool = Pool.build(_records(data, held, keep=False), arguments.size).to(device)
     validation = None
-    if arguments.validate and first:
-        validation = Pool.build(_records(arguments.validate, held, keep=True), arguments.size).to(device)
+    if validate and first:
+        validation = Pool.build(_records(validate, held, keep=True), arguments.size).to(device)
     torch.manual_seed(config.seed)
     run = Run.start(_network(config, arguments.start_from), config, device)
     state = out / "state.pt"
@@ -163,19 +164,38 @@ class Log:
         figure.savefig(path, dpi=120)
 
 
-def _records(specs: Sequence[str], held: set[str], keep: bool) -> Iterator[Record]:
+def _open(spec: str) -> tuple[str, Dataset | str]:
+    """The source that a `[NAME=]DATA` is for the mixture, and its data: a set, or the path of a .zip of records."""
+    name, separator, rest = spec.partition("=")
+    source, location = (name, rest) if separator else (spec.split(":")[0].split("/")[0], spec)
+    return source, location if location.endswith(".zip") else open_dataset(location)
+
+
+def _held_out(names: Sequence[str], sets: Sequence[tuple[str, Dataset | str]]) -> set[str]:
+    """The classes to hold out, if the sets allow that.
+
+    Raises:
+        InputError: if a name is of no class of any set, or if a set is a .zip, which does not know names.
+    """
+    known: set[str] = set()
+    for _, data in sets if names else ():
+        if isinstance(data, str):
+            raise InputError(f"{data} has no names of classes, so --hold-out cannot leave any of them out.")
+        known |= set(data.classes)
+    for name in names:
+        if name not in known:
+            raise InputError(f"No data set has a class {name!r} to hold out; check how it is spelt.")
+    return set(names)
+
+
+def _records(sets: Sequence[tuple[str, Dataset | str]], held: set[str], keep: bool) -> Iterator[Record]:
     """Records of all sets; images with held-out classes are left out, or with `keep` are the only ones (where any are named)."""
-    for spec in specs:
-        name, separator, rest = spec.partition("=")
-        source, location = (name, rest) if separator else (spec.split(":")[0].split("/")[0], spec)
-        if location.endswith(".zip"):
-            yield from load_records(location)
+    for source, dataset in sets:
+        if isinstance(dataset, str):
+            yield from load_records(dataset)
             continue
-        dataset = open_dataset(location)
         unknown = {i for i, c in enumerate(dataset.classes) if c in held}
-        if unknown:
-            dataset = _select(dataset, unknown, keep)
-        yield from records_of(dataset, source)
+        yield from records_of(_select(dataset, unknown, keep) if unknown else dataset, source)
 
 
 def _select(dataset: Dataset, held: set[int], keep: bool) -> Dataset:

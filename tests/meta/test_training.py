@@ -11,7 +11,7 @@ from torch import nn
 from guided_demo.core import checkpoint
 from guided_demo.meta.command import main
 from guided_demo.meta.episodes import Sampler, render
-from guided_demo.meta.pool import Pool, records_of
+from guided_demo.meta.pool import Pool, records_of, save_records
 from guided_demo.meta.procedural import procedural
 from guided_demo.meta.registry import build
 from guided_demo.meta.training import CONFIGS, Run, TrainConfig, available, episode_loss, step, train
@@ -148,3 +148,14 @@ def test_a_head_can_be_trained_on_the_encoder_of_a_checkpoint(tmp_path):
 def test_a_missing_data_set_is_named(tmp_path, capsys):
     assert main(["--data", "voc/train:/nowhere", "-o", str(tmp_path)]) == 2
     assert "/nowhere" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("place", ("--data", "--validate"))
+def test_what_cannot_be_held_out_is_told(place, tmp_path, capsys):
+    save_records(records_of(procedural(2, 0), "p"), tmp_path / "r.zip")
+    known = procedural(1).classes[1]
+    common = ["--data", "procedural:8", "-o", str(tmp_path / "out")]
+    assert main([*common, "--hold-out", known, "strped disc"]) == 2
+    assert "'strped disc'" in capsys.readouterr().err
+    assert main([*common, place, str(tmp_path / "r.zip"), "--hold-out", known]) == 2
+    assert "r.zip has no names of classes" in capsys.readouterr().err
