@@ -195,7 +195,7 @@ class Annotation:
             mask = data.get("mask")
             dense = mask and DenseMask(base64.b64decode(mask["png"]), tuple(str(c) for c in mask["classes"]))
             return cls(mask=dense, marks=[_mark_from_json(m) for m in data.get("marks", ())])
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise InputError(f"This is not an annotation: {error}.") from error
 
 

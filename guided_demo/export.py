@@ -72,7 +72,7 @@ def write_coco_polygons(masks: Iterable[Mask], classes: Sequence[ClassItem]) -> 
 
 def write_yolo(masks: Iterable[Mask], classes: Sequence[ClassItem]) -> Files:
     """YOLO segmentation: labels/*.txt with a polygon a line, and data.yaml. Class 0 is the first after background."""
-    names = "".join(f"  {i}: {json.dumps(item.name)}\n" for i, item in enumerate(classes[1:]))
+    names = "".join(f"  {i}: {json.dumps(item.name, ensure_ascii=False)}\n" for i, item in enumerate(classes[1:]))
     yield "data.yaml", f"path: .\ntrain: images\nval: images\nnames:{'' if names else ' {}'}\n{names}".encode()
     name = unique_names(".txt")
     for mask in masks:

@@ -108,7 +108,7 @@ def _read_labelme(content: dict[str, Any], name: str) -> tuple[str, Callable[[],
             (str(shape["label"]), shape.get("shape_type", "polygon"), shape["points"], shape.get("mask"))
             for shape in content["shapes"]
         ]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{name} is not a labelme file ({type(error).__name__}: {error}).") from error
     return str(PurePosixPath(name).parent / file), partial(_drawn, shapes, size, name)
 
@@ -138,7 +138,7 @@ def _drawn(shapes: list[tuple[str, str, Any, Any]], size: tuple[int, int], name:
                     picture.paste(value, (left, top), Image.fromarray(np.array(part) > 0))
             else:
                 raise InputError(f"{name} has a {kind}, which has no area; make it a polygon, a rectangle or a circle.")
-    except (TypeError, ValueError, IndexError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+    except (TypeError, ValueError, IndexError, ArithmeticError, OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputError(f"{name} is not a labelme file ({error}).") from error
     return Annotation.from_mask(np.array(picture), classes)
 
@@ -151,7 +151,7 @@ def _read_coco(coco: dict[str, Any], name: str) -> Iterator[tuple[str, Callable[
         for item in coco["annotations"]:
             regions[item["image_id"]].append((classes.index(categories[item["category_id"]]), item["segmentation"]))
         photos = [(str(i["file_name"]), (int(i["width"]), int(i["height"])), regions[i["id"]]) for i in coco["images"]]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise _not_coco(name, error) from error
     for photo, size, parts in photos:
         yield photo, partial(_filled, parts, size, classes, name)
@@ -162,7 +162,7 @@ def _filled(parts: list[tuple[int, Any]], size: tuple[int, int], classes: Sequen
     try:
         for label, segmentation in parts:
             labels[_region(segmentation, size)] = label
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
         raise _not_coco(name, error) from error
     return Annotation.from_mask(labels, classes)
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from .core.guidance import Guidance
 from .errors import InputError
-from .events import AddClass, LoadGuidance, MarkCorrect, RecolorClass
+from .events import AddClass, LoadGuidance, MarkCorrect, RecolorClass, check_name
 from .files import read_zip, zip_bytes
+from .render import parse_color
 from .workspace import Problem, Workspace
 
 FORMAT = 1
@@ -81,14 +82,17 @@ def read_project(data: bytes, name: str = "the project") -> Project:
     try:
         listing = json.loads(files[LISTING])
         names = {str(item["key"]): str(item["name"]) for item in listing["images"]}
+        colors = {check_name(str(item["name"])): str(item["color"]) for item in listing["classes"]}
+        for color in colors.values():
+            parse_color(color)
         return Project(
             names,
             photos={key: files[f"images/{key}"] for key in names if f"images/{key}" in files},
-            colors={str(item["name"]): str(item["color"]) for item in listing["classes"]},
+            colors=colors,
             correct=tuple(str(key) for key in listing["correct"]),
             guidance=Guidance.from_bytes(files[GUIDANCE]),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise InputError(f"{name} is not a project that can be opened here ({error}).") from error
 
 

@@ -16,6 +16,7 @@ from scipy.ndimage import gaussian_filter
 
 from guided_demo.errors import InputError
 from guided_demo.export import FORMATS, Mask, indexed_png, run_lengths, voc_palette, write
+from guided_demo.imports import yolo_names
 from guided_demo.session import ClassItem
 
 CLASSES = (ClassItem("background", "#888888"), ClassItem("cat", "#ff0000"), ClassItem("Zürich: dog", "#0000ff"))
@@ -130,6 +131,14 @@ def test_yolo(masks):
                 found |= coco_mask.decode(codes)[..., 0].astype(bool)
         assert (found & expected).sum() >= 0.99 * (found | expected).sum()
     assert files["labels/cat-2.txt"] == b""
+
+
+def test_yolo_keeps_any_class_name():
+    names = ["🐆 cat", "yes", 'a: "b" #c', "الأسد"]
+    classes = [ClassItem(name, "#888888") for name in ("background", *names)]
+    ((_, data),) = write([], classes, "yolo")
+    assert list(yaml.safe_load(data)["names"].values()) == names
+    assert yolo_names(data, "data.yaml") == ["background", *names]
 
 
 def test_tiff_is_read_by_tifffile(masks):

@@ -59,9 +59,13 @@ def test_annotations_from_json():
     ((name, read),) = read_json(json.dumps({"a.jpg": annotation.to_json()}).encode(), "clicks.json")
     assert (name, read()) == ("a.jpg", annotation)
     assert Point(3, 4, "cat") in annotation.marks
-    for data in (b"[1]", b'{"a.jpg": 3}', b"{", b"\xff"):
+    huge = b'{"a.jpg": {"marks": [{"point": [1' + b"0" * 400 + b', 1], "label": "cat"}]}}'
+    for data in (b"[1]", b'{"a.jpg": 3}', b"{", b"\xff", b"[" * 100_000):
         with pytest.raises(InputError, match=r"clicks\.json"):
             list(read_json(data, "clicks.json"))
+    ((_, read),) = read_json(huge, "clicks.json")
+    with pytest.raises(InputError, match="not an annotation"):
+        read()
 
 
 def test_class_lists():
@@ -110,6 +114,7 @@ def test_run_lengths_of_pycocotools(compressed):
         {"annotations": [{"image_id": 7, "category_id": 3, "segmentation": {"size": [4, 5], "counts": [21]}}]},
         {"annotations": [{"image_id": 7, "category_id": 3, "segmentation": {"size": [4, 5], "counts": [-1, 21]}}]},
         {"annotations": [{"image_id": 7, "category_id": 3, "segmentation": [[1, 2, 3]]}]},
+        {"images": [{"id": 7, "file_name": "a.jpg", "width": float("inf"), "height": 4}]},
     ],
 )
 def test_broken_coco_says_so(change):
@@ -170,6 +175,7 @@ def test_our_labelme_files_come_back():
         {"shapes": [{"label": "cat", "shape_type": "mask", "points": [[1, 1], [2, 2]], "mask": "iVBORw0K"}]},
         {"shapes": [{"label": "cat", "points": [[1, float("inf")], [2, 2], [3, 1]]}]},
         {"shapes": 7},
+        {"imageWidth": float("inf")},
     ],
 )
 def test_damaged_labelme_files_get_a_sentence(change):

@@ -66,6 +66,9 @@ def test_what_is_no_project_is_refused(work, segmenter):
         files | {"project.json": b"{"},
         files | {"guidance.safetensors": files["guidance.safetensors"][:-5]},
         files | {"project.json": json.dumps(listing | {"images": [{"key": 3}]}).encode()},
+        files | {"project.json": json.dumps(listing | {"classes": [{"name": "cat", "color": "no colour"}]}).encode()},
+        files | {"project.json": json.dumps(listing | {"classes": [{"name": "a\nb", "color": "#123456"}]}).encode()},
+        files | {"project.json": b"[" * 100_000},
     ]
     for case in broken:
         other = Workspace(segmenter)

@@ -50,6 +50,8 @@ def read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any], str]:
     try:
         with safe_open(path, "pt") as file:
             metadata = json.loads((file.metadata() or {})["guided_demo"])
+            if not isinstance(metadata, dict):
+                raise ValueError("its metadata are no dictionary")
             state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise InputError(f"{Path(path).name} is not a checkpoint of guided_demo, or is cut short.") from error

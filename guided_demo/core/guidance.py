@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 
 from ..annotation import BACKGROUND, Annotation
 from ..errors import InputError
+from .encoder import DETAIL, SEMANTIC
 
 FORMAT = 2  # of the first, OLD_PARTS with semantics in float16, files are still read
 
@@ -179,11 +180,11 @@ class Guidance:
             if header["format"] > FORMAT:
                 raise InputError("This guidance file is of a newer format; update guided_demo to read it.")
             contributions = [_contribution(i, entry, tensors) for i, entry in enumerate(header["images"])]
+            return cls(header["checkpoint"], {c.entry: c for c in contributions})
         except InputError:
             raise
-        except (SafetensorError, KeyError, ValueError, TypeError, AttributeError, struct.error) as error:
+        except (SafetensorError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
             raise InputError("This is not a guidance file, or it is cut short; save the guidance again.") from error
-        return cls(header["checkpoint"], {c.entry: c for c in contributions})
 
     def save(self, path: str | Path) -> None:
         Path(path).write_bytes(self.to_bytes())
@@ -207,13 +208,25 @@ def _contribution(i: int, entry: dict[str, Any], tensors: dict[str, np.ndarray])
     for j, (name, pixels) in enumerate(zip(entry["classes"], entry["pixels"], strict=True)):
         old = f"{i}.{j}.semantic" in tensors
         a = [tensors[f"{i}.{j}.{part}"] for part in (OLD_PARTS if old else PARTS)]
-        if len({len(part) for part in a}) != 1 or not all(np.isfinite(part).all() for part in a):
-            raise ValueError("exemplars do not agree")
         count = int(pixels)
-        samples[str(name)] = Sample.of(a[0], a[1], a[2], count) if old else Sample(a[0], a[1], a[2], a[3], count)
+        sample = Sample.of(a[0], a[1], a[2], count) if old else Sample(a[0], a[1], a[2], a[3], count)
+        _check(sample)
+        samples[str(name)] = sample
     width, height = entry["size"]
-    annotation = Annotation.from_json(entry["annotation"])
-    return Contribution(str(entry["key"]), (int(width), int(height)), samples, tensors[f"{i}.centre"], annotation)
+    annotation, centre = Annotation.from_json(entry["annotation"]), tensors[f"{i}.centre"]
+    if centre.shape != (SEMANTIC,) or not np.isfinite(centre).all():
+        raise ValueError("an image has no mean descriptor")
+    return Contribution(str(entry["key"]), (int(width), int(height)), samples, centre, annotation)
+
+
+def _check(sample: Sample) -> None:
+    n = len(sample.weight)
+    shapes = (n, SEMANTIC), (n, 1), (n, DETAIL), (n,)
+    parts = [getattr(sample, part) for part in PARTS]
+    if any(part.shape != shape or not np.isfinite(part).all() for part, shape in zip(parts, shapes, strict=True)):
+        raise ValueError("exemplars do not agree")
+    if not (sample.pixels > 0 and sample.weight.sum() > 0 and (sample.weight >= 0).all()):
+        raise ValueError("exemplars stand for nothing")
 
 
 def merge(parts: Iterable[Guidance]) -> Guidance:

@@ -127,10 +127,11 @@ class Head(nn.Module):
             trust=trust,
         )
 
-    def novelty(self, features: Features, classifier: Classifier) -> Tensor:
-        """(h8, w8) in [0, 1] of one image: 1 - the largest cosine, mean over the groups, to an exemplar that is compared."""
-        cosine = normalize(classifier.compared.rows[0]) @ features.semantic[0].flatten(1) / len(GROUPS)
-        return (1 - cosine.amax(0)).clamp(0, 1).reshape(features.semantic.shape[-2:])
+    def novelty(self, semantic: Tensor, classifier: Classifier) -> Tensor:
+        """(h8, w8) in [0, 1] of an image's semantics (1, SEMANTIC, h8, w8): 1 - the largest cosine, mean over the groups, to
+        an exemplar that is compared."""
+        cosine = normalize(classifier.compared.rows[0]) @ semantic[0].flatten(1) / len(GROUPS)
+        return (1 - cosine.amax(0)).clamp(0, 1).reshape(semantic.shape[-2:])
 
     def forward(self, features: Features, classifier: Classifier, own: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Logits at stride 4 (B, h4, w4), at stride 8 (B, h8, w8), and those of the first look (B, h8, w8).

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
@@ -67,7 +67,7 @@ class GuidedSegmenter:
         self.network.to(memory_format=torch.channels_last)
         self.checkpoint_id, self.metadata = checkpoint_id, metadata
         self.device = torch.device(device)
-        self.side = int(metadata["side"])
+        self.side: int = metadata["side"]
         # Guidance is immutable, so what is worked out for one can be kept as long as somebody holds it.
         self._compiled: WeakKeyDictionary[Guidance, dict[tuple[bool, bool], Classifier]] = WeakKeyDictionary()
         self._lock = threading.Lock()
@@ -84,9 +84,15 @@ class GuidedSegmenter:
                 f"{name} is a network of the kind {metadata['model']}, which is there for comparison: "
                 f"measure it with `python -m guided_demo evaluate --model {name}`."
             )
-        network = GuidedNetwork(**metadata["config"])
-        network.load_state_dict(state, strict=False)
-        return cls(network, checkpoint_id, metadata, device)
+        try:
+            network, side = GuidedNetwork(**metadata["config"]), int(metadata["side"])
+            missing = [key for key in network.load_state_dict(state, strict=False).missing_keys if "num_batches" not in key]
+            if missing:
+                raise ValueError(f"it has no {missing[0]}")
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            said = str(error).split("\n")[0]
+            raise InputError(f"{name} is not a checkpoint of this version's network ({said}); train it again.") from error
+        return cls(network, checkpoint_id, {**metadata, "side": side}, device)
 
     @classmethod
     def untrained(cls, seed: int = 0, variant: str = "lite0", side: int = 128) -> GuidedSegmenter:
@@ -158,7 +164,7 @@ class GuidedSegmenter:
         own = annotation if annotation is not None and not annotation.is_empty else None
         if own is not None:
             own.validate(encoded.size)
-            if encoded.key not in guidance.images:
+            if encoded.key not in guidance.images or not set(own.classes) <= set(guidance.classes):
                 guidance = guidance + self.guide(encoded, own)
         classes = guidance.classes
         alone = own is not None and scope == "object"
@@ -168,13 +174,13 @@ class GuidedSegmenter:
         height, width = features.detail.shape[-2:]
         logits = torch.full((len(classes), height, width), LOWEST)
         logits[0] = 0
-        novelty = _all_novel(features)
+        novelty = partial(torch.ones, features.semantic.shape[-2:])
         if guided:
             classifier = self._compile(source, tuple(guided), None if own is None else encoded.key, alone)
             near = None if own is None else self._own(encoded.frame, own, guided, classes)
             found, *_ = self.network.head(features, classifier, near)
             logits[[classes.index(name) for name in guided]] = found.cpu()
-            novelty = lambda: self.network.head.novelty(features, classifier).cpu()  # noqa: E731
+            novelty = partial(self._novelty, encoded.features.semantic, classifier)
         return Result(classes, encoded.frame, logits, novelty, own)
 
     def _compile(self, guidance: Guidance, guided: tuple[str, ...], own: str | None, alone: bool) -> Classifier:
@@ -189,6 +195,10 @@ class GuidedSegmenter:
                 kept[own is not None, alone] = classifier
         return classifier
 
+    def _novelty(self, semantic: Tensor, classifier: Classifier) -> Tensor:
+        # Asked for long after, if at all, so what waits for it are features in float16, which the image has in any case.
+        return self.network.head.novelty(semantic.to(self.device).float(), classifier).cpu()
+
     def _own(self, frame: Frame, own: Annotation, guided: list[str], classes: tuple[str, ...]) -> Tensor:
         """Closeness to the own marks of each guided class, and to those of all others: (K', OWN, h4, w4)."""
         names = tuple(dict.fromkeys([*classes, *own.classes]))
@@ -197,7 +207,3 @@ class GuidedSegmenter:
         rest = [[i for i in range(len(names)) if i != row] for row in rows]
         sides = torch.stack([torch.stack([marks[row], marks[others].amax(0)]) for row, others in zip(rows, rest, strict=True)])
         return closeness(sides).to(self.device)
-
-
-def _all_novel(features: Features):
-    return lambda: torch.ones(features.semantic.shape[-2:])

@@ -1,5 +1,7 @@
 import itertools
 import json
+import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -105,6 +107,53 @@ def test_a_guidance_file_that_is_cut_short_is_refused(segmenter, cut):
         Guidance.from_bytes(data[:length])
 
 
+def changed(data, header=(), **tensors):
+    """A guidance file with other things said of it, and other tensors."""
+    (length,) = struct.unpack("<Q", data[:8])
+    said = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["guidance"])
+    said = {key: value for key, value in (said | dict(header)).items() if value is not None}
+    return safetensors.numpy.save(safetensors.numpy.load(data) | tensors, {"guidance": json.dumps(said)})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"header": {"checkpoint": None}},
+        {"header": {"images": 3}},
+        {"0.centre": np.zeros(5, np.float16)},
+        {"0.centre": np.full(SEMANTIC, np.nan, np.float16)},
+        {"0.0.detail": np.zeros((1, DETAIL + 1), np.float16)},
+        {"0.0.weight": np.zeros(1, np.float16)},
+        {"0.0.weight": np.zeros((1, 1), np.float16)},
+    ],
+)
+def test_a_guidance_file_with_parts_that_do_not_fit_is_refused(segmenter, change):
+    data = segmenter.guide(photo(0), CAT).to_bytes()
+    assert Guidance.from_bytes(changed(data)).to_bytes() == data
+    with pytest.raises(InputError, match="not a guidance file"):
+        Guidance.from_bytes(changed(data, **change))
+
+
+def test_a_guidance_file_with_any_byte_changed_is_read_or_refused(segmenter):
+    data, rng = segmenter.guide(photo(0), CAT).to_bytes(), np.random.default_rng(0)
+    (length,) = struct.unpack("<Q", data[:8])
+    refused = 0
+    for place in rng.integers(0, length + 8, 400):
+        other = bytearray(data)
+        other[place] = rng.integers(256)
+        try:
+            segmenter.segment(photo(1), replace(Guidance.from_bytes(bytes(other)), checkpoint_id=segmenter.checkpoint_id))
+        except InputError:
+            refused += 1
+    assert refused > 200
+
+
+def test_own_marks_count_also_where_the_guidance_knows_the_image_but_not_their_class(segmenter):
+    guidance = segmenter.guide(photo(0), CAT)
+    result = segmenter.segment(photo(0), guidance, annotation=Annotation(points=[(60.5, 20.5, "dog")]))
+    assert result.classes == ("background", "cat", "dog") and result.labels[20, 60] == 2
+
+
 def test_guidance_of_another_checkpoint_is_refused_with_what_to_do(segmenter):
     other = GuidedSegmenter.untrained(seed=2, side=96).guide(photo(0), CAT)
     with pytest.raises(InputError, match="load that one"):
@@ -191,6 +240,28 @@ def test_other_networks_are_not_loaded_but_told_about(tmp_path):
     checkpoint.save(torch.nn.Linear(1, 1), other, {"model": "prototype", "config": {}, "side": 64})
     with pytest.raises(InputError, match="evaluate --model"):
         GuidedSegmenter.load(other)
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {}, {"config": {"variant": "lite0", "width": 32}}, {"config": 3, "side": 64}, {"config": {"depth": 9}, "side": 64},
+        {"config": {"variant": "lite0", "width": 16}, "side": 64}, {"config": {"variant": "lite0", "width": 32}, "side": "x"},
+        [1],
+    ],
+)  # fmt: skip
+def test_a_checkpoint_that_does_not_fit_is_refused(segmenter, tmp_path, metadata):
+    path = tmp_path / "odd.safetensors"
+    checkpoint.save(segmenter.network, path, metadata)
+    with pytest.raises(InputError, match="is not a checkpoint of"):
+        GuidedSegmenter.load(path)
+
+
+def test_a_checkpoint_without_some_of_the_weights_is_refused(segmenter, tmp_path):
+    path = tmp_path / "part.safetensors"
+    checkpoint.save(segmenter.network.head, path, {"config": segmenter.metadata["config"], "side": 64})
+    with pytest.raises(InputError, match="it has no"):
+        GuidedSegmenter.load(path)
 
 
 def test_bad_calls_get_a_sentence(segmenter):
