@@ -121,7 +121,13 @@ def video(dataset: Dataset, frames: int, seed: int) -> list[Task]:
 
 
 def many_shots(shown: Dataset, asked: Dataset, queries: int, seed: int, classes: Sequence[str] = ()) -> list[Task]:
-    """One task a class: all images of `shown` that have it as support, in random order, and `queries` images of `asked`."""
+    """One task a class: all images of `shown` that have it as support, in random order, and `queries` images of `asked`.
+
+    Raises:
+        InputError: if the sets number classes or ignored pixels differently: a task has one number for both.
+    """
+    if shown.ignore != asked.ignore or any(a != b for a, b in zip(shown.classes, asked.classes, strict=False)):
+        raise InputError(f"{shown.name} and {asked.name} number classes or ignored pixels differently; --many takes two alike.")
     tasks = []
     for n, number in _turns(shown, classes, 1, len(set(classes)) or len(shown.by_class)):
         rng = np.random.default_rng([seed, 2, n])

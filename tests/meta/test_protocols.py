@@ -8,7 +8,7 @@ from guided_demo import Annotation, InputError
 from guided_demo.meta import protocols
 from guided_demo.meta.baselines import ForegroundBackground
 from guided_demo.meta.contestants import OBJECT, NetworkContestant
-from guided_demo.meta.datasets import open_dataset
+from guided_demo.meta.datasets import Dataset, open_dataset
 from guided_demo.meta.protocols import Setting, annotate, run
 from guided_demo.meta.report import losses, summarise, table
 
@@ -116,6 +116,16 @@ def test_many_shots_never_query_the_support():
     for task in protocols.many_shots(dataset, dataset, queries=3, seed=0):
         assert not set(task.support) & set(task.queries) and len(task.queries) <= 3
         assert all(task.number in dataset.present(i) for i in (*task.support, *task.queries))
+
+
+def test_many_shots_want_sets_that_number_their_classes_alike():
+    shown = SETS["classes"]
+    other = Dataset("other", shown._entries, ("background", *reversed(shown.classes[1:])), shown.ignore)
+    for asked in (other, SETS["instances"]):
+        with pytest.raises(InputError, match="differently"):
+            protocols.many_shots(shown, asked, 2, 0)
+    fewer = Dataset("fewer", shown._entries, shown.classes[:5], shown.ignore)  # as a folder that shows no more of them
+    assert protocols.many_shots(shown, fewer, 2, 0)
 
 
 def test_many_shots_ask_for_each_class_once():
