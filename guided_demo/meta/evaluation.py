@@ -14,8 +14,10 @@ import numpy as np
 
 from guided_demo.errors import InputError
 from guided_demo.files import write_atomic
+from guided_demo.options import device_of
 
 from . import metrics, protocols
+from .arguments import make_folder, positive
 from .contestants import Contestant, open_contestant
 from .datasets import open_dataset
 from .protocols import Outcome, Setting, Task
@@ -33,7 +35,7 @@ EXAMPLES = """examples:
     evaluate --another procedural:100 --tasks 10
 
 datasets are reader[/option...]:path with the readers plain, voc, pascal5i, coco, coco-many-shot, davis, fss1000, bsds,
-procedural; a model is a checkpoint, frozen-prototype or forest-filters, which need none, or network=checkpoint (its encoder)."""
+procedural; a model is a checkpoint, frozen-prototype, forest-filters, or network=checkpoint (with its encoder)."""
 
 
 def evaluate(jobs: Sequence[Job], contestants: Sequence[Contestant], seed: int, log: Callable[[str], None]) -> dict[str, Any]:
@@ -104,25 +106,30 @@ def main(argv: Sequence[str] | None = None) -> int:
         if len({c.name for c in contestants}) < len(contestants):
             raise InputError("Two models have the same name in the table; rename one of the checkpoint files.")
         jobs = _jobs(arguments)
+        if arguments.out:
+            make_folder(arguments.out)
         results = evaluate(jobs, contestants, arguments.seed, lambda text: print(text, end="", file=sys.stderr, flush=True))
+        text = table(results["cells"])
+        print(text)
+        for sentence in results["more_annotation_made_worse"]:
+            print(f"More annotation made it worse: {sentence}")
+        if arguments.out:
+            _write(arguments, jobs, results, text)
     except InputError as error:
         print(f"guided_demo: {error}", file=sys.stderr)
         return 2
-    text = table(results["cells"])
-    print(text)
-    for sentence in results["more_annotation_made_worse"]:
-        print(f"More annotation made it worse: {sentence}")
-    if arguments.out:
-        arguments.out.mkdir(parents=True, exist_ok=True)
-        curves = [job for job in jobs if job.protocol != "clicks"]
-        picture = plot(results["cells"], curves) if curves else None
-        results["cells"] = [asdict(cell) for cell in results["cells"]]
-        results["arguments"] = {name: value for name, value in vars(arguments).items() if name not in ("out", "domains")}
-        write_atomic(arguments.out / "table.md", text.encode())
-        write_atomic(arguments.out / "results.json", json.dumps(results, indent=1).encode())
-        if picture is not None:
-            write_atomic(arguments.out / "curves.png", picture)
     return 0
+
+
+def _write(arguments: argparse.Namespace, jobs: Sequence[Job], results: dict[str, Any], text: str) -> None:
+    curves = [job for job in jobs if job.protocol != "clicks"]
+    picture = plot(results["cells"], curves) if curves else None
+    results["cells"] = [asdict(cell) for cell in results["cells"]]
+    results["arguments"] = {name: value for name, value in vars(arguments).items() if name not in ("out", "domains")}
+    write_atomic(arguments.out / "table.md", text.encode())
+    write_atomic(arguments.out / "results.json", json.dumps(results, indent=1).encode())
+    if picture is not None:
+        write_atomic(arguments.out / "curves.png", picture)
 
 
 def _jobs(a: argparse.Namespace) -> list[Job]:
@@ -130,8 +137,7 @@ def _jobs(a: argparse.Namespace) -> list[Job]:
     curve = [Setting(p, s) for s in a.shots for p in a.points]
     single = [Setting(p) for p in a.points]
     if a.another:
-        most = max(s or 1 for s in a.shots)
-        tasks = protocols.another_image(open_dataset(a.another), a.tasks, most, a.seed, a.classes)
+        tasks = protocols.another_image(open_dataset(a.another), a.tasks, max(a.shots), a.seed, a.classes)
         jobs.append(Job("another image", a.another, tasks, curve))
     if a.same:
         # Where every pixel is annotated, nothing is left to find out.
@@ -167,12 +173,9 @@ def _domains(root: Path | None) -> list[Path]:
     return found
 
 
-def _number(text: str) -> int | None:
-    if text == "all":
-        return None
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a whole number above 0 nor 'all'")
-    return int(text)
+def _number_or_all(text: str) -> int | None:
+    """For argparse: None for "all"."""
+    return None if text == "all" else positive(text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -190,13 +193,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--swap", metavar="DATA", help="do masks follow the guidance from one class to another in the same images?")
     add("--clicks", metavar="DATA", help="number of clicks to reach IoU .85 and .90")
     add("--classes", nargs="+", default=(), metavar="NAME", help="only these, in another, same, many and clicks")
-    add("--points", nargs="+", type=_number, default=[1, 5, 25, None], metavar="P", help="pixels a class and image; all")
-    add("--shots", nargs="+", type=_number, default=[1, 5], metavar="S", help="support images of --another")
-    add("--many-shots", nargs="+", type=_number, default=[1, 5, 25, 100, None], metavar="S", help="of --many; all")
-    add("--tasks", type=int, default=40, help="tasks a protocol (default: 40)")
-    add("--frames", type=int, default=8, help="later frames a clip, evenly spaced (default: 8)")
-    add("--queries", type=int, default=20, help="queries a class of --many (default: 20)")
+    add("--points", nargs="+", type=_number_or_all, default=[1, 5, 25, None], metavar="P", help="pixels a class and image; all")
+    add("--shots", nargs="+", type=positive, default=[1, 5], metavar="S", help="support images of --another")
+    add("--many-shots", nargs="+", type=_number_or_all, default=[1, 5, 25, 100, None], metavar="S", help="of --many; all")
+    add("--tasks", type=positive, default=40, help="tasks a protocol (default: 40)")
+    add("--frames", type=positive, default=8, help="later frames a clip, evenly spaced (default: 8)")
+    add("--queries", type=positive, default=20, help="queries a class of --many (default: 20)")
     add("--seed", type=int, default=0, help="of tasks, points and intervals (default: 0)")
-    add("--device", default="cpu", help="cpu or cuda (default: cpu)")
+    add("--device", type=device_of, default="cpu", help="cpu or cuda (default: cpu)")
     add("-o", "--out", type=Path, metavar="FOLDER", help="for table.md, curves.png and results.json")
     return parser

@@ -153,7 +153,20 @@ def test_wrong_calls_say_why(call, capsys):
     assert message.startswith("guided_demo: ") and message.count("\n") == 1
 
 
-def test_wrong_numbers_are_refused_by_the_parser(capsys):
+@pytest.mark.parametrize(
+    "wrong",
+    ("--points 0", "--points some", "--shots all", "--many-shots 0", "--frames 0", "--tasks 0", "--queries 0", "--device foo"),
+)
+def test_wrong_values_are_refused_by_the_parser(wrong, capsys):
     with pytest.raises(SystemExit) as caught:
-        evaluation.main(["--points", "0"])
-    assert caught.value.code == 2 and "neither a whole number above 0 nor 'all'" in capsys.readouterr().err
+        evaluation.main(["--another", "procedural:5", *wrong.split()])
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1].partition("error: argument ")[2].startswith(wrong.split()[0])
+
+
+def test_a_folder_that_cannot_be_made_is_told_before_the_work(tmp_path, capsys, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(evaluation, "evaluate", lambda *_: pytest.fail("the work began"))
+    call = ["--model", "forest-filters", "--another", "procedural/1/semantic/48:12", "--shots", "1"]
+    assert evaluation.main([*call, "-o", str(tmp_path / "file" / "results")]) == 2
+    assert f"The folder {tmp_path / 'file' / 'results'} cannot be made" in capsys.readouterr().err
