@@ -4,12 +4,15 @@
  *   work(message, onProgress) a long one, with replies on the way; resolves to the last
  *   send(file, name, place)   hand over a file of any kind, the place-th of many; resolves to a reply; absent where files
  *                             come another way
+ *   unfinished                {last, keep(now)}: what was under way as the page was left, {changes, files}, or null; and a way to
+ *                             keep what now() gives then; absent where pages are not loaded again by themselves
  *   wholePage                 whether keys and dropped files of the whole page are meant for the annotator
  * Everything lives in `mount({ element, host })`, which builds the annotator inside `element`.
  */
 
 import { BACKGROUND } from "./canvas/marks.js";
 import { parts } from "./canvas/parts.js";
+import { goOn } from "./canvas/unfinished.js";
 
 const PHOTO_EDGE = 2048;
 const MASK_EDGE = 1280;
@@ -39,6 +42,7 @@ class Annotator {
     const reply = await this.channel.read({ do: "start" });
     this.files.offer(reply.downloads);
     this.take(reply);
+    if (this.host.unfinished) goOn(this);
     this.element.dataset.ready = "true";
     if (this.host.wholePage) this.stage.ink.focus({ preventScroll: true });
   }
@@ -47,7 +51,7 @@ class Annotator {
   async refresh() {
     const before = this.current;
     this.take({ ...(await this.channel.read({ do: "start" })), focus: null, mask: null });
-    if (before && this.current === before) await this.#look();
+    if (before && this.current === before) await this.showMarks();
   }
 
   settings() {
@@ -143,7 +147,7 @@ class Annotator {
     const has = (key) => this.server.images.some((image) => image.key === key);
     const key = [reply.focus, this.current, this.server.images[0]?.key].find((wanted) => wanted && has(wanted)) ?? null;
     if (key !== this.current) this.open(key);
-    else if (isNews && !("mask" in reply)) this.#look();
+    else if (isNews && !("mask" in reply)) this.showMarks();
     if (reply.key && reply.key === this.current) {
       if (reply.marks) this.#keep(reply.marks);
       if ("mask" in reply) this.#showMask(reply.key, reply.mask, reply.state);
@@ -225,7 +229,7 @@ class Annotator {
     );
     this.#update();
     if (!key) return;
-    const shown = this.#look();
+    const shown = this.showMarks();
     const { photos } = await this.channel.read({ do: "photos", keys: [key], edge: PHOTO_EDGE });
     const photo = photos?.[key] && (await loadImage(photos[key]));
     if (key === this.current && photo) this.stage.set({ photo });
@@ -241,11 +245,11 @@ class Annotator {
   }
 
   /** Ask for the marks and the mask of the open photo; again, where a mark was made in the meantime. */
-  async #look() {
+  async showMarks() {
     const key = this.current;
     const reply = await this.channel.read({ do: "open", key, edge: MASK_EDGE });
     if (key !== this.current) return;
-    if (reply.state?.revision < this.server.revision) await this.#look();
+    if (reply.state?.revision < this.server.revision) await this.showMarks();
     else this.take(reply);
   }
 

@@ -44,6 +44,13 @@ async function call(message) {{
   return reply;
 }}
 
+// What is under way as the page is left: gradio loads it again when a lost connection is back.
+const UNFINISHED = "guided-demo-unfinished";
+const unfinished = {{
+  last: JSON.parse(sessionStorage.getItem(UNFINISHED)),
+  keep: (now) => addEventListener("pagehide", () => sessionStorage.setItem(UNFINISHED, JSON.stringify(now()))),
+}};
+
 // The server was started again and has the work: a page that is loaded again shows it.
 function checked(reply) {{
   if (!reply?.reload) return reply;
@@ -74,7 +81,7 @@ watch("value", () => {{
 
 const url = URL.createObjectURL(new Blob([{script}], {{ type: "text/javascript" }}));
 import(url).then(({{ mount }}) =>
-  mount({{ element: element.querySelector(".g-root"), host: {{ call, work, send, wholePage: true }} }}),
+  mount({{ element: element.querySelector(".g-root"), host: {{ call, work, send, unfinished, wholePage: true }} }}),
 );
 """
 

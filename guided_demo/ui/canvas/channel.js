@@ -24,6 +24,11 @@ export class Channel {
     return !this.#changes.length && !this.#reads.length;
   }
 
+  /** The changes that were not answered yet; the first of them may have arrived. */
+  get undelivered() {
+    return this.#changes.map(({ message }) => message);
+  }
+
   /** A request that changes the session. */
   change(message) {
     const last = this.#changes.at(-1);

@@ -6,6 +6,8 @@ const CHUNK = 4;
 const USEFUL = "Nothing in there can be used here. Bring photos, masks or outlines of them, guidance, or projects.";
 
 export class Transfer {
+  #reading = new Set(); // {left: how many files are not read yet} of each lot
+
   /** `take(reply)` shows what a reply says of the session; `done()` is called when something was brought or taken away. */
   constructor({ host, channel, progress, notices, take, done }) {
     Object.assign(this, { host, channel, progress, notices, take, done });
@@ -15,17 +17,28 @@ export class Transfer {
   async add(files) {
     const visible = files.filter(({ name }) => !/(^|\/)\./.test(name));
     if (!visible.length) return;
+    const lot = { left: visible.length };
+    this.#reading.add(lot);
     const told = await this.progress.during("Reading files", (report, isStopped) =>
       sendAll(visible, {
         send: (file, name, place) => this.host.send(file, name, place),
         work: (last, onProgress) => this.host.work({ do: "take_in", last }, onProgress),
-        report,
+        report: (done, total) => {
+          lot.left = total - done;
+          report(done, total);
+        },
         take: this.take,
         isStopped,
       }),
     );
+    this.#reading.delete(lot);
     if (told) this.#tell(told);
     if (told?.taken) this.done();
+  }
+
+  /** How many files were brought and are not read yet. */
+  get unread() {
+    return [...this.#reading].reduce((sum, { left }) => sum + left, 0);
   }
 
   #tell({ problems, taken }) {

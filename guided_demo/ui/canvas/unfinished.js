@@ -1,0 +1,21 @@
+/** What was under way as the page was left, which may load itself again when a lost connection is back. */
+
+/** Send the changes, ask for the files, and keep what is under way from now on. `host.unfinished` is described in canvas.js. */
+export async function goOn(annotator) {
+  const { host, channel, transfer, notices } = annotator;
+  const { changes, files } = host.unfinished.last ?? { changes: [], files: 0 };
+  if (files) {
+    const what = files === 1 ? "a file was" : `${files} files were`;
+    notices.show(`The page was loaded again while ${what} read. Add what is missing again.`, { problem: true });
+  }
+  const [first] = changes;
+  if (first?.do === "mark") {
+    const { marks = [] } = await channel.read({ ...first, do: "open" }); // it may have arrived, and its answer was lost
+    const known = new Set(marks.map((mark) => JSON.stringify(mark)));
+    first.marks = first.marks.filter((mark) => !known.has(JSON.stringify(mark)));
+  }
+  const sent = changes.map((message) => annotator.change(message));
+  host.unfinished.keep(() => ({ changes: channel.undelivered, files: transfer.unread }));
+  await Promise.all(sent);
+  if (sent.length) await annotator.showMarks();
+}
