@@ -22,6 +22,9 @@ from ..core import checkpoint
 from ..core.backbone import EfficientNetLite, imagenet_state
 from ..core.paper import GuidedFCN
 from ..errors import InputError
+from ..options import device_of
+from .arguments import make_folder, positive
+from .baselines import PixelForest
 from .datasets import Dataset, open_dataset
 from .pool import Pool, Record, load_records, records_of
 from .registry import build
@@ -63,9 +66,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             add(option, type=type(item.default), help=f"(ours: {item.default})")
     add("--start-from", metavar="CHECKPOINT", help="begin with its weights, as far as they fit, instead of ImageNet's")
-    add("--size", type=int, default=352, metavar="PIXELS", help="longer side of the images kept in memory")
-    add("--every", type=int, default=500, metavar="STEPS", help="how often to validate and save")
-    add("--device", default="cpu", help="cpu or cuda")
+    add("--size", type=positive, default=352, metavar="PIXELS", help="longer side of the images kept in memory")
+    add("--every", type=positive, default=500, metavar="STEPS", help="how often to validate and save")
+    add("--device", type=device_of, default="cpu", help="cpu or cuda")
     add("-o", "--out", type=Path, required=True, metavar="FOLDER", help="for checkpoints, log and curves")
     arguments = parser.parse_args(argv)
     try:
@@ -79,7 +82,7 @@ def _run(arguments: argparse.Namespace) -> int:
     changed = {f.name: getattr(arguments, f.name, None) for f in fields(TrainConfig)}
     config = replace(CONFIGS[arguments.config], **{k: v for k, v in changed.items() if v is not None})
     out: Path = arguments.out
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     device = arguments.device
     if "WORLD_SIZE" in os.environ and not dist.is_initialized():
         dist.init_process_group("nccl" if device == "cuda" else "gloo")
@@ -91,6 +94,8 @@ def _run(arguments: argparse.Namespace) -> int:
     validation = None
     if validate and first:
         validation = Pool.build(_records(validate, held, keep=True), arguments.size).to(device)
+        if not validation.repeated:
+            raise InputError("--validate asks for a class in another image, but none of these classes is in two of its images.")
     torch.manual_seed(config.seed)
     run = Run.start(_network(config, arguments.start_from), config, device)
     state = out / "state.pt"
@@ -208,6 +213,8 @@ def _select(dataset: Dataset, held: set[int], keep: bool) -> Dataset:
 def _network(config: TrainConfig, start_from: str | None) -> nn.Module:
     """A network of the registry, begun from a checkpoint, or its backbone from ImageNet where that package is installed."""
     network = build(config.model)
+    if isinstance(network, PixelForest):
+        raise InputError(f"{config.model} is grown anew for every task; there is nothing to train, only to `evaluate`.")
     if start_from:
         given, _, _ = checkpoint.read(checkpoint.find(start_from))
         shapes = {name: value.shape for name, value in network.state_dict().items()}

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..errors import InputError
 from .pool import IGNORE, Pool
 from .simulate import ANNOTATORS, Drawing, annotate
 
@@ -72,7 +73,7 @@ class Mixture:
 
 
 class Sampler:
-    """Draws episodes from a pool; the same seed draws the same episodes."""
+    """Draws episodes from a pool; the same seed draws the same episodes. Raises InputError if there is nothing to draw."""
 
     def __init__(
         self, pool: Pool, mixture: Mixture, seed: int, augment: bool = True, annotator: Callable = ANNOTATORS["people"]
@@ -84,6 +85,8 @@ class Sampler:
         for kind in ("semantic", "views", "same", "parts"):
             kinds += [(kind, source, weight) for source, weight in getattr(mixture, kind).items()]
         self.kinds = [(kind, source) for kind, source, weight in kinds if weight > 0]
+        if not self.kinds:
+            raise InputError("The images give no tasks: of a class, two images are wanted, and of a clip, two frames.")
         weights = np.array([weight for *_, weight in kinds if weight > 0])
         self.chances = weights / weights.sum()
         self.classes = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ import torch
 from PIL import Image
 from scipy import ndimage
 from torch import Tensor
+
+from guided_demo.errors import InputError
 
 from .datasets import Dataset
 
@@ -56,9 +59,7 @@ def record(image: np.ndarray, labels: np.ndarray, source: str, clip: str = "", i
     return Record(image, regions, tuple(classes), source, clip)
 
 
-def regions_record(
-    image: np.ndarray, numbers: np.ndarray, classes: dict[int, int] | None, source: str, clip: str = ""
-) -> Record:
+def regions_record(image: np.ndarray, numbers: np.ndarray, classes: dict[int, int] | None, source: str, clip: str = "") -> Record:
     """A Record from a map of region numbers (below 0: ignored); `classes` gives the class of each, all -1 where None."""
     values, inverse = np.unique(numbers, return_inverse=True)
     inverse = inverse.reshape(numbers.shape)
@@ -116,6 +117,11 @@ class Pool:
         """Sources of video frames."""
         return {source for source, clip in zip(self.sources, self.clips, strict=True) if clip}
 
+    @property
+    def repeated(self) -> set[str]:
+        """Sources with a class that two images show, so that another image of a class can be asked for."""
+        return {source for (source, c), images in self.by_class.items() if c > 0 and len(images) >= 2}
+
     def to(self, device: torch.device | str) -> Pool:
         self.images, self.regions = self.images.to(device), self.regions.to(device)
         return self
@@ -170,9 +176,16 @@ def save_records(records: Iterable[Record], path: str | Path, quality: int = 80)
 
 
 def load_records(path: str | Path) -> Iterable[Record]:
-    """What save_records wrote, one record at a time."""
-    with zipfile.ZipFile(path) as archive:
-        for n, entry in enumerate(json.loads(archive.read("records.json"))):
-            image = np.asarray(Image.open(io.BytesIO(archive.read(f"{n}.webp"))).convert("RGB"))
-            regions = np.asarray(Image.open(io.BytesIO(archive.read(f"{n}.png"))))
-            yield Record(image, regions, tuple(entry["classes"]), entry["source"], entry["clip"])
+    """What save_records wrote, one record at a time.
+
+    Raises:
+        InputError: if the file is missing, broken, or something else.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for n, entry in enumerate(json.loads(archive.read("records.json"))):
+                image = np.asarray(Image.open(io.BytesIO(archive.read(f"{n}.webp"))).convert("RGB"))
+                regions = np.asarray(Image.open(io.BytesIO(archive.read(f"{n}.png"))))
+                yield Record(image, regions, tuple(entry["classes"]), entry["source"], entry["clip"])
+    except (OSError, zipfile.BadZipFile, zlib.error, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as records of images: {error}.") from error

@@ -6,7 +6,7 @@ import copy
 import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..errors import InputError
 from .episodes import Batch, Mixture, Sampler, render
 from .pool import IGNORE, Pool
 from .simulate import ANNOTATORS
@@ -31,7 +32,10 @@ OTHER_SOURCE = {"semantic": 0.10, "views": 0.03, "same": 0.05, "parts": 0.03}
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """What a run is determined by, besides the data; kept in its checkpoint. Rates are per step, `side` is in pixels."""
+    """What a run is determined by, besides the data; kept in its checkpoint. Rates are per step, `side` is in pixels.
+
+    Raises InputError for numbers that cannot be trained with.
+    """
 
     model: str = "guided"
     steps: int = 10_000
@@ -50,6 +54,14 @@ class TrainConfig:
     head_only: bool = False  # the encoder stays as it was given
     seed: int = 0
     mixture: Mixture = field(default_factory=lambda: OUR_MIXTURE)
+
+    def __post_init__(self) -> None:
+        if self.side % 32:
+            raise InputError(f"The side of training images is a multiple of 32 pixels; {self.side} is not.")
+        for item in fields(self):
+            value, least = getattr(self, item.name), 1 if item.name in ("steps", "batch", "side") else 0
+            if isinstance(value, int | float) and not value >= least:
+                raise InputError(f"The {item.name.replace('_', ' ')} of training is at least {least}; {value} is not.")
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -76,8 +88,7 @@ def available(mixture: Mixture, pool: Pool) -> Mixture:
     for kind, weight in OTHER_SOURCE.items():
         known = {s: w for s, w in getattr(mixture, kind).items() if s in pool.by_source}
         kinds[kind] = known | {s: weight for s in pool.by_source if s not in named and s not in pool.clip_sources}
-    repeated = {s for (s, c), images in pool.by_class.items() if c > 0 and len(images) >= 2}
-    kinds["semantic"] = {s: w for s, w in kinds["semantic"].items() if s in repeated}
+    kinds["semantic"] = {s: w for s, w in kinds["semantic"].items() if s in pool.repeated}
     return replace(mixture, video=mixture.video if pool.by_clip else 0.0, **kinds)
 
 
@@ -233,7 +244,7 @@ def mean_iou(network: nn.Module, pool: Pool, side: int, tasks: int = 48, points:
     """Mean IoU of positives over `tasks` fixed tasks of another image of the class, whole images, `points` a class."""
     from .simulate import Drawing
 
-    sources = {s: 1.0 for (s, c), images in pool.by_class.items() if c > 0 and len(images) >= 2}
+    sources = dict.fromkeys(sorted(pool.repeated), 1.0)
     mixture = Mixture(semantic=sources, video=0.0, views={}, same={}, parts={}, absent=0.0, union=0.0, swap=0.0)
     sampler = Sampler(pool, mixture, seed, augment=False, annotator=lambda rng: Drawing(points, points))
     found = []

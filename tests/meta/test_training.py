@@ -159,3 +159,31 @@ def test_what_cannot_be_held_out_is_told(place, tmp_path, capsys):
     assert "'strped disc'" in capsys.readouterr().err
     assert main([*common, place, str(tmp_path / "r.zip"), "--hold-out", known]) == 2
     assert "r.zip has no names of classes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    (
+        ("--side 100", "a multiple of 32"),
+        ("--batch 0", "batch of training is at least 1"),
+        ("--rate -1", "rate of training is at least 0"),
+        ("--model forest-filters", "nothing to train"),
+        ("--data {folder}/missing.zip", "missing.zip cannot be read"),
+        ("--data {folder}/file.zip", "file.zip cannot be read"),
+        ("--validate procedural:1", "two of its images"),
+        ("--data procedural/0/video:1", "give no tasks"),
+        ("-o {folder}/file.zip/x", "cannot be made"),
+    ),
+)
+def test_what_cannot_be_trained_is_told_in_one_sentence(options, told, tmp_path, capsys):
+    (tmp_path / "file.zip").write_bytes(b"not a zip")
+    given = ["--data", "procedural:4", "--model", "prototype", "-o", str(tmp_path / "out")]
+    assert main([*given, *options.format(folder=tmp_path).split()]) == 2
+    assert told in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("wrong", ("--every 0", "--size 0", "--device foo"))
+def test_wrong_values_are_refused_by_the_parser(wrong, tmp_path, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["--data", "procedural:4", "-o", str(tmp_path), *wrong.split()])
+    assert caught.value.code == 2 and f"argument {wrong.split()[0]}: " in capsys.readouterr().err
