@@ -6,6 +6,7 @@ Times of one machine say little about another; ratios of times taken in turn, in
 import argparse
 import importlib.metadata
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,8 +17,11 @@ from PIL import Image
 
 from guided_demo.annotation import Annotation, Point, Stroke
 from guided_demo.core.model import GuidedSegmenter
+from guided_demo.errors import InputError
 from guided_demo.events import AddClass, Annotate
 from guided_demo.files import read_image
+from guided_demo.meta.arguments import positive
+from guided_demo.options import device_of
 from guided_demo.workspace import Workspace
 
 SIZE = (800, 600)
@@ -29,13 +33,19 @@ Row = tuple[str, Sequence[float], float | None, str]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Measure and print; returns 0."""
+    """Measure and print; 0, or 2 if the call was wrong."""
     parser = argparse.ArgumentParser(prog="python -m guided_demo bench", description=__doc__.split("\n\n")[1])
     parser.add_argument("--checkpoint", default="default", metavar="NAME", help="a checkpoint in weights/ by name, or a path")
-    parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
-    parser.add_argument("--rounds", type=int, default=15, help="measurements of each, of which the median counts (default 15)")
+    parser.add_argument("--device", type=device_of, default="cpu", help="cpu (default) or cuda")
+    parser.add_argument(
+        "--rounds", type=positive, default=15, help="measurements of each, of which the median counts (default 15)"
+    )
     arguments = parser.parse_args(argv)
-    segmenter = GuidedSegmenter.load(arguments.checkpoint, device=arguments.device)
+    try:
+        segmenter = GuidedSegmenter.load(arguments.checkpoint, device=arguments.device)
+    except InputError as error:
+        print(f"guided_demo: {error}", file=sys.stderr)
+        return 2
     with _threads(THREADS):
         photos = sample_photos(GALLERY)
         backbone, encode, answer = measure_photo(segmenter, photos[0], arguments.rounds)

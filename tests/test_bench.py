@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 import torch
 
 from guided_demo import bench
@@ -35,6 +36,18 @@ def test_bench_prints_what_it_measured_beside_what_is_wanted(checkpoint, capsys,
         ["encode / backbone", "1.50", "1.38 to 1.50", "at most 1.50"],
         ["a stroke, 24 masks updated", "0.40 s", "0.35 to 0.55", "at most 0.50 s"],
     ]
+
+
+@pytest.mark.parametrize("wrong", ("--rounds 0", "--device foo"))
+def test_wrong_values_are_refused_by_the_parser(wrong, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(wrong.split())
+    assert caught.value.code == 2 and f"argument {wrong.split()[0]}: " in capsys.readouterr().err
+
+
+def test_a_missing_checkpoint_is_told(capsys):
+    assert main(["--checkpoint", "nowhere"]) == 2
+    assert capsys.readouterr().err.startswith("guided_demo: There is no checkpoint nowhere")
 
 
 def test_measurements_take_turns_after_warming_up(monkeypatch):
