@@ -171,9 +171,11 @@ class Annotator {
     this.#update();
   }
 
-  /** A change to the session, shown with its effect on the open photo. */
+  /** A change to the session, shown with its effect on the open photo; resolves to the reply. */
   async change(message) {
-    this.take(await this.channel.change({ key: this.current, edge: MASK_EDGE, ...message }));
+    const reply = await this.channel.change({ key: this.current, edge: MASK_EDGE, ...message });
+    this.take(reply);
+    return reply;
   }
 
   /** Take photos out of the gallery, and say how to have them back. */

@@ -169,14 +169,6 @@ def test_brush_and_eraser_send_their_path_and_radius_in_pixels_of_the_photo(hand
     assert eraser["label"] is None
 
 
-def test_brackets_change_the_size_of_the_brush(hand):
-    sizes = [hand.page.evaluate("annotator.brush")]
-    for key in "]][[[[":
-        hand.press(key)
-        sizes.append(hand.page.evaluate("annotator.brush"))
-    assert sizes[2] > sizes[1] > sizes[0] > sizes[6]
-
-
 def test_a_rectangle_is_a_polygon_of_its_corners(hand):
     hand.press("r")
     hand.drag((40, 30), (240, 180))
@@ -211,37 +203,6 @@ def test_escape_gives_up_an_outline(hand):
     hand.press("Escape", "p")
     hand.click(10, 10)
     assert [list(mark) for mark in hand.marks()] == [["point", "label"]]
-
-
-def test_a_point_can_be_placed_with_the_keyboard_alone(hand):
-    hand.press("Enter", "ArrowRight", "ArrowRight", "ArrowDown", "Enter", "Shift+ArrowLeft", "Shift+Enter", "Escape")
-    first, second = hand.marks()
-    scale = hand.page.evaluate("annotator.stage.view.scale")
-    assert first["label"] == "cat" and first["point"] == near(200 + 8 / scale, 150 + 4 / scale)
-    assert second["label"] == "background" and second["point"] == near(200 - 24 / scale, 150 + 4 / scale)
-
-
-def test_space_moves_the_photo_instead_of_marking_it(hand):
-    hand.page.mouse.move(*hand.at(200, 150))
-    hand.page.mouse.wheel(0, -600)
-    hand.page.wait_for_function("!annotator.stage.view.isFitted")
-    before = hand.page.evaluate("annotator.stage.view.x")
-    hand.page.keyboard.down(" ")
-    hand.drag((200, 150), (190, 150))
-    hand.page.keyboard.up(" ")
-    assert hand.page.evaluate("annotator.stage.view.x") < before - 10
-    assert hand.marks() == []
-
-
-def test_undo_and_redo_have_keys_and_typing_has_none(hand):
-    hand.press("z", "Shift+Z", "Control+z", "Control+y")
-    assert len(hand.sent("undo")) == 2 and len(hand.sent("redo")) == 2
-    hand.page.get_by_role("button", name="Add class").click()
-    hand.page.keyboard.type("zebra 1")
-    hand.press("Enter")
-    (added,) = hand.sent("add_class")
-    assert added["name"] == "zebra 1"
-    assert len(hand.sent("undo")) == 2
 
 
 def test_one_finger_marks_and_two_move_and_zoom(hand):

@@ -2,6 +2,7 @@
 
 const STEP = 4;
 const LEAP = 32;
+const ABOVE = new Set(["h", "?", "Escape"]); // what is meant for the page while the help is above it
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 export const KEYS = [
@@ -57,15 +58,18 @@ export function listen(target, stage, actions) {
     }
   });
   target.addEventListener("keyup", (event) => {
-    if (event.key === " ") stage.gestures.spaceHeld = false;
+    if (event.key !== " ") return;
+    if (stage.gestures.spaceHeld) event.preventDefault();
+    stage.gestures.spaceHeld = false;
   });
 
   function handle(event, key) {
-    if (event.altKey) return false;
+    if (event.altKey || (document.querySelector("dialog:modal") && !ABOVE.has(key))) return false;
+    if (key === "Tab") stage.leave(); // whoever goes from button to button means them with Space
     if (key === "z") return run(event.shiftKey ? actions.redo : actions.undo);
     if (event.ctrlKey || event.metaKey) return key === "y" && run(actions.redo);
     if (key === "v") return run(() => actions.view(event.shiftKey ? -1 : 1));
-    if (key === " " && isPage(event)) return run(() => (stage.gestures.spaceHeld = true));
+    if (key === " " && (isPage(event) || stage.isPointed)) return run(() => (stage.gestures.spaceHeld = true));
     if (key === "Enter" && isPage(event)) return run(() => enter(event));
     if (key === "Escape") return !document.querySelector(":popover-open") && run(leave); // which closes by itself
     if (key in ARROWS && !isSlider(event)) return arrow(event, ARROWS[key]);

@@ -60,7 +60,7 @@ export function parts(annotator) {
   const classes = new Classes({
     choose: (name) => annotator.choose(name),
     add: (name) => change({ do: "add_class", name }).then(() => annotator.choose(name)),
-    rename: (name, to) => change({ do: "rename_class", name, to }).then(() => annotator.choose(to)),
+    rename: (name, to) => change({ do: "rename_class", name, to }).then(({ error }) => error || annotator.choose(to)),
     recolor: (name, color) => change({ do: "recolor_class", name, color }),
     remove: (name) => change({ do: "remove_class", name }),
   });

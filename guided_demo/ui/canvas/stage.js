@@ -36,7 +36,7 @@ export class Stage {
     this.element = el("div", { class: "g-stage" }, this.base, this.ink);
     this.gestures = new Gestures(this.ink, this.view, { settings, onMark, onChange: (moved) => this.draw(moved) });
     this.ink.addEventListener("pointermove", (event) => this.#track(event));
-    this.ink.addEventListener("pointerleave", () => this.#track(null));
+    this.ink.addEventListener("pointerleave", () => this.leave());
     new ResizeObserver(() => this.#resize()).observe(this.element);
   }
 
@@ -65,6 +65,16 @@ export class Stage {
   fit() {
     this.view.fit();
     this.draw();
+  }
+
+  /** Whether a mouse or a pen is over the photo. */
+  get isPointed() {
+    return this.#pointer !== null;
+  }
+
+  /** Take it that the pointer was left where it is. */
+  leave() {
+    this.#track(null);
   }
 
   /** The cursor that arrow keys move: made visible in the middle of what is shown. */

@@ -1,0 +1,62 @@
+"""The keyboard: what each key does, and when it does nothing."""
+
+import pytest
+
+
+def near(*expected):
+    return pytest.approx(expected, abs=1)
+
+
+def test_brackets_change_the_size_of_the_brush(hand):
+    sizes = [hand.page.evaluate("annotator.brush")]
+    for key in "]][[[[":
+        hand.press(key)
+        sizes.append(hand.page.evaluate("annotator.brush"))
+    assert sizes[2] > sizes[1] > sizes[0] > sizes[6]
+
+
+def test_a_point_can_be_placed_with_the_keyboard_alone(hand):
+    hand.press("Enter", "ArrowRight", "ArrowRight", "ArrowDown", "Enter", "Shift+ArrowLeft", "Shift+Enter", "Escape")
+    first, second = hand.marks()
+    scale = hand.page.evaluate("annotator.stage.view.scale")
+    assert first["label"] == "cat" and first["point"] == near(200 + 8 / scale, 150 + 4 / scale)
+    assert second["label"] == "background" and second["point"] == near(200 - 24 / scale, 150 + 4 / scale)
+
+
+@pytest.mark.parametrize("after", ["", "button"])
+def test_space_moves_the_photo_instead_of_marking_it(hand, after):
+    if after:
+        hand.page.get_by_role("button", name="Zoom in").click()
+    hand.page.mouse.move(*hand.at(200, 150))
+    hand.page.mouse.wheel(0, -600)
+    hand.page.wait_for_function("!annotator.stage.view.isFitted")
+    x, scale = hand.page.evaluate("[annotator.stage.view.x, annotator.stage.view.scale]")
+    hand.page.keyboard.down(" ")
+    hand.drag((200, 150), (190, 150))
+    hand.page.keyboard.up(" ")
+    assert hand.page.evaluate("annotator.stage.view.x") < x - 10
+    assert hand.page.evaluate("annotator.stage.view.scale") == scale
+    assert hand.marks() == []
+
+
+def test_space_presses_the_button_that_the_keyboard_has_chosen(hand):
+    hand.page.mouse.move(*hand.at(200, 150))
+    hand.press("Shift+Tab", " ")  # from the photo back to the last of the tools
+    hand.page.wait_for_selector(".g-help[open]")
+
+
+def test_keys_do_nothing_behind_the_help(hand):
+    hand.press("h", "c", "z", "2", "h", "z")
+    assert hand.sent("mark_correct") == [] and len(hand.sent("undo")) == 1
+    assert hand.page.locator(".g-active .g-label").inner_text() == "cat"
+
+
+def test_undo_and_redo_have_keys_and_typing_has_none(hand):
+    hand.press("z", "Shift+Z", "Control+z", "Control+y")
+    assert len(hand.sent("undo")) == 2 and len(hand.sent("redo")) == 2
+    hand.page.get_by_role("button", name="Add class").click()
+    hand.page.keyboard.type("zebra 1")
+    hand.press("Enter")
+    (added,) = hand.sent("add_class")
+    assert added["name"] == "zebra 1"
+    assert len(hand.sent("undo")) == 2
