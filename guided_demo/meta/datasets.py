@@ -9,13 +9,16 @@ The public benchmarks are in `layouts`, a set that needs no files in `procedural
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from scipy.io.matlab import MatReadError
 
 from guided_demo.errors import InputError
 from guided_demo.files import read_image
@@ -86,7 +89,7 @@ class Dataset(Sequence[Sample]):
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         entry = self._entries[index]
-        image, (labels, objects) = entry.image(), entry.labels()
+        image, (labels, objects) = entry.image(), self._labels(entry)
         if image.shape[:2] != labels.shape:
             raise InputError(f"{self.name}: image and labels of {entry.id} differ in size.")
         return Sample(image, labels, entry.id, entry.clip, objects)
@@ -117,11 +120,20 @@ class Dataset(Sequence[Sample]):
     def shares(self, index: int) -> dict[int, float]:
         """The share of one sample's pixels that each class has, background left out; reads its labels once."""
         if index not in self._shares:
-            labels, objects = self._entries[index].labels() if self.classes else (np.zeros((1, 1), int), None)
+            labels, objects = self._labels(self._entries[index]) if self.classes else (np.zeros((1, 1), int), None)
             known = labels[(labels != self.ignore) & (labels > 0)]
             pixels = np.bincount(known if objects is None else np.array(objects)[known])
             self._shares[index] = {int(n): pixels[n] / labels.size for n in np.flatnonzero(pixels)}
         return self._shares[index]
+
+    def _labels(self, entry: Entry) -> Labels:
+        labels, objects = entry.labels()
+        count = len(self.classes) if objects is None else len(objects)
+        largest = int(labels[labels != self.ignore].max(initial=0))
+        if self.classes and largest >= count:
+            what = "class" if objects is None else "object"
+            raise InputError(f"{self.name}: {entry.id} shows {what} {largest}, but the last that is known is {count - 1}.")
+        return labels, objects
 
     def subset(self, indices: Iterable[int], name: str | None = None) -> Dataset:
         """Some of the samples, in the order given."""
@@ -177,6 +189,33 @@ def read_class_map(path: Path) -> Labels:
     return read_numbers(path), None
 
 
+def read_text(path: Path) -> str:
+    """A text file, which is UTF-8.
+
+    Raises:
+        InputError: if it is missing or something else.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not text in UTF-8; save it as that.") from error
+
+
+@contextmanager
+def reading(path: Path, what: str) -> Iterator[None]:
+    """What is done inside fails only where the file is broken or is not `what`.
+
+    Raises:
+        InputError: that says so.
+    """
+    try:
+        yield
+    except (AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError, MatReadError, zlib.error) as error:
+        raise InputError(f"{path} is not {what} ({type(error).__name__}: {error}).") from error
+
+
 def expect(path: Path, what: str) -> Path:
     """`path`, if it is there.
 
@@ -207,7 +246,7 @@ def plain(root: str | Path) -> Dataset:
         entries.append(Entry(path.stem, partial(read_rgb, path), partial(read_class_map, mask)))
     listing = root / "classes.txt"
     if listing.exists():
-        classes = listing.read_text(encoding="utf-8").splitlines()
+        classes = read_text(listing).splitlines()
     else:
         values = {int(v) for path in files for v in np.unique(read_numbers(masks / f"{path.stem}.png"))} - {IGNORE}
         classes = ["background", *(str(i) for i in range(1, max(values, default=0) + 1))]
@@ -235,5 +274,7 @@ def open_dataset(spec: str) -> Dataset:
         raise InputError(f"{spec!r} is not a dataset: write reader:path, the reader being one of {', '.join(READERS)}.")
     try:
         return READERS[name](path, *options)
-    except (TypeError, KeyError) as error:
+    except InputError:
+        raise
+    except (TypeError, KeyError, ValueError) as error:
         raise InputError(f"{spec!r} is not a dataset: {name} does not take the options {options} ({error}).") from error

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.io import loadmat
 
 from guided_demo.errors import InputError
 from guided_demo.imports import _region as coco_region
@@ -24,6 +25,8 @@ from .datasets import (
     read_class_map,
     read_numbers,
     read_rgb,
+    read_text,
+    reading,
 )
 from .procedural import procedural
 from .styles import styles
@@ -52,8 +55,6 @@ def voc(root: str | Path, split: str = "train", kind: str = "semantic", sbd: str
         sbd: the folder `dataset` of SBD's `benchmark_RELEASE`, by default that below `root` if there is one; added to
             "train", without VOC's validation images.
     """
-    from torchvision.datasets import SBDataset, VOCSegmentation
-
     base = expect(Path(root) / "VOCdevkit" / "VOC2012", "PASCAL VOC 2012")
     augmented = base / "SegmentationClassAug"
     class_masks = augmented if augmented.exists() else base / "SegmentationClass"
@@ -63,21 +64,20 @@ def voc(root: str | Path, split: str = "train", kind: str = "semantic", sbd: str
     if kind == "instance":
         expect(base / "SegmentationObject", "The instance masks of PASCAL VOC 2012")
     entries = []
-    for image in map(Path, VOCSegmentation(str(root), "2012", split).images):
-        masks = class_masks / f"{image.stem}.png", base / "SegmentationObject" / f"{image.stem}.png"
+    for name in _lines(base / "ImageSets/Segmentation" / f"{split}.txt"):
+        masks = class_masks / f"{name}.png", base / "SegmentationObject" / f"{name}.png"
         read = partial(read_class_map, masks[0]) if kind == "semantic" else partial(_voc_instances, *masks)
-        entries.append(Entry(image.stem, partial(read_rgb, image), read))
+        entries.append(Entry(name, partial(read_rgb, base / "JPEGImages" / f"{name}.jpg"), read))
     if sbd is None and (Path(root) / "benchmark_RELEASE" / "dataset").exists():
         sbd = Path(root) / "benchmark_RELEASE" / "dataset"
     if sbd is not None and split == "train":
         expect(Path(sbd) / "cls", "The class masks of SBD (benchmark_RELEASE/dataset)")
         seen = {entry.id for entry in entries} | set(_lines(base / "ImageSets/Segmentation/val.txt"))
         for part in ("train", "val"):
-            for image in map(Path, SBDataset(str(sbd), part, mode="segmentation").images):
-                if image.stem not in seen:
-                    folder = "cls" if kind == "semantic" else "inst"
-                    read = partial(_sbd, Path(sbd, folder, f"{image.stem}.mat"))
-                    entries.append(Entry(image.stem, partial(read_rgb, image), read))
+            for name in _lines(Path(sbd, f"{part}.txt")):
+                if name not in seen:
+                    read = partial(_sbd, Path(sbd, "cls" if kind == "semantic" else "inst", f"{name}.mat"))
+                    entries.append(Entry(name, partial(read_rgb, Path(sbd, "img", f"{name}.jpg")), read))
     return Dataset(f"VOC2012 {split}", entries, VOC_CLASSES, IGNORE if kind == "semantic" else IGNORE_NUMBER)
 
 
@@ -93,11 +93,12 @@ def _voc_instances(classes: Path, objects: Path) -> Labels:
 
 def _sbd(path: Path) -> Labels:
     """A .mat of SBD: GTcls has classes; GTinst has instances and their classes. Nothing in it is ignored."""
-    content = _mat(path)
-    key = "GTcls" if "GTcls" in content else "GTinst"
-    truth = content[key][0, 0]
-    labels = truth["Segmentation"].astype(np.int32)
-    return labels, None if key == "GTcls" else (0, *truth["Categories"].ravel().astype(int).tolist())
+    with reading(path, "a mask of SBD"):
+        content = loadmat(path)
+        key = "GTcls" if "GTcls" in content else "GTinst"
+        truth = content[key][0, 0]
+        labels = truth["Segmentation"].astype(np.int32)
+        return labels, None if key == "GTcls" else (0, *truth["Categories"].ravel().astype(int).tolist())
 
 
 def pascal5i(root: str | Path, fold: int | str, split: str = "train", sbd: str | Path | None = None) -> Dataset:
@@ -129,31 +130,32 @@ def coco(root: str | Path, split: str = "train2017", kind: str = "semantic") -> 
     _one_of("kind", kind, ("semantic", "instance"))
     listing = expect(Path(root) / "annotations" / f"instances_{split}.json", "COCO's instance annotation")
     folder = expect(Path(root) / split, "The folder of COCO's images")
-    try:
+    with reading(listing, "COCO's instances JSON"):
         content = json.loads(listing.read_text(encoding="utf-8"))
         categories = sorted(content["categories"], key=lambda category: category["id"])
         number = {category["id"]: i for i, category in enumerate(categories, start=1)}
         objects: dict[int, list[dict]] = {}
-        for item in content["annotations"]:
+        for item in sorted(content["annotations"], key=lambda item: (not item.get("iscrowd", 0), -item["area"])):
             objects.setdefault(item["image_id"], []).append(item)
         entries = []
         for image in sorted(content["images"], key=lambda image: image["id"]):
             size, items = (int(image["width"]), int(image["height"])), objects.get(image["id"], [])
-            read = partial(_coco_labels, items, number, size, kind == "instance")
+            read = partial(_coco_labels, listing, items, number, size, kind == "instance")
             shown = frozenset(number[item["category_id"]] for item in items if not item.get("iscrowd", 0))
             path = folder / image["file_name"]
             entries.append(Entry(path.stem, partial(read_rgb, path), read, present=shown))
         classes = ("background", *(str(category["name"]) for category in categories))
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{listing} is not COCO's instances JSON ({type(error).__name__}: {error}).") from error
     return Dataset(f"COCO {split}", entries, classes, IGNORE if kind == "semantic" else IGNORE_NUMBER)
 
 
-def _coco_labels(items: list[dict[str, Any]], number: dict[int, int], size: tuple[int, int], instances: bool) -> Labels:
+def _coco_labels(
+    listing: Path, items: list[dict[str, Any]], number: dict[int, int], size: tuple[int, int], instances: bool
+) -> Labels:
     labels = np.zeros(size[::-1], np.int32)
     kind_of = [0]
-    for item in sorted(items, key=lambda item: (not item.get("iscrowd", 0), -item["area"])):
-        region = coco_region(item["segmentation"], size)
+    for item in items:
+        with reading(listing, f"COCO's instances JSON in an object of image {item['image_id']}"):
+            region = coco_region(item["segmentation"], size)
         if item.get("iscrowd", 0):
             labels[region] = IGNORE_NUMBER if instances else IGNORE
         elif instances:
@@ -253,30 +255,26 @@ def bsds(root: str | Path, split: str = "train") -> Dataset:
             entries.append(Entry(mask.stem, partial(read_rgb, image), partial(read_class_map, mask)))
     else:
         for path in sorted(expect(root / "groundTruth" / split, "Region maps of BSDS500").glob("*.mat")):
-            for annotator in range(_mat(path)["groundTruth"].shape[1]):
+            for annotator in range(len(_bsds_maps(path))):
                 image, read = images / f"{path.stem}.jpg", partial(_bsds_labels, path, annotator)
                 entries.append(Entry(f"{path.stem}_{annotator}", partial(read_rgb, image), read))
     return Dataset(f"BSDS500 {split}", entries, (), IGNORE_NUMBER)
 
 
 def _bsds_labels(path: Path, annotator: int) -> Labels:
-    return _mat(path)["groundTruth"][0, annotator][0, 0]["Segmentation"].astype(np.int32), None
+    return _bsds_maps(path)[annotator], None
+
+
+def _bsds_maps(path: Path) -> list[np.ndarray]:
+    with reading(path, "region maps of BSDS500"):
+        return [found[0, 0]["Segmentation"].astype(np.int32) for found in loadmat(path)["groundTruth"][0]]
 
 
 # --- helpers ---------------------------------------------------------------------------------------------------------
 
 
-def _mat(path: Path) -> dict[str, Any]:
-    from scipy.io import loadmat
-
-    try:
-        return loadmat(path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as a MATLAB file: {error}.") from error
-
-
 def _lines(path: Path) -> list[str]:
-    return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    return [line.strip() for line in read_text(path).splitlines() if line.strip()]
 
 
 def _one_of(what: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -62,7 +62,10 @@ def test_a_missing_root_is_told_in_one_sentence(spec, tmp_path):
     assert "expected" in str(caught.value) and "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("spec", ("plain", "nope:/tmp", "voc/a/b/c/d/e:/tmp", "coco/x/y:/tmp", "procedural/x:9", "procedural:0"))
+@pytest.mark.parametrize(
+    "spec",
+    ("plain", "nope:/tmp", "voc/a/b/c/d/e:/tmp", "coco/x/y:/tmp", "procedural/x:9", "procedural:0", "styles:abc"),
+)
 def test_a_wrong_description_is_told(spec):
     with pytest.raises(InputError):
         open_dataset(spec)
@@ -77,6 +80,16 @@ def test_broken_files_are_named(leaves):
         plain(leaves)[0]
     (leaves / "masks" / "a.png").unlink()
     with pytest.raises(InputError, match=r"mask of a\.jpg was expected at"):
+        plain(leaves)
+
+
+def test_labels_that_have_no_name_are_told(leaves):
+    (leaves / "classes.txt").write_text("ground\nleaf\n")
+    for read in (lambda dataset: dataset[0], lambda dataset: dataset.by_class):
+        with pytest.raises(InputError, match="a shows class 2, but the last that is known is 1"):
+            read(plain(leaves))
+    (leaves / "classes.txt").write_bytes(b"\xff\xfe")
+    with pytest.raises(InputError, match=r"classes\.txt is not text in UTF-8"):
         plain(leaves)
 
 

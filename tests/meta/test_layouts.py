@@ -63,6 +63,30 @@ def test_voc_in_the_augmented_form(voc_root):
     assert open_dataset(f"voc:{voc_root}").by_class[3] == [0, 1]
 
 
+@pytest.mark.parametrize("part", ("train", "val"))
+def test_a_list_that_is_missing_or_no_text_is_named(voc_root, part):
+    listing = voc_root / "benchmark_RELEASE" / "dataset" / f"{part}.txt"
+    listing.write_bytes(b"\xff\xfe")
+    with pytest.raises(InputError, match=f"{part}.txt is not text in UTF-8"):
+        open_dataset(f"voc:{voc_root}")
+    listing.unlink()
+    with pytest.raises(InputError, match=f"{part}.txt cannot be read"):
+        open_dataset(f"voc:{voc_root}")
+
+
+def test_a_mask_of_sbd_that_is_broken_or_something_else_is_named(voc_root):
+    from scipy.io import savemat
+
+    mat = voc_root / "benchmark_RELEASE" / "dataset" / "cls" / "s1.mat"
+    whole = mat.read_bytes()
+    savemat(mat, {"other": np.zeros(3)})
+    foreign = mat.read_bytes()
+    for content in (b"", b"garbage", whole[: len(whole) // 2], foreign):
+        mat.write_bytes(content)
+        with pytest.raises(InputError, match=r"s1\.mat is not a mask of SBD"):
+            open_dataset(f"voc:{voc_root}")[2]
+
+
 def test_pascal5i_holds_its_classes_out(voc_root):
     # fold 3 holds out 16 to 20, fold 2 holds out 11 to 15, fold 1 holds out 6 to 10
     assert open_dataset(f"pascal5i/3/train:{voc_root}").names == ("t1", "t2", "s1")
@@ -138,6 +162,22 @@ def test_json_that_is_not_coco_is_told(tmp_path):
     (tmp_path / "annotations" / "instances_val2017.json").write_text('{"images": []}')
     with pytest.raises(InputError, match="not COCO's instances JSON"):
         open_dataset(f"coco/val2017:{tmp_path}")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    (
+        {"area": 48},
+        {"segmentation": BOX},
+        {"area": "48", "segmentation": BOX},
+        {"area": 48, "segmentation": {"size": [8, 13], "counts": [104]}},
+        {"area": 48, "segmentation": [[0, 0, 6]]},
+    ),
+)
+def test_objects_that_are_not_cocos_are_told(wrong, tmp_path):
+    coco_root(tmp_path, "val2017", [7], [{"image_id": 7, "category_id": 3, **wrong}])
+    with pytest.raises(InputError, match=r"instances_val2017\.json is not COCO's instances JSON"):
+        open_dataset(f"coco/val2017:{tmp_path}")[0]
 
 
 # --- DAVIS, FSS-1000, BSDS500 ----------------------------------------------------------------------------------------
