@@ -9,9 +9,16 @@ from pathlib import Path
 from guided_demo.errors import InputError
 
 
+def natural(text: str) -> int:
+    """For argparse: a whole number from 0."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
+    return int(text)
+
+
 def positive(text: str) -> int:
     """For argparse: a whole number above 0."""
-    if not text.isdecimal() or int(text) < 1:
+    if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)
 

@@ -13,6 +13,7 @@ from dataclasses import fields, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 import torch.distributed as dist
@@ -100,7 +101,10 @@ def _run(arguments: argparse.Namespace) -> int:
     run = Run.start(_network(config, arguments.start_from), config, device)
     state = out / "state.pt"
     if state.is_file():
-        run.restore(torch.load(state, map_location=device, weights_only=True))
+        try:
+            run.restore(torch.load(state, map_location=device, weights_only=True))
+        except (RuntimeError, UnpicklingError, EOFError, LookupError, TypeError, ValueError) as error:
+            raise InputError(f"{state} is broken or of another run: give another folder, or delete it.") from error
         _say(first, f"going on from step {run.step}")
     log = Log(out / "log.jsonl", run.step) if first else None
     started = time.monotonic()

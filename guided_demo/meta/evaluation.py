@@ -17,7 +17,7 @@ from guided_demo.files import write_atomic
 from guided_demo.options import device_of
 
 from . import metrics, protocols
-from .arguments import make_folder, positive
+from .arguments import make_folder, natural, positive
 from .contestants import Contestant, open_contestant
 from .datasets import open_dataset
 from .protocols import Outcome, Setting, Task
@@ -199,7 +199,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--tasks", type=positive, default=40, help="tasks a protocol (default: 40)")
     add("--frames", type=positive, default=8, help="later frames a clip, evenly spaced (default: 8)")
     add("--queries", type=positive, default=20, help="queries a class of --many (default: 20)")
-    add("--seed", type=int, default=0, help="of tasks, points and intervals (default: 0)")
+    add("--seed", type=natural, default=0, help="of tasks, points and intervals (default: 0)")
     add("--device", type=device_of, default="cpu", help="cpu or cuda (default: cpu)")
     add("-o", "--out", type=Path, metavar="FOLDER", help="for table.md, curves.png and results.json")
     return parser

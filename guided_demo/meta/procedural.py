@@ -53,6 +53,8 @@ def procedural(count: int | str = 200, seed: int | str = 0, kind: str = "semanti
         count, seed, size = int(count), int(seed), int(size)
     except ValueError as error:
         raise InputError(f"The procedural set takes whole numbers for count, seed and size ({error}).") from error
+    if seed < 0 or size < 1:
+        raise InputError(f"The procedural set takes a seed from 0 and a size from 1, not {seed} and {size}.")
     if kind not in ("semantic", "instance", "video"):
         raise InputError(f"The kind of a procedural set is semantic, instance or video; {kind!r} is not.")
     entries = []

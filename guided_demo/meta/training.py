@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import InputError
+from .baselines import FineTuned
 from .episodes import Batch, Mixture, Sampler, render
 from .pool import IGNORE, Pool
 from .simulate import ANNOTATORS
@@ -113,7 +114,7 @@ def logits_of(network: nn.Module, batch: Batch) -> tuple[Tensor, ...]:
 
 
 def batch_loss(network: nn.Module, batch: Batch, dice: float) -> Tensor:
-    """Sum over the episodes. Every weight has a gradient then, if of 0: processes whose share is empty add as many as others."""
+    """Sum over the episodes. All weights have a gradient then, if of 0: a process whose share is empty adds as many."""
     nothing = 0 * torch.stack([weight.sum() for weight in network.parameters()]).sum()
     if not len(batch.query):
         return nothing
@@ -153,7 +154,8 @@ class Run:
     def start(cls, network: nn.Module, config: TrainConfig, device: torch.device | str = "cpu") -> Run:
         network = network.to(device).train()
         if config.head_only:
-            network.get_submodule("encoder").requires_grad_(False)
+            trained = network.base if isinstance(network, FineTuned) else network
+            trained.get_submodule("encoder").requires_grad_(False)
         slow = [p for name, p in network.named_parameters() if "backbone" in name]
         ids = {id(p) for p in slow}
         groups = [

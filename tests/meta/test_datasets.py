@@ -64,7 +64,10 @@ def test_a_missing_root_is_told_in_one_sentence(spec, tmp_path):
 
 @pytest.mark.parametrize(
     "spec",
-    ("plain", "nope:/tmp", "voc/a/b/c/d/e:/tmp", "coco/x/y:/tmp", "procedural/x:9", "procedural:0", "styles:abc"),
+    (
+        *("plain", "nope:/tmp", "voc/a/b/c/d/e:/tmp", "coco/x/y:/tmp", "styles:abc", "styles:-1"),
+        *("procedural/x:9", "procedural:0", "procedural/-1:9", "procedural/1/semantic/0:9"),
+    ),
 )
 def test_a_wrong_description_is_told(spec):
     with pytest.raises(InputError):

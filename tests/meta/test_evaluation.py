@@ -155,7 +155,10 @@ def test_wrong_calls_say_why(call, capsys):
 
 @pytest.mark.parametrize(
     "wrong",
-    ("--points 0", "--points some", "--shots all", "--many-shots 0", "--frames 0", "--tasks 0", "--queries 0", "--device foo"),
+    (
+        *("--points 0", "--points some", "--shots all", "--many-shots 0", "--frames 0", "--tasks 0", "--queries 0"),
+        *("--seed -1", "--device foo"),
+    ),
 )
 def test_wrong_values_are_refused_by_the_parser(wrong, capsys):
     with pytest.raises(SystemExit) as caught:

@@ -145,6 +145,20 @@ def test_a_head_can_be_trained_on_the_encoder_of_a_checkpoint(tmp_path):
     assert changed == {"head"}
 
 
+def test_only_the_head_learns_where_the_encoder_is_within_a_base():
+    run = Run.start(build("fine-tuning", variant="lite0"), replace(CONFIG, head_only=True))
+    learning = {".".join(name.split(".")[:2]) for name, p in run.network.named_parameters() if p.requires_grad}
+    assert learning == {"base.head"}
+
+
+@pytest.mark.parametrize("content", (b"", b"broken", None))
+def test_a_folder_of_another_run_is_not_gone_on_with(content, tmp_path, capsys):
+    state = tmp_path / "state.pt"
+    torch.save(fresh().state(), state) if content is None else state.write_bytes(content)
+    assert main(["--data", "procedural:4", "--model", "prototype", "-o", str(tmp_path)]) == 2
+    assert f"{state} is broken or of another run" in capsys.readouterr().err
+
+
 def test_a_missing_data_set_is_named(tmp_path, capsys):
     assert main(["--data", "voc/train:/nowhere", "-o", str(tmp_path)]) == 2
     assert "/nowhere" in capsys.readouterr().err
