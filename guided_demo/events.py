@@ -190,13 +190,17 @@ EVENTS = {
 }  # fmt: skip
 
 
+_JOINERS = dict.fromkeys(map(ord, "\u200c\u200d"))  # unseen, but part of Persian words and of emoji made of several
+
+
 def check_name(name: str) -> str:
-    """A class name without outer blanks; raises InputError if it is empty, not one line, or over 80 characters."""
+    """A class name without outer blanks; raises InputError if it is empty, over 80 characters, or has control characters."""
     name = name.strip()
-    if not name:
+    visible = name.translate(_JOINERS)
+    if not visible.strip():
         raise InputError("A class needs a name.")
-    if len(name) > 80 or not name.isprintable():
-        raise InputError("A class name is one line of at most 80 characters.")
+    if len(name) > 80 or not visible.isprintable():
+        raise InputError("A class name is one line of at most 80 characters, without control characters.")
     return name
 
 

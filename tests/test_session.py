@@ -48,6 +48,11 @@ def test_classes_get_palette_colours_in_turn(session):
     assert session.apply(AddClass("  fox ")).classes[-1] == ClassItem("fox", PALETTE[1])
 
 
+@pytest.mark.parametrize("name", ["\u0645\u06cc\u200c\u0631\u0648\u062f", "\U0001f469\u200d\U0001f33e"])
+def test_a_class_is_called_what_people_write(session, name):
+    assert session.apply(AddClass(name)).class_names[-1] == name
+
+
 def test_annotating_one_image_leaves_the_others(session):
     stroke = Stroke(((1, 1), (5, 9)), None, 3.0)
     after = applied(session, Annotate("a", CAT), Annotate("b", DOG), Annotate("a", stroke))
@@ -66,6 +71,8 @@ def test_annotating_one_image_leaves_the_others(session):
         (AddClass(" "), "needs a name"),
         (AddClass("x" * 81), "at most 80"),
         (AddClass("a\nb"), "one line"),
+        (AddClass("a\u202eb"), "without control characters"),
+        (AddClass("\u200d \u200c"), "needs a name"),
         (AddClass("cat"), "called 'cat' already"),
         (AddClass("fox", "red"), "not a colour"),
         (RenameClass("cat", "dog"), "called 'dog' already"),
