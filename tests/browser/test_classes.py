@@ -1,5 +1,7 @@
 """The row of classes: which is chosen, and that it is seen."""
 
+import pytest
+
 
 def test_a_new_name_that_is_refused_leaves_the_class_chosen(hand):
     hand.page.evaluate("annotator.channel.change = async () => ({ error: 'There is a class called dog already.' })")
@@ -8,3 +10,38 @@ def test_a_new_name_that_is_refused_leaves_the_class_chosen(hand):
     hand.press("Enter")
     hand.page.wait_for_selector(".g-problem")
     assert hand.page.locator(".g-active .g-label").inner_text() == "cat"
+
+
+MANY = """() => {
+  const names = ["background", ...[..."abcdefghijkl"].map((letter) => letter.repeat(9))];
+  annotator.take({ state: { ...annotator.server, classes: names.map((name) => ({ name, color: "#0099ee" })) } });
+}"""
+
+
+def box(hand, selector):
+    return hand.page.locator(selector).bounding_box()
+
+
+def is_within(inner, outer):
+    return outer["x"] <= inner["x"] and inner["x"] + inner["width"] <= outer["x"] + outer["width"]
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_chosen_class_is_brought_into_view_and_nothing_is_squeezed(hand, width):
+    hand.page.set_viewport_size({"width": width, "height": 800})
+    hand.page.evaluate(MANY)
+    for number in (9, 1, 0, 2):
+        hand.press(str(number))
+        assert is_within(box(hand, ".g-active"), box(hand, ".g-classes"))
+    add = box(hand, ".g-add")
+    assert add["width"] > box(hand, ".g-add span")["width"] + 20
+    assert hand.page.evaluate("[scrollX, scrollY]") == [0, 0]
+
+
+def test_the_form_of_a_class_fits_a_phone(hand):
+    hand.page.set_viewport_size({"width": 390, "height": 844})
+    hand.page.evaluate(MANY)
+    hand.press("9")
+    hand.page.get_by_role("button", name="Rename, recolour or remove this class").click()
+    for part in hand.page.locator(".g-form > *").all():
+        assert is_within(part.bounding_box(), box(hand, ".g-classes"))

@@ -3,6 +3,8 @@
 import { button, el } from "./dom.js";
 import { BACKGROUND } from "./marks.js";
 
+const EDGE = 4; // what is around a chip
+
 export class Classes {
   #editing = false;
   #shown = "";
@@ -30,6 +32,13 @@ export class Classes {
     this.list.replaceChildren(...chips, add);
     if (focused !== undefined)
       [...this.list.querySelectorAll("[data-name]")].find((n) => n.dataset.name === focused)?.focus();
+    this.#reveal();
+  }
+
+  /** Scroll the row, and nothing around it, to where the chosen class is seen. */
+  #reveal() {
+    const [row, chip] = [this.element, this.list.querySelector(".g-active")].map((node) => node.getBoundingClientRect());
+    this.element.scrollLeft += Math.max(0, chip.right - row.right + EDGE) - Math.max(0, row.left - chip.left + EDGE);
   }
 
   #chip({ name, color }, number) {
@@ -101,6 +110,7 @@ export class Classes {
       if (event.key === "Escape") this.#close();
     });
     this.list.replaceChildren(form);
+    this.element.scrollLeft = 0;
     field.select();
     field.focus();
   }
