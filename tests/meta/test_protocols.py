@@ -124,7 +124,7 @@ def test_many_shots_want_sets_that_number_their_classes_alike():
     for asked in (other, SETS["instances"]):
         with pytest.raises(InputError, match="differently"):
             protocols.many_shots(shown, asked, 2, 0)
-    fewer = Dataset("fewer", shown._entries, shown.classes[:5], shown.ignore)  # as a folder that shows no more of them
+    fewer = Dataset("fewer", shown.keeping(range(5))._entries, shown.classes[:5], shown.ignore)  # a folder that shows no more
     assert protocols.many_shots(shown, fewer, 2, 0)
 
 
