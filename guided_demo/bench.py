@@ -20,8 +20,7 @@ from guided_demo.core.model import GuidedSegmenter
 from guided_demo.errors import InputError
 from guided_demo.events import AddClass, Annotate
 from guided_demo.files import read_image
-from guided_demo.meta.arguments import positive
-from guided_demo.options import device_of
+from guided_demo.options import device_of, positive
 from guided_demo.workspace import Workspace
 
 SIZE = (800, 600)

@@ -1,5 +1,6 @@
 """Images of every kind as upright RGB, content digests, files that are whole or absent, safe names, zips."""
 
+import errno
 import hashlib
 import io
 import os
@@ -131,6 +132,14 @@ def write_atomic(path: str | os.PathLike, data: bytes) -> None:
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def make_folder(path: Path) -> None:
+    """A folder to write to, with those above it. Raises InputError if it cannot be made or written to."""
+    with writing(path):
+        path.mkdir(parents=True, exist_ok=True)
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 @contextmanager

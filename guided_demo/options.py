@@ -1,4 +1,4 @@
-"""What commands have in common: points and strokes as arguments, which checkpoint, and inputs that fail."""
+"""What commands have in common: numbers, devices, points and strokes as arguments, which checkpoint, and inputs that fail."""
 
 import argparse
 import contextlib
@@ -83,6 +83,20 @@ def probability(text: str) -> float:
     if not 0 <= number <= 1:
         raise argparse.ArgumentTypeError(f"{text} is not from 0 to 1")
     return number
+
+
+def natural(text: str) -> int:
+    """For argparse: a whole number from 0."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
+    return int(text)
+
+
+def positive(text: str) -> int:
+    """For argparse: a whole number above 0."""
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
 
 
 def device_of(text: str) -> str:

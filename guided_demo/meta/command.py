@@ -23,8 +23,8 @@ from ..core import checkpoint
 from ..core.backbone import EfficientNetLite, imagenet_state
 from ..core.paper import GuidedFCN
 from ..errors import InputError
-from ..options import device_of
-from .arguments import make_folder, positive
+from ..files import make_folder
+from ..options import device_of, positive
 from .baselines import PixelForest
 from .datasets import Dataset, open_dataset
 from .pool import Pool, Record, load_records, records_of

@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 
 from guided_demo.errors import InputError
-from guided_demo.files import write_atomic
-from guided_demo.options import device_of
+from guided_demo.files import make_folder, write_atomic
+from guided_demo.options import device_of, natural, positive
 
 from . import metrics, protocols
-from .arguments import make_folder, natural, positive
 from .contestants import Contestant, open_contestant
 from .datasets import open_dataset
 from .protocols import Outcome, Setting, Task

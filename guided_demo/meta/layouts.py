@@ -55,29 +55,37 @@ def voc(root: str | Path, split: str = "train", kind: str = "semantic", sbd: str
         sbd: the folder `dataset` of SBD's `benchmark_RELEASE`, by default that below `root` if there is one; added to
             "train", without VOC's validation images.
     """
+    from torchvision.datasets import SBDataset, VOCSegmentation
+
     base = expect(Path(root) / "VOCdevkit" / "VOC2012", "PASCAL VOC 2012")
+    listing = base / "ImageSets" / "Segmentation" / f"{split}.txt"
     augmented = base / "SegmentationClassAug"
     class_masks = augmented if augmented.exists() else base / "SegmentationClass"
-    for folder in ("JPEGImages", class_masks.name, f"ImageSets/Segmentation/{split}.txt"):
-        expect(base / folder, f"{folder} of PASCAL VOC 2012")
+    for part in (base / "JPEGImages", class_masks, listing):
+        expect(part, f"{part.relative_to(base)} of PASCAL VOC 2012")
     _one_of("kind", kind, ("semantic", "instance"))
     if kind == "instance":
         expect(base / "SegmentationObject", "The instance masks of PASCAL VOC 2012")
     entries = []
-    for name in _lines(base / "ImageSets/Segmentation" / f"{split}.txt"):
-        masks = class_masks / f"{name}.png", base / "SegmentationObject" / f"{name}.png"
+    with reading(listing, "a list of PASCAL VOC 2012"):
+        images = VOCSegmentation(str(root), "2012", split).images
+    for image in map(Path, images):
+        masks = class_masks / f"{image.stem}.png", base / "SegmentationObject" / f"{image.stem}.png"
         read = partial(read_class_map, masks[0]) if kind == "semantic" else partial(_voc_instances, *masks)
-        entries.append(Entry(name, partial(read_rgb, base / "JPEGImages" / f"{name}.jpg"), read))
+        entries.append(Entry(image.stem, partial(read_rgb, image), read))
     if sbd is None and (Path(root) / "benchmark_RELEASE" / "dataset").exists():
         sbd = Path(root) / "benchmark_RELEASE" / "dataset"
     if sbd is not None and split == "train":
         expect(Path(sbd) / "cls", "The class masks of SBD (benchmark_RELEASE/dataset)")
         seen = {entry.id for entry in entries} | set(_lines(base / "ImageSets/Segmentation/val.txt"))
-        for part in ("train", "val"):
-            for name in _lines(Path(sbd, f"{part}.txt")):
-                if name not in seen:
-                    read = partial(_sbd, Path(sbd, "cls" if kind == "semantic" else "inst", f"{name}.mat"))
-                    entries.append(Entry(name, partial(read_rgb, Path(sbd, "img", f"{name}.jpg")), read))
+        for half in ("train", "val"):
+            listing = expect(Path(sbd, f"{half}.txt"), "A list of SBD's images")
+            with reading(listing, "a list of SBD"):
+                images = SBDataset(str(sbd), half, mode="segmentation").images
+            for image in map(Path, images):
+                if image.stem not in seen:
+                    read = partial(_sbd, Path(sbd, "cls" if kind == "semantic" else "inst", f"{image.stem}.mat"))
+                    entries.append(Entry(image.stem, partial(read_rgb, image), read))
     return Dataset(f"VOC2012 {split}", entries, VOC_CLASSES, IGNORE if kind == "semantic" else IGNORE_NUMBER)
 
 

@@ -172,4 +172,4 @@ def test_a_folder_that_cannot_be_made_is_told_before_the_work(tmp_path, capsys, 
     monkeypatch.setattr(evaluation, "evaluate", lambda *_: pytest.fail("the work began"))
     call = ["--model", "forest-filters", "--another", "procedural/1/semantic/48:12", "--shots", "1"]
     assert evaluation.main([*call, "-o", str(tmp_path / "file" / "results")]) == 2
-    assert f"The folder {tmp_path / 'file' / 'results'} cannot be made" in capsys.readouterr().err
+    assert f"{tmp_path / 'file' / 'results'} cannot be written" in capsys.readouterr().err

@@ -186,7 +186,7 @@ def test_what_cannot_be_held_out_is_told(place, tmp_path, capsys):
         ("--data {folder}/file.zip", "file.zip cannot be read"),
         ("--validate procedural:1", "two of its images"),
         ("--data procedural/0/video:1", "give no tasks"),
-        ("-o {folder}/file.zip/x", "cannot be made"),
+        ("-o {folder}/file.zip/x", "cannot be written"),
     ),
 )
 def test_what_cannot_be_trained_is_told_in_one_sentence(options, told, tmp_path, capsys):
