@@ -111,6 +111,14 @@ def test_a_mark_asks_again_for_what_is_on_the_screen_only(many):
     assert 0 in many.asked("masks") and len(many.asked("masks")) < 60 and many.asked("summaries") == set()
 
 
+def test_a_photo_wider_than_the_gallery_stays_within_it(many):
+    many.page.set_viewport_size({"width": 1100, "height": 800})
+    wide = {"key": "k300", "name": "wide", "size": [6000, 60], "marks": 0, "correct": False}
+    many.page.evaluate("(images) => annotator.take({ state: { ...annotator.server, images } })", [wide])
+    tiles = many.page.locator(".g-tiles.g-few")
+    assert tiles.evaluate("(node) => node.scrollWidth <= node.clientWidth")
+
+
 def test_a_tile_tells_what_its_masks_cover_and_how_sure_they_are(many):
     tile = many.tile(8)
     assert tile.locator(".g-doubt").inner_text() == "89 % unsure"

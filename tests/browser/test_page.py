@@ -10,6 +10,15 @@ from visitor import BESIDE_IT, ON_IT, Visitor, photos
 
 from guided_demo.cli import main as command_line
 
+# Buttons around photo and gallery that are not on the screen as a whole, or have something else over their middle.
+UNREACHABLE = """() => [...document.querySelectorAll(".g-tools button, .g-below button, .g-head button, .g-files button")]
+  .map((button) => [button, button.getBoundingClientRect()])
+  .filter(([, { width }]) => width)
+  .filter(([button, { x, y, left, top, right, bottom, width, height }]) =>
+    Math.min(left, top, innerWidth - right, innerHeight - bottom) < 0 ||
+    !button.contains(document.elementFromPoint(x + width / 2, y + height / 2)))
+  .map(([button]) => button.ariaLabel)"""
+
 
 def changed(before, after):
     return [name for name in before if before[name] != after[name]]
@@ -131,7 +140,16 @@ def test_everything_comes_from_this_server(visitor):
     assert outside == []
 
 
-@pytest.mark.parametrize(("width", "height", "touch"), [(1440, 900, False), (1024, 768, False), (390, 844, True)])
+@pytest.mark.parametrize(
+    ("width", "height", "touch"),
+    [
+        (1440, 900, False),
+        (1024, 768, False),
+        (390, 844, True),
+        (844, 390, True),
+        (800, 1280, True),
+    ],
+)
 def test_nothing_needs_scrolling_is_cut_off_or_jumps(chromium, server, width, height, touch):
     context = chromium.new_context(viewport={"width": width, "height": height}, has_touch=touch, is_mobile=touch)
     visitor = Visitor(context.new_page(), server)
@@ -147,6 +165,7 @@ def test_nothing_needs_scrolling_is_cut_off_or_jumps(chromium, server, width, he
 
     before = layout()
     assert hint_fits()
+    assert visitor.page.evaluate(UNREACHABLE) == []
     for act in (
         lambda: visitor.click(*ON_IT),
         lambda: visitor.click(*BESIDE_IT, button="right"),

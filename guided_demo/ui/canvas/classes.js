@@ -1,6 +1,6 @@
 /** The named classes as coloured chips: choose one by clicking or by its number; rename, recolour, add, remove. */
 
-import { button, el } from "./dom.js";
+import { button, el, reveal } from "./dom.js";
 import { BACKGROUND } from "./marks.js";
 
 const EDGE = 4; // what is around a chip
@@ -32,13 +32,7 @@ export class Classes {
     this.list.replaceChildren(...chips, add);
     if (focused !== undefined)
       [...this.list.querySelectorAll("[data-name]")].find((n) => n.dataset.name === focused)?.focus();
-    this.#reveal();
-  }
-
-  /** Scroll the row, and nothing around it, to where the chosen class is seen. */
-  #reveal() {
-    const [row, chip] = [this.element, this.list.querySelector(".g-active")].map((node) => node.getBoundingClientRect());
-    this.element.scrollLeft += Math.max(0, chip.right - row.right + EDGE) - Math.max(0, row.left - chip.left + EDGE);
+    reveal(this.list.querySelector(".g-active"), this.element, EDGE);
   }
 
   #chip({ name, color }, number) {

@@ -64,6 +64,13 @@ export function button(name, tip, onclick, { text, label = text ?? tip, ...attri
   return node;
 }
 
+/** Scroll `pane`, and nothing around it, to where `node` in it is seen with `margin` pixels around it. */
+export function reveal(node, pane, margin) {
+  const [inner, outer] = [node, pane].map((element) => element.getBoundingClientRect());
+  pane.scrollLeft += Math.max(0, inner.right + margin - outer.right) - Math.max(0, outer.left + margin - inner.left);
+  pane.scrollTop += Math.max(0, inner.bottom + margin - outer.bottom) - Math.max(0, outer.top + margin - inner.top);
+}
+
 /** A labelled slider. */
 export function slider(text, tip, { min, max, value, oninput }) {
   const input = el("input", {

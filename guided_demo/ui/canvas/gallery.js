@@ -1,12 +1,13 @@
 /** The gallery: a tile for every photo. Only those on the screen ask for pictures, masks and what is known of these. */
 
-import { button, el } from "./dom.js";
+import { button, el, reveal } from "./dom.js";
 import { Picking } from "./picking.js";
 import { Sift, needsSummaries, sift } from "./sift.js";
 import { Tile } from "./tile.js";
 
 const EDGE = 256;
 const AT_ONCE = 16;
+const AROUND = 8; // pixels around the tile that is brought into view
 const FEW = 8;
 const SOON = 48; // of so many photos, all are looked at after every change, not only those on the screen
 const NEAR = "160px"; // a tile so far beyond the edge counts as on the screen
@@ -51,7 +52,7 @@ export class Gallery {
     if (isNew || hasMoved) this.#arrange();
     const tile = this.#tiles.get(current);
     tile?.open.setAttribute("aria-current", "true");
-    if (isNew || hasMoved) tile?.element.scrollIntoView({ block: "nearest", inline: "nearest" });
+    if (tile && (isNew || hasMoved)) reveal(tile.element, this.element, AROUND);
   }
 
   setMarked(key, isMarked) {
