@@ -121,6 +121,16 @@ def test_summaries_say_where_a_click_helps_and_there_are_none_before_the_first(p
         assert summary == page.read("summaries", keys=[key])["summaries"][key]
 
 
+def test_a_photo_that_is_opened_again_is_not_read_again(page, monkeypatch):
+    read, names = page.desk.workspace.image, []
+    monkeypatch.setattr(page.desk.workspace, "image", lambda key: names.append(key) or read(key))
+    key, other, _ = page.keys
+    first = page.read("photos", keys=[key], edge=2048)
+    page.read("photos", keys=[other], edge=2048)
+    assert page.read("photos", keys=[key], edge=2048) == first
+    assert names == [key, other]
+
+
 def test_a_photo_that_is_gone_has_no_summary_and_keeps_no_other_from_having_one(marked):
     marked.change("remove_images", keys=[marked.keys[2]])
     reply = marked.read("masks", keys=[marked.keys[2], marked.keys[0], "no such photo"])

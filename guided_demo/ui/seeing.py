@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import numpy as np
@@ -29,6 +30,8 @@ Made = TypeVar("Made")
 # A reply with many pictures brings those made in this many seconds, so that the first are soon on the screen.
 REPLY_SECONDS = 0.2
 SMALLEST_EDGE, LARGEST_EDGE = 16, 6144
+# Of pictures this large, so many are kept: to read a photo of many megapixels again takes seconds.
+LARGE, MOST_KEPT = 1024, 6
 
 SCOPES = ("everywhere", "object")
 VIEWS = ("overlay", "mask", "outline", "probability", "novelty")
@@ -65,6 +68,7 @@ class Seeing:
         self.look = Look()
         self._lock = threading.Lock()
         self._hurries = 0
+        self._kept_picture = lru_cache(MOST_KEPT)(self._picture)  # a key stands for the same pixels for ever
         self._seen, self._revision = (workspace.session, self.look), 0
 
     @property
@@ -80,12 +84,13 @@ class Seeing:
     def photos(self, keys: list[str], edge: int) -> Reply:
         """Pictures of images by key, their longer side at most `edge`; of the first that there is time for."""
 
-        def photo(key: str) -> str:
-            picture = self.workspace.image(key)
-            picture.thumbnail((edge, edge))
-            return _data_url("jpeg", picture, quality=85)
+        make = self._kept_picture if edge >= LARGE else self._picture
+        return {"photos": self._in_time(keys, lambda key: make(key, edge))}
 
-        return {"photos": self._in_time(keys, photo)}
+    def _picture(self, key: str, edge: int) -> str:
+        picture = self.workspace.image(key)
+        picture.thumbnail((edge, edge))
+        return _data_url("jpeg", picture, quality=85)
 
     def masks(self, keys: list[str], edge: int) -> Reply:
         """Masks and summaries of images by key, the revision and view they are of; of the first that there is time for."""
