@@ -22,7 +22,7 @@ from .errors import InputError
 from .marks import MAX_CLASSES, UNMARKED, DenseMask, Mark, Point, Stroke
 
 BACKGROUND = "background"
-FARTHEST = 10_000_000  # pixels; what draws strokes counts in 32 bits
+FARTHEST, WIDEST = 10_000_000, 100_000  # pixels; what draws strokes counts in 32 bits, and takes minutes for a far wider one
 _DRAWINGS = Drawings(512 << 20)
 
 
@@ -227,9 +227,9 @@ def _check_stroke(stroke: Stroke, width: int, height: int) -> None:
         raise InputError("A stroke has no points; draw at least one.")
     if not all(math.isfinite(v) for p in stroke.path for v in p) or not math.isfinite(stroke.radius):
         raise InputError("A stroke has a coordinate that is not a number; give x and y in pixels of the image.")
-    if stroke.radius <= 0:
-        raise InputError("A stroke's radius must be above zero pixels.")
-    if max(stroke.radius, *(abs(v) for p in stroke.path for v in p)) > FARTHEST:
+    if not 0 < stroke.radius <= WIDEST:
+        raise InputError(f"A stroke's radius must be above zero and at most {WIDEST} pixels.")
+    if max(abs(v) for p in stroke.path for v in p) > FARTHEST:
         raise InputError(f"A stroke reaches more than {FARTHEST} pixels from the image, which is {width}x{height} pixels.")
     xs, ys = zip(*stroke.path, strict=True)
     if max(xs) < 0 or max(ys) < 0 or min(xs) > width or min(ys) > height:

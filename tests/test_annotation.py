@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from guided_demo import Annotation, InputError, Point, Stroke, drawing
-from guided_demo.annotation import FARTHEST
+from guided_demo.annotation import FARTHEST, WIDEST
 from guided_demo.drawing import Drawing, Drawings
 from guided_demo.geometry import scale_pixels
 from guided_demo.marks import UNMARKED, DenseMask
@@ -40,7 +40,7 @@ def test_a_brush_finer_than_a_pixel_takes_the_pixels_it_is_on(radius):
 
 
 def test_a_brush_may_reach_far_over_the_edge():
-    far = Annotation(strokes=[Stroke(((5, 5), (FARTHEST, -FARTHEST)), "cat", radius=1), Stroke(((5, 5),), "dog", FARTHEST)])
+    far = Annotation(strokes=[Stroke(((5, 5), (FARTHEST, -FARTHEST)), "cat", radius=1), Stroke(((5, 5),), "dog", WIDEST)])
     far.validate((20, 10))
     assert (far.label_map((20, 10), ["cat", "dog"]) == 1).all()
 
@@ -156,7 +156,7 @@ def test_dropping_a_class_leaves_what_it_had_painted_over_unmarked():
         (Annotation(strokes=[Stroke(((50, 50),), "cat")]), "outside"),
         (Annotation(strokes=[Stroke(((1, 1),), "cat", radius=0)]), "radius"),
         (Annotation(strokes=[Stroke(((1, 1), (1e12, 1)), "cat")]), "reaches"),
-        (Annotation(strokes=[Stroke(((1, 1),), "cat", radius=1e12)]), "reaches"),
+        (Annotation(strokes=[Stroke(((1, 1),), "cat", radius=1e12)]), "radius"),
         (Annotation.from_mask(np.zeros((3, 3), int), ["background"]), "3x3"),
     ],
 )
