@@ -103,7 +103,7 @@ def device_of(text: str) -> str:
     """For argparse: a device that is there, in torch's words, "cpu", "cuda" or "cuda:1"."""
     try:
         torch.empty(0, device=text)
-    except (RuntimeError, AssertionError, NotImplementedError):
+    except (RuntimeError, AssertionError):
         raise argparse.ArgumentTypeError(f"there is no {text} here; use cpu, or cuda where there is a GPU") from None
     return text
 

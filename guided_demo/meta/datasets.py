@@ -21,7 +21,7 @@ from PIL import Image
 from scipy.io.matlab import MatReadError
 
 from guided_demo.errors import InputError
-from guided_demo.files import read_image
+from guided_demo.files import read_bytes, read_image
 
 IGNORE = 255  # in class maps
 IGNORE_NUMBER = 65535  # in maps of instances, regions, or more than 254 classes
@@ -196,9 +196,7 @@ def read_text(path: Path) -> str:
         InputError: if it is missing or something else.
     """
     try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
+        return read_bytes(path).decode()
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not text in UTF-8; save it as that.") from error
 

@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from scipy.io import loadmat
@@ -156,9 +155,7 @@ def coco(root: str | Path, split: str = "train2017", kind: str = "semantic") -> 
     return Dataset(f"COCO {split}", entries, classes, IGNORE if kind == "semantic" else IGNORE_NUMBER)
 
 
-def _coco_labels(
-    listing: Path, items: list[dict[str, Any]], number: dict[int, int], size: tuple[int, int], instances: bool
-) -> Labels:
+def _coco_labels(listing: Path, items: list[dict], number: dict[int, int], size: tuple[int, int], instances: bool) -> Labels:
     labels = np.zeros(size[::-1], np.int32)
     kind_of = [0]
     for item in items:
@@ -276,9 +273,6 @@ def _bsds_labels(path: Path, annotator: int) -> Labels:
 def _bsds_maps(path: Path) -> list[np.ndarray]:
     with reading(path, "region maps of BSDS500"):
         return [found[0, 0]["Segmentation"].astype(np.int32) for found in loadmat(path)["groundTruth"][0]]
-
-
-# --- helpers ---------------------------------------------------------------------------------------------------------
 
 
 def _lines(path: Path) -> list[str]:

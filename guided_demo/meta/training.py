@@ -89,7 +89,8 @@ def available(mixture: Mixture, pool: Pool) -> Mixture:
     for kind, weight in OTHER_SOURCE.items():
         known = {s: w for s, w in getattr(mixture, kind).items() if s in pool.by_source}
         kinds[kind] = known | {s: weight for s in pool.by_source if s not in named and s not in pool.clip_sources}
-    kinds["semantic"] = {s: w for s, w in kinds["semantic"].items() if s in pool.repeated}
+    repeated = pool.repeated
+    kinds["semantic"] = {s: w for s, w in kinds["semantic"].items() if s in repeated}
     return replace(mixture, video=mixture.video if pool.by_clip else 0.0, **kinds)
 
 
