@@ -25,7 +25,7 @@ from .annotation import Annotation, Point, Stroke
 from .core.guidance import Guidance
 from .errors import InputError
 from .events import EVENTS
-from .files import ImageSource, image_key, read_image, write_atomic, writing
+from .files import ImageSource, image_key, make_folder, read_bytes, read_image, write_atomic, writing
 from .session import Event, ImageItem, Session
 
 try:
@@ -64,15 +64,24 @@ class Sources:
         self._folder = None if folder is None else folder / "images"
         self._kept: dict[str, Path | bytes] = {}
 
-    def put(self, key: str, source: ImageSource, image: Image.Image) -> None:
-        """Remember where an image came from; what is neither a path nor bytes is kept as PNG."""
+    def take(self, name: str, source: ImageSource) -> tuple[ImageItem, Image.Image]:
+        """Read an image, and remember where it came from; what is neither a path nor bytes is kept as PNG.
+
+        Raises InputError if it cannot be read or kept.
+        """
+        path = Path(source).absolute() if isinstance(source, str | os.PathLike) else None
+        if self._folder is not None and path is not None:
+            source = read_bytes(path, name)  # once, so that what is copied is what was read, whatever becomes of the file
+        image = read_image(source, name)
+        key = image_key(image)
         if self._folder is not None:
             if not (self._folder / key).exists():
                 write_atomic(self._folder / key, _file_bytes(source, image))
-        elif isinstance(source, str | os.PathLike):
-            self._kept[key] = Path(source).absolute()
+        elif path is not None:
+            self._kept[key] = path
         elif key not in self._kept:
             self._kept[key] = _file_bytes(source, image)
+        return ImageItem(key, name, image.size), image
 
     def file(self, item: ImageItem) -> bytes:
         """The bytes of the image's file. Raises InputError if it has gone."""
@@ -93,8 +102,6 @@ class Sources:
 def _file_bytes(source: ImageSource, image: Image.Image) -> bytes:
     if isinstance(source, bytes):
         return source
-    if isinstance(source, str | os.PathLike):
-        return Path(source).read_bytes()
     buffer = io.BytesIO()
     image.save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
@@ -104,8 +111,9 @@ class Journal:
     """The events of one workspace folder, appended as they happen."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises InputError if another program has the folder. A journal of this program that had it is closed."""
-        folder.mkdir(parents=True, exist_ok=True)
+        """Raises InputError if another program has the folder, or it is none to write to. A journal of this program that had
+        it is closed."""
+        make_folder(folder)
         self._path = folder.resolve() / "journal.jsonl"
         self.blobs = Blobs(folder / "blobs")
         with _OPENING:
@@ -124,7 +132,7 @@ class Journal:
     def replay(self) -> Session:
         """The session that was, up to the last whole line; what follows that is cut off."""
         session = Session()
-        raw = self._path.read_bytes() if self._path.exists() else b""
+        raw = read_bytes(self._path) if self._path.exists() else b""
         whole = 0
         for line in raw.splitlines(keepends=True):
             if not line.endswith(b"\n"):

@@ -21,7 +21,7 @@ from .core.result import Result
 from .errors import InputError
 from .events import AddImages, LoadGuidance
 from .export import Mask, write
-from .files import ImageSource, image_key, read_image, zip_bytes
+from .files import ImageSource, zip_bytes
 from .session import ClassItem, Event, ImageItem, Session, State
 from .storage import Journal, Sources
 from .summary import Summary, small, summarize
@@ -130,7 +130,8 @@ class Workspace:
             known = self._summaries.get((key, scope))
         if known is None or known[0][0] is not made_of[0] or known[0][1:] != made_of[1:]:
             made = summarize(self.segment(key, scope), self.session.image(key).size, unsure)
-            known = self._summaries.put((key, scope), (made_of, made))
+            with self._lock:
+                known = self._summaries.put((key, scope), (made_of, made))
         return known[1]
 
     def agreement(self, enough: Callable[[], bool] = lambda: False) -> tuple[Agreement, ...] | None:
@@ -214,12 +215,9 @@ class Workspace:
 
     def _read(self, named: tuple[str, ImageSource]) -> ImageItem:
         """Read and encode an image, which need not be in the gallery."""
-        name, source = named
-        image = read_image(source, name)
-        key = image_key(image)
+        item, image = self._sources.take(*named)
         self._cache.encode(image)
-        self._sources.put(key, source, image)
-        return ImageItem(key, name, image.size)
+        return item
 
     def _add(self, item: ImageItem) -> str:
         self.apply(AddImages((item,)))

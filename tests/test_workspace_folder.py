@@ -8,10 +8,11 @@ import subprocess
 import sys
 
 import pytest
-from pictures import photo
+from pictures import photo, photo_bytes
 from work import fill, masks, same, scribble
 
 from guided_demo import Annotation, InputError
+from guided_demo.core.features import FeatureCache
 from guided_demo.events import (
     AddClass,
     ClearAnnotation,
@@ -44,6 +45,28 @@ def test_a_folder_brings_work_and_history_back(segmenter, tmp_path):
         second.undo()
         assert same(masks(second), masks(first))
     assert second.redo().annotations == first.redo().annotations
+
+
+@pytest.mark.parametrize("becomes", [photo_bytes(8), None])
+def test_a_photo_whose_file_changes_or_goes_while_it_is_added_is_kept_as_it_was_read(segmenter, tmp_path, becomes):
+    path = tmp_path / "a.png"
+    path.write_bytes(photo_bytes(7))
+
+    class Slow(FeatureCache):
+        def encode(self, image):
+            path.unlink() if becomes is None else path.write_bytes(becomes)
+            return super().encode(image)
+
+    workspace = Workspace(segmenter, tmp_path / "work", Slow(segmenter))
+    assert workspace.add_images([("a.png", path)]) == []
+    assert workspace.image(workspace.session.images[0].key) == photo(7)
+
+
+@pytest.mark.parametrize("folder", ["file", "file/work"])
+def test_a_folder_that_cannot_be_is_refused_in_a_sentence(segmenter, tmp_path, folder):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot be written"):
+        Workspace(segmenter, tmp_path / folder)
 
 
 def test_a_folder_is_open_in_one_program_at_a_time(segmenter, tmp_path):
