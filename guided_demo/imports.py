@@ -44,17 +44,19 @@ def read_json(data: bytes, name: str) -> Iterator[tuple[str, Callable[[], Annota
 def read_mask(data: bytes, classes: Sequence[str] | None, name: str) -> Annotation:
     """An annotation from the file of an indexed or grey mask image: value i is classes[i], 255 is unmarked.
 
-    Black and white pictures, with the values 0 and 255 only, have two classes. Where `classes` is None they are called
-    background, class 1, class 2 … name: what an error calls the file. Raises InputError.
+    Black and white pictures, with the values 0 and 255 only, have two classes; where 255 has another colour, as in the masks
+    that are exported, it is unmarked. Where `classes` is None they are called background, class 1, class 2 …
+    name: what an error calls the file. Raises InputError.
     """
     try:
         with Image.open(io.BytesIO(data)) as image:
             if image.mode not in ("P", "L", "1"):
                 raise InputError(f"{name} is a colour picture; a mask has one number a pixel, as an indexed PNG.")
-            labels = np.array(image.convert("L") if image.mode == "1" else image)
+            grey = np.array(image.convert("L"))
+            labels = grey if image.mode == "1" else np.array(image)
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputError(f"{name} cannot be read as a mask: {error}.") from error
-    if set(np.unique(labels)) == {0, 255}:
+    if set(np.unique(labels)) == {0, 255} == set(np.unique(grey)):
         labels = labels // 255
     names = [BACKGROUND, *(f"class {value}" for value in range(1, 255))] if classes is None else classes
     return Annotation.from_mask(labels, names[:MAX_CLASSES])
@@ -63,7 +65,7 @@ def read_mask(data: bytes, classes: Sequence[str] | None, name: str) -> Annotati
 def class_names(data: bytes, name: str) -> list[str]:
     """The class names of a text file, one a line, the first being pixel value 0. Raises InputError."""
     try:
-        return [line.rstrip("\r") for line in data.decode().removesuffix("\n").split("\n")]
+        return [line.rstrip("\r") for line in data.decode("utf-8-sig").removesuffix("\n").split("\n")]
     except UnicodeDecodeError as error:
         raise InputError(f"{name} cannot be read: {error}.") from error
 
@@ -92,12 +94,27 @@ def read_yolo(data: bytes, classes: Sequence[str] | None, size: tuple[int, int],
             if len(corners) == 2:
                 (middle, extent) = corners
                 corners = middle + extent * [[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]]
-            if not 0 <= int(kind) < len(names):
-                raise InputError(f"{name} has class {kind}, which the list of class names does not.")
-            parts.append((int(kind) + 1, [(corners * size).ravel().tolist()]))
+            parts.append((int(kind) + 1, [_finite(corners * size).ravel().tolist()]))
     except ValueError as error:
         raise InputError(f"{name} does not have YOLO's lines of numbers ({error}).") from error
+    for kind, _ in parts:
+        if not 0 < kind <= len(names):
+            raise InputError(f"{name} has class {kind - 1}, which the list of class names does not.")
     return _filled(parts, size, [BACKGROUND, *names], name)
+
+
+def coco_region(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
+    """HxW bool of a photo of `size` (W, H) from COCO's segmentation: polygons, run lengths as numbers, or as compressed text.
+
+    Raises KeyError, TypeError, ValueError, IndexError or OverflowError for what is none.
+    """
+    if isinstance(segmentation, list):
+        return fill([_finite(outline).reshape(-1, 2) for outline in segmentation], size)
+    counts = segmentation["counts"]
+    runs = np.array(_decompressed(counts) if isinstance(counts, str) else counts)
+    if tuple(segmentation["size"]) != size[::-1] or runs.sum() != size[0] * size[1] or (runs < 0).any():
+        raise ValueError("run lengths do not fit the image")
+    return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(size).T
 
 
 def _read_labelme(content: dict[str, Any], name: str) -> tuple[str, Callable[[], Annotation]]:
@@ -121,8 +138,7 @@ def _drawn(shapes: list[tuple[str, str, Any, Any]], size: tuple[int, int], name:
     try:
         for label, kind, points, mask in shapes:
             corners, value = [(float(x), float(y)) for x, y in points], classes.index(label)
-            if not np.isfinite(corners).all():
-                raise ValueError("a corner is not a number")
+            _finite(corners)
             if kind in ("polygon", "oriented_rectangle"):
                 draw.polygon(corners, fill=value, outline=value)
             elif kind == "rectangle":
@@ -158,13 +174,22 @@ def _read_coco(coco: dict[str, Any], name: str) -> Iterator[tuple[str, Callable[
 
 
 def _filled(parts: list[tuple[int, Any]], size: tuple[int, int], classes: Sequence[str], name: str) -> Annotation:
-    labels = np.zeros(_checked(size, name)[::-1], np.uint8)
+    labels = np.zeros(_checked(size, name)[::-1], np.uint16)
+    present = sorted({0, *(label for label, _ in parts)})  # there may be more classes than an annotation can have
     try:
         for label, segmentation in parts:
-            labels[_region(segmentation, size)] = label
+            labels[coco_region(segmentation, size)] = present.index(label)
     except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
         raise _not_coco(name, error) from error
-    return Annotation.from_mask(labels, classes)
+    return Annotation.from_mask(labels, [classes[label] for label in present])
+
+
+def _finite(corners: Any) -> np.ndarray:
+    """Corners as floats. Raises ValueError for what is not a number, as JSON and text may have it."""
+    corners = np.array(corners, float)
+    if not np.isfinite(corners).all():
+        raise ValueError("a corner is not a number")
+    return corners
 
 
 def _checked(size: tuple[int, int], name: str) -> tuple[int, int]:
@@ -175,17 +200,6 @@ def _checked(size: tuple[int, int], name: str) -> tuple[int, int]:
 
 def _not_coco(name: str, error: Exception) -> InputError:
     return InputError(f"{name} is not COCO JSON with segmentations ({type(error).__name__}: {error}).")
-
-
-def _region(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
-    """HxW bool from COCO's segmentation: polygons, run lengths as numbers, or as compressed text."""
-    if isinstance(segmentation, list):
-        return fill((np.array(outline, float).reshape(-1, 2) for outline in segmentation), size)
-    counts = segmentation["counts"]
-    runs = np.array(_decompressed(counts) if isinstance(counts, str) else counts)
-    if tuple(segmentation["size"]) != size[::-1] or runs.sum() != size[0] * size[1] or (runs < 0).any():
-        raise ValueError("run lengths do not fit the image")
-    return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(size).T
 
 
 def _decompressed(text: str) -> list[int]:

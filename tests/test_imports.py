@@ -40,6 +40,13 @@ def test_black_and_white_is_one_class():
         assert np.array_equal(read_mask(png(picture), NAMES[:2], "a.png").label_map((50, 40), NAMES), region)
 
 
+def test_pixels_left_without_a_class_stay_so_also_where_nothing_but_background_is_beside_them():
+    labels = np.where(LABELS == 1, 255, 0).astype(np.uint8)
+    annotation = read_mask(indexed_png(labels), NAMES, "a.png")
+    assert annotation.classes == ("background",)
+    assert np.array_equal(annotation.label_map((50, 40), NAMES), labels)
+
+
 @pytest.mark.parametrize(
     "data, words",
     [(b"", "cannot be read as a mask"), (indexed_png(LABELS)[:99], "read as a mask"), (png(Image.new("RGB", (3, 3))), "colour")],
@@ -70,7 +77,8 @@ def test_annotations_from_json():
 
 def test_class_lists():
     for text in ("background\ncat\nZürich dog\n", "background\ncat\nZürich dog", "background\r\ncat\r\nZürich dog\r\n"):
-        assert class_names(text.encode(), "classes.txt") == ["background", "cat", "Zürich dog"]
+        for encoding in ("utf-8", "utf-8-sig"):  # the latter is what some programs of Windows write
+            assert class_names(text.encode(encoding), "classes.txt") == ["background", "cat", "Zürich dog"]
     with pytest.raises(InputError, match=r"classes\.txt"):
         class_names(b"\xff", "classes.txt")
 
@@ -114,6 +122,7 @@ def test_run_lengths_of_pycocotools(compressed):
         {"annotations": [{"image_id": 7, "category_id": 3, "segmentation": {"size": [4, 5], "counts": [21]}}]},
         {"annotations": [{"image_id": 7, "category_id": 3, "segmentation": {"size": [4, 5], "counts": [-1, 21]}}]},
         {"annotations": [{"image_id": 7, "category_id": 3, "segmentation": [[1, 2, 3]]}]},
+        {"annotations": [{"image_id": 7, "category_id": 3, "segmentation": [[0, 0, 2, float("nan"), 2, 2]]}]},
         {"images": [{"id": 7, "file_name": "a.jpg", "width": float("inf"), "height": 4}]},
     ],
 )
@@ -126,6 +135,19 @@ def test_broken_coco_says_so(change):
     assert read_coco(json.dumps(coco).encode(), "a.json")["a.jpg"].classes == ("background", "cat")
     with pytest.raises(InputError, match=r"a\.json is not COCO JSON"):
         read_coco(json.dumps(coco | change).encode(), "a.json")
+
+
+def test_a_photo_is_read_however_many_classes_others_have():
+    coco = {
+        "images": [{"id": 7, "file_name": "a.jpg", "width": 5, "height": 4}],
+        "categories": [{"id": i, "name": f"kind {i}"} for i in range(1200)],
+        "annotations": [
+            {"image_id": 7, "category_id": i, "segmentation": [[x, 0, x + 1, 0, x + 1, 4, x, 4]]} for x, i in ((1, 900), (2, 254))
+        ],
+    }
+    annotation = read_coco(json.dumps(coco).encode(), "a.json")["a.jpg"]
+    assert annotation.classes == ("background", "kind 254", "kind 900")
+    assert annotation.label_map((5, 4), annotation.classes)[0].tolist() == [0, 2, 1, 0, 0]
 
 
 CLASSES = tuple(ClassItem(name, "#000000") for name in NAMES)
@@ -148,9 +170,19 @@ def test_a_yolo_box_is_its_area():
     )
 
 
-@pytest.mark.parametrize("data", [b"0 .1 .2 .3", b"cat .1 .1 .2 .2 .3 .3", b"9 .1 .1 .2 .2 .3 .3", b"\xff\xff"])
-def test_damaged_yolo_files_get_a_sentence(data):
-    with pytest.raises(InputError, match=r"a\.txt"):
+@pytest.mark.parametrize(
+    "data, words",
+    [
+        (b"0 .1 .2 .3", "does not have YOLO's"),
+        (b"cat .1 .1 .2 .2 .3 .3", "does not have YOLO's"),
+        (b"0 .1 .1 .2 nan .3 .3", "does not have YOLO's"),
+        (b"9 .1 .1 .2 .2 .3 .3", "has class 9"),
+        (b"-1 .1 .1 .2 .2 .3 .3", "has class -1"),
+        (b"\xff\xff", "does not have YOLO's"),
+    ],
+)
+def test_damaged_yolo_files_get_a_sentence(data, words):
+    with pytest.raises(InputError, match=rf"^a\.txt {words}"):
         read_yolo(data, NAMES, (50, 40), "a.txt")
     with pytest.raises(InputError, match=r"data\.yaml"):
         yolo_names(b"[1, 2", "data.yaml")

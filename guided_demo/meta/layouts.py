@@ -11,7 +11,7 @@ import numpy as np
 from scipy.io import loadmat
 
 from guided_demo.errors import InputError
-from guided_demo.imports import _region as coco_region
+from guided_demo.imports import coco_region
 
 from .datasets import (
     IGNORE,
