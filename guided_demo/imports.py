@@ -97,9 +97,9 @@ def read_yolo(data: bytes, classes: Sequence[str] | None, size: tuple[int, int],
             parts.append((int(kind) + 1, [_finite(corners * size).ravel().tolist()]))
     except ValueError as error:
         raise InputError(f"{name} does not have YOLO's lines of numbers ({error}).") from error
-    for kind, _ in parts:
-        if not 0 < kind <= len(names):
-            raise InputError(f"{name} has class {kind - 1}, which the list of class names does not.")
+    for label, _ in parts:
+        if not 0 < label <= len(names):
+            raise InputError(f"{name} has class {label - 1}, which the list of class names does not.")
     return _filled(parts, size, [BACKGROUND, *names], name)
 
 
