@@ -121,7 +121,7 @@ def write_atomic(path: str | os.PathLike, data: bytes) -> None:
     Raises InputError if it cannot be written.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name[:80]}.{uuid.uuid4().hex}.part")
+    temporary = path.with_name(f".{uuid.uuid4().hex}.part")  # short, whatever the name: systems allow 255 bytes
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -252,5 +252,7 @@ def _too_large(name: str, size: tuple[int, int] | None = None) -> str:
 
 
 def _safe_part(part: str) -> str:
-    part = re.sub(r'[\x00-\x1f\x7f<>:"|?*]', "_", part).strip(" ").lstrip(".").rstrip(". ")[:120] or "_"
+    part = re.sub(r'[\x00-\x1f\x7f<>:"|?*]', "_", part).strip(" ").lstrip(".")[:120]
+    # Most systems allow 255 bytes, and what makes names unique and says their kind needs some of them.
+    part = part.encode(errors="ignore")[:220].decode(errors="ignore").rstrip(". ") or "_"
     return f"_{part}" if part.split(".")[0].lower() in _RESERVED else part

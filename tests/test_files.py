@@ -189,7 +189,7 @@ def test_a_file_name_that_is_no_utf8_can_be_printed(tmp_path):
     [
         ("cat.jpg", "cat.jpg"), ("sub/cat.jpg", "sub/cat.jpg"), ("../../etc/passwd", "etc/passwd"), ("/root", "root"),
         ("C:\\a\\b.png", "C_/a/b.png"), ("a\0b\n.png", "a_b_.png"), ("con.png", "_con.png"), ("...", "image"),
-        (".env", "env"), ("Zürich ☀.jpg", "Zürich ☀.jpg"), ("", "image"),
+        (".env", "env"), ("Zürich ☀.jpg", "Zürich ☀.jpg"), ("", "image"), ("a\ud800.png", "a.png"),
     ],
 )  # fmt: skip
 def test_safe_names(name, safe):
@@ -200,6 +200,21 @@ def test_unique_names_never_collide():
     names = ["cat.jpg", "cat.png", "CAT.gif", "sub/cat.jpg", "v1.2 final.jpg", "cat-2.png"]
     expected = ["cat.png", "cat-2.png", "CAT-3.png", "sub/cat.png", "v1.2 final.png", "cat-2-2.png"]
     assert list(map(unique_names(".png"), names)) == expected
+
+
+@pytest.mark.parametrize("sign", ["a", "é", "漢", "🐆"])
+def test_a_file_of_any_name_can_be_written(sign, tmp_path):
+    name = sign * (250 // len(sign.encode())) + ".png"
+    write_atomic(tmp_path / name, b"as it is")
+    give = unique_names(".labels.json")
+    safe = [give(f"{sign * 200}.jpg") for _ in range(2)]
+    for each in safe:
+        write_atomic(tmp_path / each, b"made safe")
+    assert len({name, *safe}) == len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_name_that_is_cut_does_not_end_as_none_may():
+    assert safe_name("a" * 118 + " . b") == "a" * 118
 
 
 def test_write_atomic_keeps_the_old_file_when_it_fails(tmp_path, monkeypatch):
