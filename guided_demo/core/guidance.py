@@ -17,11 +17,10 @@ from safetensors import SafetensorError
 
 from ..annotation import BACKGROUND, Annotation
 from ..errors import InputError
+from ..files import read_bytes, write_atomic
 from .encoder import DETAIL, SEMANTIC
 
 FORMAT = 2  # of the first, OLD_PARTS with semantics in float16, files are still read
-
-
 PARTS, OLD_PARTS = ("steps", "step", "detail", "weight"), ("semantic", "detail", "weight")
 
 
@@ -187,14 +186,13 @@ class Guidance:
             raise InputError("This is not a guidance file, or it is cut short; save the guidance again.") from error
 
     def save(self, path: str | Path) -> None:
-        Path(path).write_bytes(self.to_bytes())
+        """Raises InputError if the file cannot be written; one that was there is then as it was."""
+        write_atomic(path, self.to_bytes())
 
     @classmethod
     def load(cls, path: str | Path) -> Guidance:
-        try:
-            return cls.from_bytes(Path(path).read_bytes())
-        except OSError as error:
-            raise InputError(f"The guidance file {path} cannot be read: {error.strerror}.") from error
+        """Raises InputError if the file cannot be read, or is no guidance."""
+        return cls.from_bytes(read_bytes(path))
 
 
 def _header(data: bytes) -> dict[str, Any]:

@@ -164,7 +164,7 @@ class GuidedSegmenter:
         own = annotation if annotation is not None and not annotation.is_empty else None
         if own is not None:
             own.validate(encoded.size)
-            if encoded.key not in guidance.images or not set(own.classes) <= set(guidance.classes):
+            if guidance.annotations.get(encoded.key) != own:
                 guidance = guidance + self.guide(encoded, own)
         classes = guidance.classes
         alone = own is not None and scope == "object"

@@ -1,20 +1,12 @@
-import itertools
-import json
-import struct
-from dataclasses import replace
-
 import numpy as np
 import pytest
-import safetensors.numpy
 import torch
 from pictures import photo
 from PIL import Image
 
 from guided_demo import Annotation, Guidance, GuidedSegmenter, InputError, Stroke
 from guided_demo.core import checkpoint
-from guided_demo.core.encoder import DETAIL, SEMANTIC
 from guided_demo.core.features import FeatureCache
-from guided_demo.core.guidance import Sample
 
 
 @pytest.fixture(scope="module")
@@ -24,128 +16,6 @@ def segmenter():
 
 CAT = Annotation(points=[(20, 20, "cat"), (70, 50, "background")])
 DOG = Annotation(points=[(40, 30, "dog")], strokes=[Stroke(((5, 5), (30, 8)), "background", 4)])
-
-
-def test_guidance_adds_in_any_order_and_takes_out_exactly(segmenter):
-    parts = [segmenter.guide(photo(i), a) for i, a in enumerate((CAT, DOG, CAT))]
-    masks = {segmenter.segment(photo(9), sum(p, Guidance.empty())).labels.tobytes() for p in itertools.permutations(parts)}
-    assert len(masks) == 1
-    whole = parts[0] + parts[1] + parts[2]
-    assert whole.classes == ("background", "cat", "dog") and len(whole.images) == 3
-    left = whole.without(parts[1].images[0])
-    assert left.to_bytes() == (parts[0] + parts[2]).to_bytes() and left.classes == ("background", "cat")
-    assert whole.without("unknown") is whole
-
-
-def test_more_annotation_of_an_image_is_added_and_the_same_counts_once(segmenter):
-    first, second = segmenter.guide(photo(0), CAT), segmenter.guide(photo(0), DOG)
-    both = first + second
-    assert both.images == first.images and both.classes == ("background", "cat", "dog")
-    assert (both + first).to_bytes() == both.to_bytes()
-    assert set(both.annotations[both.images[0]].classes) == {"background", "cat", "dog"}
-
-
-def test_saved_guidance_gives_the_same_masks(segmenter, tmp_path):
-    guidance = segmenter.guide(photo(0), CAT) + segmenter.guide(photo(1), DOG)
-    guidance.save(tmp_path / "g.safetensors")
-    again = Guidance.load(tmp_path / "g.safetensors")
-    a, b = segmenter.segment(photo(2), guidance), segmenter.segment(photo(2), again)
-    assert np.array_equal(a.probabilities, b.probabilities) and again.annotations == guidance.annotations
-    assert again.to_bytes() == guidance.to_bytes()
-
-
-def test_guidance_of_the_first_format_is_still_read(segmenter):
-    """It had semantics in float16: the same masks but for rounding."""
-    guidance = segmenter.guide(photo(0), CAT + DOG)
-    (contribution,) = guidance.ledger.values()
-    header = {
-        "format": 1,
-        "checkpoint": guidance.checkpoint_id,
-        "images": [
-            {
-                "key": contribution.key,
-                "size": contribution.size,
-                "classes": list(contribution.samples),
-                "pixels": [s.pixels for s in contribution.samples.values()],
-                "annotation": contribution.annotation.to_json(),
-            }
-        ],
-    }
-    tensors = {"0.centre": contribution.centre}
-    for i, s in enumerate(contribution.samples.values()):
-        tensors |= {f"0.{i}.semantic": s.semantic.astype(np.float16), f"0.{i}.detail": s.detail, f"0.{i}.weight": s.weight}
-    old = Guidance.from_bytes(safetensors.numpy.save(tensors, {"guidance": json.dumps(header)}))
-    assert old.annotations == guidance.annotations
-    a, b = segmenter.segment(photo(2), guidance), segmenter.segment(photo(2), old)
-    assert np.allclose(a.probabilities, b.probabilities, atol=0.01)
-
-
-def test_what_is_stored_of_an_exemplar_is_close_to_it():
-    rng = np.random.default_rng(0)
-    semantic = rng.normal(size=(50, SEMANTIC)) * rng.uniform(0, 1, (50, 1))
-    semantic[0] = 0
-    stored = Sample.of(semantic, np.zeros((50, DETAIL)), np.full(50, 0.02), 50).semantic
-    assert np.abs(stored - semantic).max() <= np.abs(semantic).max() / 127
-    cosines = (stored * semantic).sum(1)[1:] / np.linalg.norm(stored, axis=1)[1:] / np.linalg.norm(semantic, axis=1)[1:]
-    assert cosines.min() > 0.999
-
-
-def test_ten_densely_annotated_images_of_three_classes_fit_in_a_megabyte():
-    segmenter = GuidedSegmenter.untrained(seed=2, side=384)  # as many places to choose exemplars from as are shipped
-    guidance = Guidance.empty()
-    mask = np.arange(300 * 400).reshape(300, 400) * 3 // (300 * 400)
-    for i in range(10):
-        guidance = guidance + segmenter.guide(photo(i, (400, 300)), Annotation.from_mask(mask, ["background", "cat", "dog"]))
-    assert 300_000 <= len(guidance.to_bytes()) <= 1_000_000
-
-
-@pytest.mark.parametrize("cut", [0, 7, 100, 0.5, 0.99])
-def test_a_guidance_file_that_is_cut_short_is_refused(segmenter, cut):
-    data = segmenter.guide(photo(0), CAT).to_bytes()
-    length = cut if isinstance(cut, int) else int(len(data) * cut)
-    with pytest.raises(InputError, match="cut short"):
-        Guidance.from_bytes(data[:length])
-
-
-def changed(data, header=(), **tensors):
-    """A guidance file with other things said of it, and other tensors."""
-    (length,) = struct.unpack("<Q", data[:8])
-    said = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["guidance"])
-    said = {key: value for key, value in (said | dict(header)).items() if value is not None}
-    return safetensors.numpy.save(safetensors.numpy.load(data) | tensors, {"guidance": json.dumps(said)})
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"header": {"checkpoint": None}},
-        {"header": {"images": 3}},
-        {"0.centre": np.zeros(5, np.float16)},
-        {"0.centre": np.full(SEMANTIC, np.nan, np.float16)},
-        {"0.0.detail": np.zeros((1, DETAIL + 1), np.float16)},
-        {"0.0.weight": np.zeros(1, np.float16)},
-        {"0.0.weight": np.zeros((1, 1), np.float16)},
-    ],
-)
-def test_a_guidance_file_with_parts_that_do_not_fit_is_refused(segmenter, change):
-    data = segmenter.guide(photo(0), CAT).to_bytes()
-    assert Guidance.from_bytes(changed(data)).to_bytes() == data
-    with pytest.raises(InputError, match="not a guidance file"):
-        Guidance.from_bytes(changed(data, **change))
-
-
-def test_a_guidance_file_with_any_byte_changed_is_read_or_refused(segmenter):
-    data, rng = segmenter.guide(photo(0), CAT).to_bytes(), np.random.default_rng(0)
-    (length,) = struct.unpack("<Q", data[:8])
-    refused = 0
-    for place in rng.integers(0, length + 8, 400):
-        other = bytearray(data)
-        other[place] = rng.integers(256)
-        try:
-            segmenter.segment(photo(1), replace(Guidance.from_bytes(bytes(other)), checkpoint_id=segmenter.checkpoint_id))
-        except InputError:
-            refused += 1
-    assert refused > 200
 
 
 def test_own_marks_count_also_where_the_guidance_knows_the_image_but_not_their_class(segmenter):
@@ -198,6 +68,14 @@ def test_own_annotation_guides_whether_or_not_guidance_holds_it(segmenter):
     a = segmenter.segment(photo(0), other, CAT)
     b = segmenter.segment(photo(0), other + segmenter.guide(photo(0), CAT), CAT)
     assert a.classes == b.classes and np.array_equal(a.labels, b.labels)
+
+
+def test_own_annotation_guides_also_where_guidance_holds_another_of_the_image(segmenter):
+    earlier, own = segmenter.guide(photo(0), CAT), Annotation(points=[(40, 30, "cat"), (5, 5, "background")])
+    a = segmenter.segment(photo(0), earlier, own)
+    b = segmenter.segment(photo(0), earlier + segmenter.guide(photo(0), own), own)
+    assert np.array_equal(a.probabilities, b.probabilities)
+    assert not np.array_equal(a.probabilities, segmenter.segment(photo(0), segmenter.guide(photo(0), own), own).probabilities)
 
 
 def test_labels_follow_probabilities(segmenter):
