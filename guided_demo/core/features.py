@@ -115,9 +115,10 @@ class FeatureCache:
         try:
             os.utime(path)  # its last use
             with safe_open(path, "pt") as file:
-                frame = json.loads(file.metadata()["frame"])
+                about = json.loads(file.metadata()["frame"])
+                frame = Frame(tuple(about["size"]), tuple(about["content"]))
                 stored = Features(**{name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
                 features = stored.map(lambda t: t.contiguous(memory_format=torch.channels_last))
         except (SafetensorError, OSError, KeyError, ValueError, TypeError):
             return None
-        return EncodedImage(key, Frame(tuple(frame["size"]), tuple(frame["content"])), self.segmenter.checkpoint_id, features)
+        return EncodedImage(key, frame, self.segmenter.checkpoint_id, features)

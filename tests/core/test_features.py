@@ -4,6 +4,7 @@ import os
 import time
 
 import numpy as np
+from safetensors.torch import load_file, save_file
 
 from guided_demo import GuidedSegmenter
 from guided_demo.core.features import FeatureCache
@@ -26,6 +27,13 @@ def test_features_on_disk_outlive_the_program_within_bounds(segmenter, tmp_path)
     most = int(1.5 * kept()[keys[1]].stat().st_size)
     FeatureCache(GuidedSegmenter.untrained(seed=2), folder=tmp_path, disk_bytes=most)
     assert set(kept()) == {keys[1]}
+
+
+def test_features_of_another_form_are_worked_out_again(segmenter, tmp_path):
+    encoded = FeatureCache(segmenter, folder=tmp_path).encode(PHOTOS[0])
+    (file,) = tmp_path.rglob("*.safetensors")
+    save_file(load_file(file), file, {"frame": "{}"})
+    assert FeatureCache(segmenter, folder=tmp_path).encode(PHOTOS[0]).frame == encoded.frame
 
 
 def test_features_that_cannot_be_kept_are_worked_out(segmenter, tmp_path):
