@@ -1,11 +1,15 @@
 """The helper `annotate`: in a cell of a notebook, and the many ways to say which images."""
 
+import re
+
 import numpy as np
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from pictures import photo
 
-from guided_demo import GuidedSegmenter, InputError, Workspace, annotate
+from guided_demo import GuidedSegmenter, InputError, Point, Workspace, annotate
+from guided_demo.events import Annotate
+from guided_demo.ui import cells as places
 from guided_demo.ui.sources import named_images
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -69,11 +73,84 @@ def test_one_bad_file_is_named_and_stops_no_other(workspace, tmp_path, capsys):
     widget.close()
 
 
-def test_by_default_the_shipped_checkpoint_is_used(segmenter, monkeypatch):
+@pytest.mark.parametrize(
+    ("images", "sentence"),
+    [
+        ("c", "There are no images at c; the notebook's folder is "),
+        ("c/1.png", "There are no images at c/1.png; the notebook's folder is "),
+        ("a/notes.txt", "notes.txt is not an image that can be read here; "),
+        (["c/1.png", "a/notes.txt"], "None of the 2 images can be used. c/1.png does not exist."),
+        (None, "images is a NoneType; give a path, a folder, "),
+    ],
+)
+def test_images_of_which_none_can_be_used_are_refused_in_a_sentence(workspace, folder, images, sentence):
+    with pytest.raises(InputError, match=f"^{re.escape(sentence)}"):
+        annotate(images, "cat", workspace)
+
+
+def test_one_path_of_several_that_is_not_there_is_named_as_it_was_written(workspace, folder, capsys):
+    annotate(["a/1.png", "c/1.png"], "cat", workspace).close()
+    assert capsys.readouterr().err == "c/1.png does not exist.\n"
+
+
+@pytest.fixture
+def shipped(segmenter, monkeypatch):
+    """The default checkpoint is a small one."""
     monkeypatch.setattr(GuidedSegmenter, "load", lambda: segmenter)
+    places._cache.cache_clear()
+    yield segmenter
+    places._cache.cache_clear()
+
+
+def test_by_default_the_shipped_checkpoint_is_used(shipped):
     widget = annotate(photo(1))
-    assert widget.workspace.segmenter is segmenter
+    assert widget.workspace.segmenter is shipped
     widget.close()
+
+
+def test_a_folder_keeps_the_work(shipped, tmp_path):
+    widget = annotate({"1.png": photo(1)}, "cat", tmp_path / "work")
+    widget.workspace.apply(Annotate(widget.session.images[0].key, Point(10, 10, "cat")))
+    again = annotate({"1.png": photo(1)}, "cat", str(tmp_path / "work"))
+    assert again.session.annotations == widget.session.annotations != {}
+    assert again.session.class_names == ("background", "cat")
+    again.close()
+    widget.close()
+
+
+def test_what_is_no_place_for_work_is_refused_in_a_sentence(segmenter):
+    with pytest.raises(InputError, match=r"^workspace is a GuidedSegmenter; give a folder"):
+        annotate(photo(1), workspace=segmenter)
+
+
+def ask(cell, run):
+    return {"header": {"msg_id": run}, "metadata": {"cellId": cell}}
+
+
+def test_a_cell_that_is_run_again_goes_on_with_what_was_marked(shipped, cells, monkeypatch):
+    request = {}
+    monkeypatch.setattr(InteractiveShell, "get_parent", lambda _: request, raising=False)
+    code = "from guided_demo import annotate\nw, v = annotate(photos, 'cat'), annotate(photos, 'cat')"
+    shell = InteractiveShell.instance()
+
+    def run(cell, number, change=""):
+        request.update(ask(cell, number))
+        cells(f"{code}\n{change}")
+        return shell.user_ns["w"], shell.user_ns["v"]
+
+    w, v = run("a", "1")
+    assert w.workspace is not v.workspace
+    key = w.session.images[0].key
+    w.workspace.apply(Annotate(key, Point(10, 10, "cat")))
+    again, other = run("a", "2")
+    assert again.session.annotation(key).points and not other.session.annotations
+    elsewhere, _ = run("b", "3")
+    assert not elsewhere.session.annotations
+
+    shell.push({"photos": {"7.png": photo(7)}})
+    changed, other = run("a", "4")
+    assert [item.name for item in changed.session.images] == ["0.png", "7.png"]
+    assert [item.name for item in other.session.images] == ["7.png"]
 
 
 @pytest.fixture

@@ -52,15 +52,19 @@ def run(example):
 
 
 def test_the_python_example_prints_what_it_says(tmp_path, monkeypatch):
-    example, _ = blocks("python")
+    example, *_ = blocks("python")
     monkeypatch.chdir(tmp_path)
     assert run(example)["guidance"].classes == ("background", "cheetah", "lion")
 
 
 def test_the_notebook_example_shows_the_photos(folder, monkeypatch):
-    _, example = blocks("python")
+    _, example, below = blocks("python")
     monkeypatch.chdir(folder)
-    widget = run(example)["w"]
+    names = run(example + below)
+    widget = names["w"]
+    assert names["lion"].shape == Image.open("photos/lion.jpg").size[::-1]
+    assert Guidance.load("cats.safetensors").images == widget.guidance.images
+    assert run(example)["w"].session.images == widget.session.images
     assert [item.name for item in widget.session.images] == ["cheetah.jpg", "cheetah1.jpg", "lion.jpg"]
     assert widget.session.class_names == ("background", "cat")
 

@@ -223,6 +223,8 @@ def test_a_closed_widget_hears_no_more(widget, keys):
     before = widget.session
     widget.workspace.apply(Annotate(keys[0], Point(10, 10, "cat")))
     assert widget.session is before
+    assert repr(widget).endswith("It is closed: annotate(workspace=….workspace) shows its work again.")
+    assert "annotate(" not in repr(annotate(workspace=widget.workspace))
 
 
 def test_where_widgets_do_not_run_there_is_a_picture_and_a_sentence(widget, keys):

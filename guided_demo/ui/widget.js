@@ -4,7 +4,9 @@ import { mount } from "./canvas.js";
 import { el } from "./canvas/dom.js";
 
 const PART_BYTES = 4_000_000; // Jupyter's server ends the connection on a message of more than 10 MB
-const GONE = "This is not connected to the notebook's kernel any more. Run the cell again to go on.";
+const GONE =
+  "This is not connected to the notebook's kernel any more. Run the cell again to go on. Marks come back where a folder " +
+  'keeps them: annotate(…, workspace="FOLDER").';
 
 /** Requests to Python over the messages of an anywidget `model`; `onNews()` is called when others changed the session. */
 class Wire {

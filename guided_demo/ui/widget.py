@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import itertools
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextvars import ContextVar
@@ -19,12 +20,13 @@ except ModuleNotFoundError as error:
 import numpy as np
 
 from ..core.guidance import Guidance
-from ..core.model import GuidedSegmenter
-from ..events import AddClass
+from ..errors import InputError
+from ..events import AddClass, check_name
 from ..files import ImageSource
 from ..session import Session
 from ..workspace import Workspace
 from . import assets
+from .cells import Place, place_of
 from .protocol import Desk, Message
 from .seeing import Seeing
 from .sources import named_images
@@ -37,26 +39,30 @@ FEW = 3
 _asking: ContextVar[str | None] = ContextVar("asking", default=None)
 
 
-def annotate(images: Any = (), classes: Iterable[str] = (), workspace: Workspace | None = None) -> AnnotatorWidget:
+def annotate(
+    images: Any = (), classes: Iterable[str] = (), workspace: Workspace | str | os.PathLike | None = None
+) -> AnnotatorWidget:
     """Show the annotator in this cell, and return it.
 
     images: a path, a folder or a pattern such as "photos/*.jpg" ("**" looks into folders); a PIL image, an array HxWx3 or
         the bytes of a file; a list of all these; or a dict of images by name.
     classes: names of what there is to mark, besides the background.
-    workspace: where the work is kept; its images and classes stay. By default a new one, with the default checkpoint.
+    workspace: a folder to keep the work in, also when the kernel has gone, or a Workspace; its images and classes stay. By
+        default the work is kept as long as the kernel runs, and the cell, run again, goes on with what was marked; of the
+        photos that it then does not ask for any more, those without marks leave.
 
     The widget and `widget.workspace` show the same session: what is done with the mouse is there in the next cell, and what
     a cell does shows in the widget. A file that cannot be used is named on stderr, and the others are shown.
-    Raises InputError where no image is found, or where a class cannot be called so.
+    Raises InputError where no image is found or none can be used, or where a class cannot be called so.
     """
     sources = list(named_images(images))
-    if workspace is None:
-        workspace = Workspace(GuidedSegmenter.load())
-    for name in [classes] if isinstance(classes, str) else classes:
-        if name.strip() not in workspace.session.class_names:
-            workspace.apply(AddClass(name))
-    bar = _add(workspace, sources)
-    widget = AnnotatorWidget(workspace)
+    names = [check_name(str(name)) for name in ([classes] if isinstance(classes, str) else classes)]
+    place = place_of(workspace)
+    for name in names:
+        if name not in place.workspace.session.class_names:
+            place.workspace.apply(AddClass(name))
+    bar = _add(place, sources)
+    widget = AnnotatorWidget(place.workspace)
     widget._show(bar)
     return widget
 
@@ -167,12 +173,13 @@ class AnnotatorWidget(anywidget.AnyWidget):
         data, metadata = bundle
         picture = base64.b64encode(still(self.workspace, NOTE)).decode()
         self._still = f"data:image/png;base64,{picture}"
-        return data | {"image/png": picture, "text/plain": repr(self)}, metadata
+        return data | {"image/png": picture, "text/plain": f"{self!r} {NOTE}"}, metadata
 
     def __repr__(self) -> str:
         session = self.session
         names = ", ".join(session.class_names)
-        return f"Annotator of {len(session.images)} images, {len(session.annotations)} of them marked; classes: {names}. {NOTE}"
+        said = f"Annotator of {len(session.images)} images, {len(session.annotations)} of them marked; classes: {names}."
+        return said if self.comm else f"{said} It is closed: annotate(workspace=….workspace) shows its work again."
 
 
 class Masks(Mapping[str, np.ndarray]):
@@ -208,12 +215,26 @@ class Masks(Mapping[str, np.ndarray]):
         return f"Masks of {', '.join(self._keys) or 'no images'}"
 
 
-def _add(workspace: Workspace, sources: list[tuple[str, ImageSource]]) -> DisplayHandle | None:
-    """Add images to a workspace, and name those that could not be. Where it takes its time, a bar is shown and returned."""
-    bar = display(_bar(0, len(sources)), raw=True, display_id=True) if len(sources) > FEW and _in_notebook() else None
-    for problem in workspace.add_images(sources, lambda done, total, _: bar and bar.update(_bar(done, total), raw=True)):
-        named = problem.name in problem.sentence
-        print(problem.sentence if named else f"{problem.name}: {problem.sentence}", file=sys.stderr)
+def _add(place: Place, sources: list[tuple[str, ImageSource]]) -> DisplayHandle | None:
+    """Add images to a workspace, and name those that could not be. Where it takes its time, a bar is shown and returned.
+
+    Raises InputError if none of them could be.
+    """
+    total = len(sources)
+    bar = display(_bar(0, total), raw=True, display_id=True) if total > FEW and _in_notebook() else None
+    keys, problems = set(), []
+    for done, ((name, _), add) in enumerate(zip(sources, place.workspace.adding(sources), strict=True)):
+        if bar:
+            bar.update(_bar(done, total), raw=True)
+        try:
+            keys.add(add())
+        except InputError as error:
+            problems.append(str(error) if name in str(error) else f"{name}: {error}")
+    if problems and not keys:
+        raise InputError(problems[0] if total == 1 else f"None of the {total} images can be used. {problems[0]}")
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    place.ask(frozenset(keys))
     return bar
 
 

@@ -272,3 +272,24 @@ def test_the_work_survives_a_reload_and_a_kernel_that_is_gone_is_said(page, serv
     notebook.wait_for_kernel()
     notebook.click(120, 90)
     expect(page.locator(".g-problem")).to_contain_text("Run the cell again to go on.")
+
+
+def test_a_cell_that_is_run_again_has_what_was_marked_and_in_a_folder_also_without_the_kernel(page, server):
+    again = 'from guided_demo import annotate\nw = annotate("photos/a.png", classes=["cat"]{})'
+    mark = """
+from guided_demo import Point
+from guided_demo.events import Annotate
+w.workspace.apply(Annotate(w.session.images[0].key, Point(9, 9, "cat")))
+"""
+    kept = again.format(', workspace="work"')
+    notebook = Notebook(page, server, again.format(""), kept, mark, "len(w.session.annotations)")
+    for shown in (0, 1):
+        notebook.run(shown)
+        notebook.run(2)
+        notebook.run(shown)
+        assert notebook.run(3).endswith("1")
+
+    page.evaluate("jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+    notebook.wait_for_kernel()
+    notebook.run(1)
+    assert notebook.run(3).endswith("1")
