@@ -12,9 +12,9 @@
 
 import { BACKGROUND } from "./canvas/marks.js";
 import { parts } from "./canvas/parts.js";
+import { loadImage } from "./canvas/pictures.js";
 import { goOn } from "./canvas/unfinished.js";
 
-const PHOTO_EDGE = 2048;
 const MASK_EDGE = 1280;
 const SMALLEST_BRUSH = 2;
 const LARGEST_BRUSH = 80;
@@ -228,28 +228,31 @@ class Annotator {
     this.stage.show(
       this.image?.size ?? [1, 1],
       this.image ? `Photo ${this.image.name}. Press H for help.` : "No photo",
+      this.gallery.picture(key),
     );
     this.#update();
     if (!key) return;
     const shown = this.showMarks();
-    const { photos } = await this.channel.read({ do: "photos", keys: [key], edge: PHOTO_EDGE });
-    const photo = photos?.[key] && (await loadImage(photos[key]));
-    if (key === this.current && photo) this.stage.set({ photo });
+    const photo = this.pictures.kept(key);
+    if (photo) this.stage.set({ photo });
+    else await this.#showPhoto(key);
     await shown;
   }
 
   /** The open photo in all its pixels, now that somebody looks closely. */
-  async sharpen() {
-    const key = this.current;
-    const { photos } = await this.channel.read({ do: "photos", keys: [key], edge: Math.max(...this.image.size) });
-    const photo = photos?.[key] && (await loadImage(photos[key]));
+  sharpen() {
+    this.#showPhoto(this.current, Math.max(...this.image.size));
+  }
+
+  async #showPhoto(key, edge) {
+    const photo = await this.pictures.load(key, edge);
     if (key === this.current && photo) this.stage.set({ photo });
   }
 
   /** Ask for the marks and the mask of the open photo; again, where a mark was made in the meantime. */
   async showMarks() {
     const key = this.current;
-    const reply = await this.channel.read({ do: "open", key, edge: MASK_EDGE });
+    const reply = await this.channel.latest({ do: "open", key, edge: MASK_EDGE });
     if (key !== this.current) return;
     if (reply.state?.revision < this.server.revision) await this.showMarks();
     else this.take(reply);
@@ -269,13 +272,6 @@ class Annotator {
       this.lost = null;
     }
   }
-}
-
-async function loadImage(source) {
-  const image = new Image();
-  image.src = source;
-  await image.decode();
-  return image;
 }
 
 export function mount({ element, host }) {

@@ -39,6 +39,7 @@ HOST = """() => {
     const { do: verb } = message;
     if (verb in replies) {
       reads.push(structuredClone(message));
+      await window.gate;
       return replies[verb](message);
     }
     log.push(structuredClone(message));
@@ -74,6 +75,14 @@ class Many(Hand):
         reads = self.page.evaluate("reads")
         return {int(key[1:]) for message in reads if message["do"] == verb for key in message.get("keys", [])}
 
+    def opened(self):
+        """What was asked for to be opened."""
+        return [message["key"] for message in self.page.evaluate("reads") if message["do"] == "open"]
+
+    def pictures(self):
+        """The photos whose large pictures were asked for."""
+        return [key for message in self.page.evaluate("reads") if message.get("edge") == 2048 for key in message["keys"]]
+
     def order(self, value):
         self.page.get_by_label("Order of the photos").select_option(value)
 
@@ -101,6 +110,26 @@ def test_only_photos_on_the_screen_ask_for_anything_and_others_do_when_they_come
     many.page.wait_for_selector(".g-tile[data-key=k250] .g-doubt span", state="attached")
     many.settle()
     assert len(many.asked("masks")) < 120
+
+
+def test_whoever_leafs_through_photos_waits_for_the_last_alone_and_for_none_again(many):
+    page = many.page
+    page.evaluate("() => { reads.length = 0; window.gate = new Promise((resolve) => (window.release = resolve)); }")
+    for _ in range(8):
+        many.press("ArrowRight")
+    assert page.evaluate("annotator.stage.preview === annotator.gallery.picture('k8') && annotator.stage.preview !== null")
+    page.evaluate("release()")
+    page.wait_for_function("annotator.stage.photo")
+    many.settle()
+    assert many.opened() == ["k1", "k8"]
+    assert many.pictures() == ["k8"]
+    many.press("ArrowLeft")
+    page.wait_for_function("annotator.stage.photo")
+    many.press("ArrowRight")
+    page.wait_for_function("annotator.stage.photo")
+    many.settle()
+    assert many.opened() == ["k1", "k8", "k7", "k8"]
+    assert many.pictures() == ["k8", "k7"]
 
 
 def test_a_mark_asks_again_for_what_is_on_the_screen_only(many):

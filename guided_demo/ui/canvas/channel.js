@@ -44,8 +44,18 @@ export class Channel {
     return this.#enqueue(this.#reads, message);
   }
 
-  #enqueue(queue, message) {
-    const request = { message, sent: false };
+  /** A request of which only the last of its kind counts: one that still waits is answered with nothing. */
+  latest(message) {
+    const isOld = (request) => request.isReplaceable && !request.sent && request.message.do === message.do;
+    for (const request of this.#reads.filter(isOld)) {
+      this.#reads.splice(this.#reads.indexOf(request), 1);
+      request.resolve({});
+    }
+    return this.#enqueue(this.#reads, message, true);
+  }
+
+  #enqueue(queue, message, isReplaceable = false) {
+    const request = { message, sent: false, isReplaceable };
     request.promise = new Promise((resolve) => (request.resolve = resolve));
     queue.push(request);
     this.#next();

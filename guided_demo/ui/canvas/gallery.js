@@ -55,6 +55,11 @@ export class Gallery {
     if (tile && (isNew || hasMoved)) reveal(tile.element, this.element, AROUND);
   }
 
+  /** The small picture of a photo, or null. */
+  picture(key) {
+    return this.#tiles.get(key)?.picture ?? null;
+  }
+
   setMarked(key, isMarked) {
     this.#tiles.get(key)?.setMarked(isMarked);
   }

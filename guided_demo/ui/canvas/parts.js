@@ -12,6 +12,7 @@ import { listen } from "./keys.js";
 import { Looks, nextView } from "./looks.js";
 import { BACKGROUND } from "./marks.js";
 import { Help, Notices, Progress } from "./overlay.js";
+import { Pictures } from "./pictures.js";
 import { Scope, otherScope } from "./scope.js";
 import { Stage } from "./stage.js";
 import { Suggestion } from "./suggestion.js";
@@ -77,6 +78,7 @@ export function parts(annotator) {
     },
     onOrder: () => annotator.showCount(),
   });
+  const pictures = new Pictures({ read: (message) => channel.latest(message) });
   const suggestion = new Suggestion({
     find: (except, seconds) => gallery.leastSure(except, seconds),
     open: (key) => key === annotator.current || annotator.open(key),
@@ -92,7 +94,8 @@ export function parts(annotator) {
     saveGuidance: () => transfer.saveGuidance(),
     download: (form) => transfer.download(form),
   });
-  Object.assign(made, { host, channel, stage, looks, tools, classes, gallery, found, suggestion, agreement, transfer, files });
+  Object.assign(made, { host, channel, stage, looks, tools, classes, gallery, pictures });
+  Object.assign(made, { found, suggestion, agreement, transfer, files });
   Object.assign(made, layout(annotator, made));
   const target = host.wholePage ? document : made.element;
   if (host.send) transfer.acceptDrops(target, made.element);

@@ -14,6 +14,7 @@ const MASK_PAPER = "#10151d"; // below masks that are shown without their photo
 export class Stage {
   view = new View();
   photo = null;
+  preview = null; // what stands in for the photo until that is there
   mask = null;
   look = "overlay"; // the view that the mask is of
   marks = [];
@@ -40,9 +41,9 @@ export class Stage {
     new ResizeObserver(() => this.#resize()).observe(this.element);
   }
 
-  /** Show a photo of `size` (W, H) pixels; its pixels and mask follow when they are there. */
-  show(size, label) {
-    Object.assign(this, { photo: null, mask: null, marks: [] });
+  /** Show a photo of `size` (W, H) pixels; its pixels and mask follow when they are there, `preview` stands in for them. */
+  show(size, label, preview) {
+    Object.assign(this, { photo: null, preview, mask: null, marks: [] });
     this.#isBlurred = false;
     this.gestures.cancel();
     this.#keyboardCursor = null;
@@ -140,13 +141,14 @@ export class Stage {
   #paintBase() {
     const context = this.#start(this.base);
     const { view, photo, mask } = this;
+    const picture = photo ?? this.preview;
     const { colors, opacity } = this.settings();
     const paint = paintOf(mask ? this.look : "overlay", opacity);
     const place = [view.x, view.y, ...view.image.map((length) => length * view.scale)];
     context.imageSmoothingEnabled = view.scale < PIXELS_SHOW_AT;
     context.fillStyle = MASK_PAPER;
     if (!paint.photo) context.fillRect(...place);
-    else if (photo) context.drawImage(photo, ...place);
+    else if (picture) context.drawImage(picture, ...place);
     if (photo) this.#notice(photo.width, place[2] * this.ratio);
     if (paint.grey) fadeColors(context, place);
     context.globalAlpha = paint.mask;

@@ -57,6 +57,11 @@ export class Tile {
     else this.open.removeAttribute("aria-description");
   }
 
+  /** The small picture, as far as it is there. */
+  get picture() {
+    return this.photo.complete && this.photo.naturalWidth ? this.photo : null;
+  }
+
   showPhoto(source) {
     this.hasPhoto = true;
     if (source) this.photo.src = source;
