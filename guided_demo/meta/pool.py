@@ -42,14 +42,18 @@ class Record:
 
 
 def record(image: np.ndarray, labels: np.ndarray, source: str, clip: str = "", ignore: int = IGNORE) -> Record:
-    """A Record from a class map (HxW, any integer type): each class is split into its connected parts."""
+    """A Record from a class map (HxW, any integer type): each class is split into its connected parts.
+
+    Small parts of a class are one region, as are those beyond what there are numbers for; of classes beyond, all is ignored.
+    """
     regions = np.full(labels.shape, IGNORE, np.uint8)
     classes: list[int] = []
     for value in np.unique(labels[labels != ignore]):
         parts, count = ndimage.label(labels == value)
         sizes = np.bincount(parts.ravel())
         large = [i for i in range(1, count + 1) if sizes[i] >= SMALL * labels.size]
-        for part in large[: MAX_REGIONS - 1 - len(classes)]:
+        large = large[: max(0, MAX_REGIONS - 1 - len(classes))]
+        for part in large:
             regions[parts == part] = len(classes)
             classes.append(int(value))
         rest = (parts > 0) & ~np.isin(parts, large)
@@ -128,8 +132,10 @@ class Pool:
 
     @classmethod
     def build(cls, records: Iterable[Record], side: int = 352) -> Pool:
-        """Images are shrunk, never enlarged, so that the longer side is at most `side`."""
+        """Images are shrunk, never enlarged, so that the longer side is at most `side`. Raises InputError if there are none."""
         items = [_fit(r, side) for r in records]
+        if not items:
+            raise InputError("There are no images to draw tasks from.")
         side = max(max(r.regions.shape) for r in items)
         images = torch.zeros(len(items), 3, side, side, dtype=torch.uint8)
         regions = torch.full((len(items), side, side), IGNORE, dtype=torch.uint8)

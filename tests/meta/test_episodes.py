@@ -121,6 +121,19 @@ def test_regions_are_the_connected_parts_of_each_class():
     assert numbered.regions[1, 0] == 255 and numbered.classes[numbered.regions[0, 1]] == 3
 
 
+@pytest.mark.parametrize("large", (252, 253, 254, 300))
+def test_an_image_of_more_regions_than_there_are_numbers_has_as_many_as_there_are(large):
+    labels = np.full((120, 243), 255)
+    places = [(y, x) for y in range(0, 120, 9) for x in range(0, 243, 9)][: large + 5]
+    for i, (y, x) in enumerate(places):
+        labels[y : y + 8, x : x + 8] = 7 if i < large else 9
+    labels[119, ::2] = 7  # specks
+    found = record(np.zeros((120, 243, 3), np.uint8), labels, "s")
+    assert len(found.classes) <= 254 and set(np.unique(found.regions)) <= {*range(len(found.classes)), 255}
+    table = np.array([*found.classes, *[255] * (256 - len(found.classes))])
+    assert (table[found.regions] == np.where((labels == 9) & (table[found.regions] == 255), 255, labels)).all()
+
+
 def test_records_come_back_from_a_file(records, tmp_path):
     save_records(records[:3], tmp_path / "r.zip")
     for a, b in zip(records, load_records(tmp_path / "r.zip"), strict=False):

@@ -186,11 +186,13 @@ def test_what_cannot_be_held_out_is_told(place, tmp_path, capsys):
         ("--data {folder}/file.zip", "file.zip cannot be read"),
         ("--validate procedural:1", "two of its images"),
         ("--data procedural/0/video:1", "give no tasks"),
+        ("--data {folder}/none.zip", "no images"),
         ("-o {folder}/file.zip/x", "cannot be written"),
     ),
 )
 def test_what_cannot_be_trained_is_told_in_one_sentence(options, told, tmp_path, capsys):
     (tmp_path / "file.zip").write_bytes(b"not a zip")
+    save_records([], tmp_path / "none.zip")
     given = ["--data", "procedural:4", "--model", "prototype", "-o", str(tmp_path / "out")]
     assert main([*given, *options.format(folder=tmp_path).split()]) == 2
     assert told in capsys.readouterr().err.splitlines()[-1]
