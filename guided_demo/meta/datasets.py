@@ -123,7 +123,7 @@ class Dataset(Sequence[Sample]):
             labels, objects = self._labels(self._entries[index]) if self.classes else (np.zeros((1, 1), int), None)
             known = labels[(labels != self.ignore) & (labels > 0)]
             pixels = np.bincount(known if objects is None else np.array(objects)[known])
-            self._shares[index] = {int(n): pixels[n] / labels.size for n in np.flatnonzero(pixels)}
+            self._shares[index] = {int(n): pixels[n] / labels.size for n in np.flatnonzero(pixels) if n > 0}
         return self._shares[index]
 
     def _labels(self, entry: Entry) -> Labels:
@@ -180,7 +180,7 @@ def read_numbers(path: Path) -> np.ndarray:
             if image.mode not in ("P", "L", "1", "I", "I;16"):
                 raise InputError(f"{path} is a colour picture; a mask has one number a pixel, as an indexed PNG.")
             return np.array(image).astype(np.int32)
-    except (OSError, SyntaxError) as error:
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputError(f"{path} cannot be read as a mask: {error}.") from error
 
 
@@ -196,7 +196,7 @@ def read_text(path: Path) -> str:
         InputError: if it is missing or something else.
     """
     try:
-        return read_bytes(path).decode()
+        return read_bytes(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not text in UTF-8; save it as that.") from error
 
@@ -232,21 +232,26 @@ def plain(root: str | Path) -> Dataset:
     """`images/*.jpg|png|...`, `masks/` with an indexed PNG of the same name for each, and `classes.txt`.
 
     Line i of `classes.txt` (from 0) names mask value i; 0 is background, 255 is ignored. Without that file a class is
-    named by its number.
+    named by its number. Hidden files are passed over.
+
+    Raises:
+        InputError: if a folder or a mask is missing, or two images would have the same mask.
     """
     root = Path(root)
     images = expect(root / "images", "A folder of images")
     masks = expect(root / "masks", "A folder of masks, one PNG an image,")
-    files = sorted(path for path in images.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
-    entries = []
-    for path in files:
-        mask = expect(masks / f"{path.stem}.png", f"The mask of {path.name}")
-        entries.append(Entry(path.stem, partial(read_rgb, path), partial(read_class_map, mask)))
+    files: dict[str, tuple[Path, Path]] = {}
+    for path in sorted(images.iterdir()):
+        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("."):
+            if path.stem in files:
+                raise InputError(f"{files[path.stem][0]} and {path.name} would have the same mask; rename one and its mask.")
+            files[path.stem] = path, expect(masks / f"{path.stem}.png", f"The mask of {path.name}")
+    entries = [Entry(stem, partial(read_rgb, image), partial(read_class_map, mask)) for stem, (image, mask) in files.items()]
     listing = root / "classes.txt"
     if listing.exists():
         classes = read_text(listing).splitlines()
     else:
-        values = {int(v) for path in files for v in np.unique(read_numbers(masks / f"{path.stem}.png"))} - {IGNORE}
+        values = {int(v) for _, mask in files.values() for v in np.unique(read_numbers(mask))} - {IGNORE}
         classes = ["background", *(str(i) for i in range(1, max(values, default=0) + 1))]
     return Dataset(root.name, entries, classes)
 

@@ -10,7 +10,7 @@ from PIL import Image
 from tiny import halves, mask, picture
 
 from guided_demo import InputError
-from guided_demo.meta.datasets import open_dataset, plain
+from guided_demo.meta.datasets import Dataset, Entry, open_dataset, plain
 
 
 @pytest.fixture
@@ -32,6 +32,22 @@ def test_a_plain_folder(leaves):
     assert [s.id for s in dataset] == ["a", "b"]
     (leaves / "classes.txt").unlink()
     assert plain(leaves).classes == ("background", "1", "2")
+
+
+def test_what_systems_leave_in_a_folder_is_passed_over_and_one_mask_is_for_one_image(leaves):
+    (leaves / "images" / "._a.jpg").write_bytes(b"what macOS keeps of a file")
+    (leaves / "classes.txt").write_text("ground\nleaf\nstem\n", encoding="utf-8-sig")
+    assert plain(leaves).names == ("a", "b") and plain(leaves).classes[0] == "ground"
+    picture(leaves / "images" / "a.png")
+    with pytest.raises(InputError, match=r"a\.jpg and a\.png would have the same mask"):
+        plain(leaves)
+
+
+def test_objects_of_no_class_are_background():
+    labels = np.array([[0, 1, 2]], np.int32)
+    entry = Entry("a", lambda: np.zeros((1, 3, 3), np.uint8), lambda: (labels, (0, 0, 1)))
+    dataset = Dataset("objects", [entry], ("background", "leaf"), 65535)
+    assert dataset.by_class == {1: [0]} and dataset.shares(0) == {1: 1 / 3}
 
 
 def test_nothing_is_read_before_it_is_asked_for(leaves):
@@ -74,11 +90,15 @@ def test_a_wrong_description_is_told(spec):
         open_dataset(spec)
 
 
-def test_broken_files_are_named(leaves):
+def test_broken_files_are_named(leaves, monkeypatch):
     Image.new("RGB", (12, 8)).save(leaves / "masks" / "a.png")
     with pytest.raises(InputError, match=r"a\.png is a colour picture"):
         plain(leaves)[0]
     mask(leaves / "masks" / "a.png", np.zeros((4, 4)))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 7)
+    with pytest.raises(InputError, match=r"a\.png cannot be read as a mask"):
+        plain(leaves).present(0)
+    monkeypatch.undo()
     with pytest.raises(InputError, match="a differ in size"):
         plain(leaves)[0]
     (leaves / "masks" / "a.png").unlink()
