@@ -16,7 +16,7 @@ from guided_demo.core.parallel import side_by_side
 from guided_demo.errors import InputError
 from guided_demo.events import LoadGuidance, SetAnnotation
 from guided_demo.export import FORMATS, Mask, write
-from guided_demo.files import list_images, read_bytes, write_atomic, zip_bytes
+from guided_demo.files import SUFFIXES, list_images, read_bytes, write_atomic, zip_bytes
 from guided_demo.imports import class_names, read_json, read_mask
 from guided_demo.options import Failures, add_command, add_marks, marks, probability
 from guided_demo.project import read_guidance
@@ -102,6 +102,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def guide(arguments: argparse.Namespace, failures: Failures) -> None:
     """Images and their annotations to a guidance file."""
+    if arguments.out.suffix.lower() in SUFFIXES:
+        raise InputError(f"{arguments.out} is no name for guidance; let it end in .safetensors.")
     jobs = _annotations(arguments, failures)
     workspace = Workspace(GuidedSegmenter.load(arguments.checkpoint, device=arguments.device))
     for path in arguments.add:
@@ -124,6 +126,7 @@ def segment(arguments: argparse.Namespace, failures: Failures) -> None:
     workspace = Workspace(GuidedSegmenter.load(arguments.checkpoint, device=arguments.device))
     workspace.apply(_loaded(arguments.guidance))
     classes = workspace.mask_classes
+    images = list(_images(arguments.images, failures))
     done = 0
 
     def made(image: tuple[str, Path]) -> Mask:
@@ -132,7 +135,6 @@ def segment(arguments: argparse.Namespace, failures: Failures) -> None:
 
     def masks() -> Iterator[Mask]:
         nonlocal done
-        images = list(_images(arguments.images, failures))
         # As on the page, a photo is segmented by one thread: with more of them sums end in other bits.
         for (_, path), making in zip(images, side_by_side(made, images), strict=True):
             with failures.of(path):
@@ -144,8 +146,7 @@ def segment(arguments: argparse.Namespace, failures: Failures) -> None:
     if arguments.out.suffix == ".zip":
         write_atomic(arguments.out, zip_bytes(files))
     else:
-        for file_name, data in files:
-            write_atomic(arguments.out / file_name, data)
+        _write_into(arguments.out, files, (path for _, path in images))
     print(f"{arguments.out}: {done} images, classes {', '.join(item.name for item in classes)}")
 
 
@@ -153,6 +154,8 @@ def video(arguments: argparse.Namespace, failures: Failures) -> None:
     """Guidance, or marks on the first frame, and a film to masks of every frame, a tinted film, or both."""
     if not (arguments.out or arguments.overlay):
         raise InputError("There is nothing to write; give -o, --overlay, or both.")
+    if arguments.overlay and arguments.overlay.resolve() == arguments.film.resolve():
+        raise InputError(f"{arguments.film} is the film itself; give --overlay another name.")
     workspace = Workspace(GuidedSegmenter.load(arguments.checkpoint, device=arguments.device))
     if arguments.guidance:
         workspace.apply(_loaded(arguments.guidance))
@@ -181,12 +184,21 @@ def video(arguments: argparse.Namespace, failures: Failures) -> None:
 
     with write_film(arguments.overlay) if arguments.overlay else contextlib.nullcontext() as add:
         if arguments.out:
-            for name, data in write(masks(), classes):
-                write_atomic(arguments.out / name, data)
+            _write_into(arguments.out, write(masks(), classes), (path for _, path in list_images([arguments.film])))
         else:
             for _ in masks():
                 pass
     print(f"{arguments.out or arguments.overlay}: {done} frames, classes {', '.join(item.name for item in classes)}")
+
+
+def _write_into(folder: Path, files: Iterable[tuple[str, bytes]], images: Iterable[Path]) -> None:
+    """Write files to a folder. Raises InputError, rather than write, where one would take the place of one of the images."""
+    kept = {path.resolve() for path in images}
+    for name, data in files:
+        path = folder / name
+        if path.resolve() in kept:
+            raise InputError(f"{path} is one of the images, and a mask would take its place; write to another folder.")
+        write_atomic(path, data)
 
 
 def _loaded(path: Path) -> LoadGuidance:

@@ -211,6 +211,16 @@ def test_where_nothing_can_be_written_a_sentence_says_so(call, photos, tmp_path)
         assert errors.startswith(f"guided_demo: {out} cannot be written: ")
 
 
+def test_no_photo_is_written_over(call, photos, tmp_path):
+    before = {path: path.read_bytes() for path in photos.rglob("*.*")}
+    call("guide", photos / "a.jpg", *CLICKS, "-o", tmp_path / "g.safetensors")
+    status, _, errors = call("segment", tmp_path / "g.safetensors", photos, "-o", photos / "sub" / "..")
+    assert status == 2 and "is one of the images, and a mask would take its place; write to another folder." in errors
+    status, _, errors = call("guide", photos / "a.jpg", *CLICKS, "-o", photos / "a.jpg")
+    assert status == 2 and errors.endswith("a.jpg is no name for guidance; let it end in .safetensors.\n")
+    assert before.items() <= {path: path.read_bytes() for path in photos.rglob("*.*")}.items()
+
+
 def test_nothing_usable_writes_nothing(call, photos, tmp_path):
     (photos / "bad.jpg").write_bytes(b"no image")
     status, _, errors = call("guide", photos / "bad.jpg", *CLICKS, "-o", tmp_path / "g.safetensors")

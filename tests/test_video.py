@@ -227,6 +227,18 @@ def test_a_wrong_call_does_nothing_and_says_why(call, tmp_path, monkeypatch, arg
     assert set(tmp_path.iterdir()) == before
 
 
+def test_neither_the_film_nor_its_frames_are_written_over(call, tmp_path):
+    film, folder = save_film(tmp_path / "film.mp4", pictures(2)), tmp_path / "frames"
+    folder.mkdir()
+    for number, image in enumerate(pictures(2)):
+        image.save(folder / f"{number}.png")
+    before = files(tmp_path)
+    for call_of in (["video", film, "--overlay", tmp_path / "frames/../film.mp4"], ["video", folder, "-o", folder]):
+        status, _, errors = call(*call_of, *CLICKS)
+        assert status == 2 and ("is the film itself" in errors or "is one of the images" in errors)
+    assert before.items() <= files(tmp_path).items()
+
+
 def test_without_pyav_folders_still_work_and_films_say_what_is_missing(call, tmp_path, monkeypatch):
     film = save_film(tmp_path / "film.mp4", pictures(2))
     (tmp_path / "frames").mkdir()
