@@ -46,8 +46,8 @@ class Annotation:
         *,
         marks: Iterable[Mark] = (),
     ) -> None:
-        made = [s if isinstance(s, Stroke) else Stroke(*s) for s in strokes]
-        clicked = [p if isinstance(p, Point) else Point(*p) for p in points]
+        made = [_made(Stroke, given, "Strokes are [(path, class), …], a path being [(x, y), …]") for given in strokes]
+        clicked = [_made(Point, given, "Points are [(x, y, class), …]") for given in points]
         object.__setattr__(self, "marks", (*made, *clicked, *marks))
         object.__setattr__(self, "mask", mask)
         object.__setattr__(self, "_before", None)
@@ -92,6 +92,8 @@ class Annotation:
         values = np.asarray(mask)
         if values.ndim != 2 or values.dtype.kind not in "iub":
             raise InputError("A mask must be a height x width array of whole numbers, one a pixel.")
+        if isinstance(classes, str):
+            raise InputError(f"The classes of a mask are a list, a name for each value from 0, and not {classes!r}.")
         if len(classes) > MAX_CLASSES:
             raise InputError(f"A mask can name at most {MAX_CLASSES} classes.")
         used = np.unique(values)
@@ -111,7 +113,8 @@ class Annotation:
         return more
 
     def __add__(self, other: Annotation) -> Annotation:
-        """Both annotations; `other` wins where they overlap. A dense mask of `other` replaces one here."""
+        """Both annotations; marks of `other` win where marks overlap. A dense mask of `other` replaces one here, and lies under
+        the marks of both."""
         return Annotation(mask=other.mask or self.mask, marks=(*self.marks, *other.marks))
 
     def rename(self, old: str, new: str) -> Annotation:
@@ -196,7 +199,20 @@ class Annotation:
             dense = mask and DenseMask(base64.b64decode(mask["png"]), tuple(str(c) for c in mask["classes"]))
             return cls(mask=dense, marks=[_mark_from_json(m) for m in data.get("marks", ())])
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise InputError(f"This is not an annotation: {error}.") from error
+            said = f"{error} is missing" if isinstance(error, KeyError) else error
+            form = '{"marks": [{"point": [x, y], "label": "cat"}]}'
+            raise InputError(f"This is not an annotation, such as {form}: {said}.") from error
+
+
+def _made(kind: type[Point] | type[Stroke], given: Any, form: str) -> Any:
+    """A mark of what the caller gave. Raises InputError, with what was wanted, if it is not of that form."""
+    try:
+        mark = given if isinstance(given, kind) else kind(*given)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{form}; {given!r} is none of them.") from error
+    if not (isinstance(mark.label, str) or (mark.label is None and isinstance(mark, Stroke))):
+        raise InputError(f"A class is called by a text, such as 'cat', and not {mark.label!r}.")
+    return mark
 
 
 def _restore(marks: tuple[Mark, ...], mask: DenseMask | None) -> Annotation:
@@ -205,6 +221,8 @@ def _restore(marks: tuple[Mark, ...], mask: DenseMask | None) -> Annotation:
 
 def _mark_from_json(data: dict[str, Any]) -> Mark:
     label = data["label"]
+    if not {"point", "stroke"} & data.keys():
+        raise KeyError("point")
     if "point" in data:
         x, y = data["point"]
         return Point(float(x), float(y), str(label))

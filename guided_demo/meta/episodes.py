@@ -67,13 +67,14 @@ class Mixture:
     views: dict[str, float]  # another view of the same image, any region
     same: dict[str, float]  # the image itself, the whole class
     parts: dict[str, float]  # the image itself, one region of it
-    absent: float = 0.04  # of the semantic tasks: the query does not hold the class
+    absent: float = 0.04  # of the semantic tasks: the query is any image, and mostly does not hold the class
     union: float = 0.12  # two classes or regions as one
     swap: float = 0.06  # class and rest exchanged
 
 
 class Sampler:
-    """Draws episodes from a pool; the same seed draws the same episodes. Raises InputError if there is nothing to draw."""
+    """Draws episodes from a pool, which has all that the mixture names (see `available` in training); the same seed draws the
+    same. Raises InputError if the mixture gives no weight to any kind of task."""
 
     def __init__(
         self, pool: Pool, mixture: Mixture, seed: int, augment: bool = True, annotator: Callable = ANNOTATORS["people"]

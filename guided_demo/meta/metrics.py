@@ -86,13 +86,6 @@ def boundary_f(prediction: np.ndarray, truth: np.ndarray, bound: float = DAVIS_B
     return float(2 * precision * recall / (precision + recall)) if precision + recall > 0 else 0.0
 
 
-def j_and_f(predictions: Sequence[np.ndarray], truths: Sequence[np.ndarray]) -> tuple[float, float, float]:
-    """(J, F, their mean) of one object over the frames of a clip."""
-    j = np.mean([iou(count(p, t)) for p, t in zip(predictions, truths, strict=True)])
-    f = np.mean([boundary_f(p, t) for p, t in zip(predictions, truths, strict=True)])
-    return float(j), float(f), float((j + f) / 2)
-
-
 # --- clicks ----------------------------------------------------------------------------------------------------------
 
 

@@ -105,7 +105,7 @@ def same_image(dataset: Dataset, count: int, seed: int, classes: Sequence[str] =
 
 
 def video(dataset: Dataset, frames: int, seed: int) -> list[Task]:
-    """Every object of every clip, its first frame annotated; up to `frames` later frames, evenly spaced to the last."""
+    """Every object of every clip, its first frame annotated; up to `frames` others, evenly spaced from the second to the last."""
     tasks: list[Task] = []
     for clip, indices in dataset.by_clip.items():
         if len(indices) < 2:

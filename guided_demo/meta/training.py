@@ -19,7 +19,7 @@ from ..errors import InputError
 from .baselines import FineTuned
 from .episodes import Batch, Mixture, Sampler, render
 from .pool import IGNORE, Pool
-from .simulate import ANNOTATORS
+from .simulate import ANNOTATORS, Drawing
 
 OUR_MIXTURE = Mixture(
     semantic={"voc": 0.28, "ccp": 0.06, "facade": 0.07, "coco": 0.02, "synth": 0.10},
@@ -245,8 +245,6 @@ def step(run: Run, batch: Batch, rank: int, world: int, device: str) -> float:
 
 def mean_iou(network: nn.Module, pool: Pool, side: int, tasks: int = 48, points: int = 5, seed: int = 1) -> float:
     """Mean IoU of positives over `tasks` fixed tasks of another image of the class, whole images, `points` a class."""
-    from .simulate import Drawing
-
     sources = dict.fromkeys(sorted(pool.repeated), 1.0)
     mixture = Mixture(semantic=sources, video=0.0, views={}, same={}, parts={}, absent=0.0, union=0.0, swap=0.0)
     sampler = Sampler(pool, mixture, seed, augment=False, annotator=lambda rng: Drawing(points, points))

@@ -38,10 +38,9 @@ def test_counts_and_what_is_made_of_them(masks):
     each = [a / (a + b + c) for a, b, c, _ in counts.tolist()]
     assert metrics.mean_iou(counts) == pytest.approx(sum(each) / 6)
     assert metrics.fb_iou(counts) == pytest.approx((tp / (tp + fp + fn) + tn / (tn + fp + fn)) / 2)
-    cats, dogs = counts[[0, 2, 3]].sum(0), counts[[1, 4, 5]].sum(0)
-    expected = (cats[0] / cats[:3].sum() + dogs[0] / dogs[:3].sum()) / 2
-    classes = ["cat", "dog", "cat", "cat", "dog", "dog"]
-    assert metrics.class_miou(counts, classes) == pytest.approx(expected)
+    by_class = [counts[which].sum(0) for which in ([0, 2, 3], [1, 4], [5])]
+    classes = ["cat", "dog", "cat", "cat", "dog", "cow"]
+    assert metrics.class_miou(counts, classes) == pytest.approx(np.mean([c[0] / c[:3].sum() for c in by_class]))
 
 
 def test_nothing_there_and_nothing_found_is_right():
@@ -49,6 +48,14 @@ def test_nothing_there_and_nothing_found_is_right():
     assert metrics.iou(metrics.count(empty, empty)) == 1
     assert metrics.iou(metrics.count(full, empty)) == 0
     assert metrics.boundary_f(empty, empty) == 1
+    point = np.eye(4, dtype=bool) & (np.arange(4) == 2)
+    assert metrics.boundary_f(point, empty) == metrics.boundary_f(empty, point) == 0
+
+
+def test_boundaries_far_apart_have_nothing_in_common():
+    left, right = np.zeros((2, 30, 60), bool)
+    left[5:20, 5:10] = right[5:20, 40:50] = True
+    assert metrics.boundary_f(left, right) == 0
 
 
 def test_sizes_must_agree():
@@ -83,14 +90,6 @@ def test_boundary_f_is_that_of_davis(masks):
     for prediction, truth, _ in masks:
         assert metrics.boundary_f(prediction, truth) == pytest.approx(naive_f(prediction, truth))
         assert metrics.boundary_f(truth, truth) == 1
-
-
-def test_j_and_f_are_means_over_frames(masks):
-    predictions, truths = [m[0] for m in masks], [m[1] for m in masks]
-    j, f, both = metrics.j_and_f(predictions, truths)
-    assert j == pytest.approx(np.mean([(p & t).sum() / (p | t).sum() for p, t in zip(predictions, truths, strict=True)]))
-    assert f == pytest.approx(np.mean([naive_f(p, t) for p, t in zip(predictions, truths, strict=True)]))
-    assert both == pytest.approx((j + f) / 2)
 
 
 def test_the_next_click_is_in_the_middle_of_the_widest_error():
@@ -130,6 +129,14 @@ def test_the_bootstrap_covers_the_truth_about_as_often_as_it_says():
         assert interval.low <= interval.value <= interval.high
         inside += interval.low <= 0.6 <= interval.high
     assert 86 <= inside <= 100
+
+
+@pytest.mark.parametrize(("level", "deviations"), [(0.95, 1.96), (0.5, 0.674)])
+def test_the_bootstrap_of_a_mean_is_as_wide_as_theory_has_it(level, deviations):
+    values = np.random.default_rng(0).normal(size=400)
+    interval = metrics.bootstrap(values, level=level, draws=4000)
+    expected = values.mean() + np.array([-1, 1]) * deviations * values.std() / 20
+    assert [interval.low, interval.high] == pytest.approx(expected, abs=0.008)
 
 
 def test_the_bootstrap_of_a_pooled_measure_is_seeded(masks):

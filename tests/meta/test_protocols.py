@@ -229,6 +229,20 @@ def test_numbers_tables_and_warnings():
     assert worse == ["another image, x: 0.600 at S=1 P=1, 0.580 at S=1 P=all"]
 
 
+def test_j_and_f_are_means_over_the_frames_of_each_object():
+    dataset = SETS["clips"]
+    tasks = protocols.video(dataset, 3, 0)
+    outcomes = run(tasks, [Setting(None)], [Saliency(dataset)])
+    found = {c.measure: c.value.value for c in summarise("video", tasks, outcomes, seed=0)}
+    j, f = [], []
+    for task in tasks:
+        frames = [dataset[i].labels for i in task.queries]
+        j.append(np.mean([(x == task.number).sum() / (x > 0).sum() if x.any() else 1 for x in frames]))
+        f.append(np.mean([protocols.metrics.boundary_f(x > 0, x == task.number) for x in frames]))
+    assert found == pytest.approx({"J&F": (np.mean(j) + np.mean(f)) / 2, "J": np.mean(j), "F": np.mean(f)})
+    assert 0.1 < found["J"] < found["F"] < 1
+
+
 def test_annotation_of_nothing_is_empty():
     nothing = np.zeros((4, 4), bool)
     assert annotate(nothing, nothing, 5, (0,)) == Annotation()
