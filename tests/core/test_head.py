@@ -1,9 +1,11 @@
 import numpy as np
 import torch
+import torch.nn.functional as F
 
-from guided_demo.core.head import OWN, reach
-from guided_demo.core.problem import Labelled, statistics
-from guided_demo.core.scores import Sides, Sums
+from guided_demo.core.encoder import DETAIL, SEMANTIC
+from guided_demo.core.head import OWN, Head, reach
+from guided_demo.core.problem import Labelled, Problem, statistics
+from guided_demo.core.scores import SemanticGroup, Sides, Sums
 
 
 def labelled(rows, sign, weight) -> Labelled:
@@ -60,9 +62,49 @@ def test_reach_stays_within_what_is_connected_to_the_marks():
 
 
 def test_thinned_exemplars_keep_what_each_side_weighs():
-    thin = labelled(torch.zeros(5, 3), [1.0, 1, 1, -1, -1], [0.5, 0.25, 0.25, 0.7, 0.3]).take(torch.tensor([0, 2, 4]))
-    assert torch.allclose((thin.weight * (thin.sign > 0)).sum(), torch.tensor(1.0))
-    assert torch.allclose((thin.weight * (thin.sign < 0)).sum(), torch.tensor(1.0))
+    thin = labelled(torch.zeros(6, 3), [1.0, 1, 1, -1, -1, 0], [0.5, 0.25, 0.75, 0.7, 0.1, 0.3]).take(torch.tensor([0, 2, 4, 5]))
+    assert torch.allclose(thin.weight[0], torch.tensor([0.5 / 1.25 * 1.5, 0.75 / 1.25 * 1.5, 0.8, 0.3]))
+
+
+@torch.no_grad()
+def test_semantics_are_compared_by_cosines_and_vote_by_cosines_about_the_mean_of_the_support():
+    torch.manual_seed(0)
+    exemplars, means, query = (F.normalize(torch.randn(1, n, 8), dim=-1) for n in (6, 2, 9))
+    centre, sharpness = 0.3 * torch.randn(1, 1, 8), torch.tensor(5.0)
+    sign = torch.tensor([[1.0, 1, -1, -1, -1, -1]])
+    weight = torch.tensor([[0.4, 0.6, 0.1, 0.2, 0.3, 0.4]])
+    sides = Sides.of(Labelled(exemplars, sign, weight))
+    group = SemanticGroup.of(sides.rows(exemplars), means, centre)
+    found = group.scores(query.transpose(1, 2), sides, sharpness)[0]
+    cosine = exemplars[0] @ query[0].T
+    about = F.cosine_similarity((exemplars - centre)[0][:, None], (query - centre)[0][None], dim=-1)
+    share = (sharpness * about + weight[0, :, None].log()).softmax(0)
+    wanted = [means[0] @ query[0].T, cosine[:2].amax(0)[None], cosine[2:].amax(0)[None], (share * sign[0, :, None]).sum(0)[None]]
+    assert torch.allclose(found, torch.cat(wanted), atol=1e-5)
+
+
+@torch.no_grad()
+def test_detail_is_compared_by_distances_in_learned_units():
+    torch.manual_seed(0)
+    head = Head().eval()
+    head.detail_scale.copy_(torch.randn(DETAIL) * 0.5)
+    rows, query, sign = torch.randn(1, 5, DETAIL), torch.randn(1, DETAIL, 7) * 0.5, torch.tensor([[1.0, 1, -1, -1, -1]])
+    weight = torch.tensor([[0.5, 0.5, 0.2, 0.3, 0.5]])
+    some, none = torch.tensor([3.0]), torch.zeros(1)
+    semantic, stats = Labelled(torch.randn(1, 5, SEMANTIC), sign, weight), statistics(some, some, some, none, none)
+    classifier = head.prepare(Problem(semantic, Labelled(rows, sign, weight), torch.zeros(1, SEMANTIC), stats)).detail
+    ridge, vote, near, far = classifier.scores(query)[0]
+    scale, world = head.detail_scale.exp(), torch.exp(head.trust(stats)[0, 2] - 2) / len(head.world_detail)
+    every = torch.cat([rows[0], head.world_detail]) * scale
+    square = torch.cdist(every, query[0].T * scale) ** 2
+    share = torch.cat([weight[0], world.expand(len(head.world_detail))])
+    votes = (share.log()[:, None] - square).softmax(0)
+    assert torch.allclose(vote, 2 * votes[:2].sum(0) - 1, atol=1e-4)
+    assert torch.allclose(near, torch.exp(-0.25 * square[:2].amin(0)), atol=1e-4)
+    assert torch.allclose(far, torch.exp(-0.25 * square[2:].amin(0)), atol=1e-4)
+    sides = torch.cat([sign[0], -torch.ones(len(head.world_detail))])
+    solution = Sums.of(labelled(every, sides, share)).ridge(torch.exp(head.trust(stats)[:, 1] - 2))[0]
+    assert torch.allclose(ridge, solution[:-1] @ (query[0] * scale[:, None]) + solution[-1], atol=1e-4)
 
 
 def test_far_more_annotation_than_in_training_is_told_as_much():

@@ -4,16 +4,19 @@ import pytest
 from guided_demo.annotation import Annotation
 from guided_demo.core.encoder import DETAIL, SEMANTIC
 from guided_demo.core.guidance import Contribution, Guidance, Sample
-from guided_demo.core.problem import MARKS, assemble
+from guided_demo.core.problem import COMPARED, MARKS, assemble
 
 
-def contribution(key: str, cats: int, others: int) -> Contribution:
-    """An image with so many points of a cat and of background, three exemplars each."""
+def contribution(key: str, cats: int, others: int, exemplars: int = 3) -> Contribution:
+    """An image with so many points of a cat and of background, and as many exemplars of each as are asked for."""
     rng = np.random.default_rng(len(key))
     points = [(0.5, 0.5, "cat")] * cats + [(9.5, 9.5, "background")] * others
     samples = {
-        name: Sample.of(rng.random((3, SEMANTIC)), rng.random((3, DETAIL)), np.full(3, 1 / 3), count)
+        name: Sample.of(
+            rng.random((exemplars, SEMANTIC)), rng.random((exemplars, DETAIL)), np.full(exemplars, 1 / exemplars), count
+        )
         for name, count in (("cat", cats), ("background", others))
+        if count
     }
     return Contribution(key, (10, 10), samples, np.zeros(SEMANTIC, np.float16), Annotation(points=points))
 
@@ -46,3 +49,28 @@ def test_a_query_with_many_marks_of_its_own_counts_as_several_images(guidance):
     many = 40 / MARKS
     others = pytest.approx([1 / (2 + many), many / (2 + many), 1 / (2 + many)])
     assert weights_by_image(guidance, "b") == {"cat": pytest.approx([1 / 3] * 3), "background": others}
+
+
+@pytest.mark.parametrize(("own", "alone"), [(None, False), ("a", False), ("a", True)])
+def test_the_head_is_told_how_much_was_annotated(guidance, own, alone):
+    stats = assemble(guidance, ("cat",), own, alone).stats
+    cats, others = 3 * MARKS + 1 + 5, 1 + 40 + 5
+    expected = [np.log2(1 + cats) / 8, np.log2(1 + others) / 8, 1, np.log2(3), float(own is not None), float(alone)]
+    assert stats[0].tolist() == pytest.approx(expected)
+    only_cats = contribution("d", 7, 0)
+    stats = assemble(Guidance("some", {only_cats.entry: only_cats}), ("cat",), None, False).stats
+    assert stats[0].tolist() == pytest.approx([3 / 8, 0, 0, 0, 0, 0])
+
+
+@pytest.mark.parametrize("images", [1, 3, 40])
+def test_pixels_are_compared_with_an_even_choice_of_all_samples(images):
+    parts = [contribution(f"{i:02}", 1, 1, exemplars=60) for i in range(images)]
+    compared = assemble(Guidance("some", {c.entry: c for c in parts}), ("cat",), None, False).compared.numpy()
+    samples = compared.reshape(2 * images, -1) - 60 * np.arange(2 * images)[:, None]
+    count = {1: COMPARED, 3: COMPARED // 3, 40: 2}[images]
+    middles = (np.arange(count) + 0.5) * 60 / count
+    assert samples.shape[1] == count and (samples == middles.astype(int)).all()
+
+
+def test_few_exemplars_are_all_compared(guidance):
+    assert assemble(guidance, ("cat",), None, False).compared is None
