@@ -4,8 +4,8 @@ import torch
 
 from guided_demo.core.encoder import GROUPS, SEMANTIC, Features, unit_length
 from guided_demo.core.head import OWN, RANGES, Head
-from guided_demo.core.problem import Labelled, Problem, statistics
-from guided_demo.core.selfsupport import CELL, MARKED, as_support, margins, second_stats
+from guided_demo.core.problem import MOST_PIXELS, Labelled, Problem, statistics
+from guided_demo.core.selfsupport import CELL, LEAST, MARKED, as_support, margins, second_stats
 
 NOTHING_MARKED = torch.zeros(1)
 
@@ -44,6 +44,25 @@ def test_a_query_without_either_side_supports_nothing(value):
     found, share = as_support(torch.randn(1, 6, 8, 8), glance, stats_of(1), NOTHING_MARKED)
     assert share.item() == 0 and not found.sign.any()
     assert torch.equal(second_stats(stats_of(1), share), stats_of(1))
+
+
+def test_a_cell_that_is_hardly_sure_is_no_exemplar():
+    glance = torch.full((1, 8, 24), 2 * np.arctanh(LEAST**0.5 * 0.9))
+    glance[..., :8], glance[..., 16:] = 2.0, -2.0
+    found, _ = as_support(torch.randn(1, 6, 8, 24), glance, stats_of(1), NOTHING_MARKED)
+    assert found.sign[0].reshape(3, 2).tolist() == [[1, 0], [0, 0], [0, -1]]
+    glance[..., 8:16] = 2 * np.arctanh(LEAST**0.5 * 1.1)
+    found, _ = as_support(torch.randn(1, 6, 8, 24), glance, stats_of(1), NOTHING_MARKED)
+    assert found.sign[0].reshape(3, 2).tolist() == [[1, 0], [1, 0], [0, -1]]
+
+
+def test_a_query_that_supports_counts_as_one_more_image_wholly_annotated():
+    some = torch.tensor([7.0, 7.0])
+    told = statistics(some, some, torch.tensor([2.0, 3.0]), torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0]))
+    more = second_stats(told, torch.tensor([0.1, 0.0]))
+    every = torch.tensor([float(MOST_PIXELS)])
+    wanted = statistics(every, every, torch.tensor([3.0]), torch.tensor([1.0]), torch.tensor([0.0]))
+    assert torch.allclose(more[:1], wanted) and torch.equal(more[1:], told[1:])
 
 
 def test_classes_of_one_image_compete():
