@@ -109,9 +109,12 @@ def device_of(text: str) -> str:
 
 
 def _point(text: str) -> Point:
-    """For argparse, which makes a message of a ValueError. "310,220,lion" to a point."""
-    x, y, label = text.split(",", 2)
-    return Point(float(x), float(y), check_name(label))
+    """For argparse: "310,220,lion" to a point."""
+    try:
+        x, y, label = text.split(",", 2)
+        return Point(float(x), float(y), check_name(label))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"a point is X,Y,CLASS, such as 310,220,lion, and not {text!r}") from None
 
 
 class _AddStroke(argparse.Action):

@@ -1,5 +1,6 @@
 import base64
 import io
+import re
 
 import numpy as np
 import pytest
@@ -124,6 +125,35 @@ def test_an_eraser_unmarks_what_lies_under_it_and_nothing_else():
     annotation = Annotation(points=[(5, 5, "cat"), (30, 5, "cat")]).add(Stroke(((5, 5),), None, radius=8))
     labels = annotation.label_map((40, 20), ["cat"])
     assert (labels == 0).sum() == 1 and labels[5, 30] == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"points": [(1, 2)]}, "Points are [(x, y, class), …]; (1, 2) is none of them."),
+        ({"points": [("cat", 1, 2)]}, "Points are [(x, y, class), …]; ('cat', 1, 2) is none of them."),
+        ({"points": (1, 2, "cat")}, "Points are [(x, y, class), …]; 1 is none of them."),
+        ({"points": [(1, 2, 3)]}, "A class is called by a text, such as 'cat', and not 3."),
+        ({"points": [(1, 2, None)]}, "A class is called by a text, such as 'cat', and not None."),
+        ({"strokes": [("cat", [(1, 2)])]}, "Strokes are [(path, class), …], a path being [(x, y), …]; ('cat', [(1, 2)]) is"),
+    ],
+)
+def test_marks_of_another_form_are_refused_with_the_form_that_is_wanted(given, sentence):
+    with pytest.raises(InputError, match=f"^{re.escape(sentence)}"):
+        Annotation(**given)
+
+
+def test_json_of_another_form_is_refused_with_the_form_that_is_wanted():
+    for data in ({"marks": [{"pont": [1, 2], "label": "cat"}]}, {"marks": [{"point": [1], "label": "cat"}]}, [1]):
+        with pytest.raises(InputError, match=r'^This is not an annotation, such as \{"marks": '):
+            Annotation.from_json(data)
+    with pytest.raises(InputError, match=r"'label' is missing\.$"):
+        Annotation.from_json({"marks": [{"point": [1, 2]}]})
+
+
+def test_one_name_for_the_classes_of_a_mask_is_no_list_of_letters():
+    with pytest.raises(InputError, match="not 'cat'"):
+        Annotation.from_mask(np.zeros((2, 2), np.uint8), "cat")
 
 
 def test_json_round_trip_is_exact():

@@ -203,6 +203,12 @@ def test_what_argparse_refuses_ends_with_2(arguments, capsys):
     assert "usage" in capsys.readouterr().err
 
 
+def test_a_point_of_another_form_is_refused_with_the_form_that_is_wanted(capsys):
+    with pytest.raises(SystemExit):
+        main(["guide", "a.jpg", "--point", "1,2", "-o", "x"])
+    assert "a point is X,Y,CLASS, such as 310,220,lion, and not '1,2'" in capsys.readouterr().err
+
+
 def test_where_nothing_can_be_written_a_sentence_says_so(call, photos, tmp_path):
     (tmp_path / "file").touch()
     for out in (photos, tmp_path / "file" / "cat.safetensors"):
