@@ -56,7 +56,9 @@ class Annotator {
 
   settings() {
     const { tool, opacity } = this;
-    const colors = Object.fromEntries(this.server.classes.map(({ name, color }) => [name, color]));
+    const colors = Object.fromEntries(
+      this.named.flatMap(({ name, was = name, color }) => [was, name].map((known) => [known, color])),
+    );
     return { tool, label: this.active, radius: this.brush, opacity, colors };
   }
 
@@ -67,9 +69,14 @@ class Annotator {
   }
 
   choose(name) {
-    if (!this.server.classes.some((item) => item.name === name)) return;
+    if (!this.named.some((item) => item.name === name)) return;
     this.set({ active: name });
     if (this.server.look.view === "probability" && this.server.look.label !== name) this.look({ label: name });
+  }
+
+  /** The classes as they are once the server has done what it was asked for. */
+  get named() {
+    return this.naming.expected(this.server.classes);
   }
 
   /** See masks in another way: {scope, unsure, view}. Of many wishes in a row, as of a slider, the last counts. */
@@ -94,7 +101,8 @@ class Annotator {
 
   /** Everything on the page that follows from the state. */
   #update() {
-    const { images, classes, look, undo, redo, marked, samples } = this.server;
+    const { images, look, undo, redo, marked, samples } = this.server;
+    const classes = this.named;
     if (!classes.some((item) => item.name === this.active)) this.active = (classes[1] ?? classes[0])?.name ?? null;
     const marks = [...this.#kept, ...this.#pending];
     this.gallery.show(images, this.current, classes);
@@ -118,7 +126,7 @@ class Annotator {
     this.samples.hidden = !samples.length || samples.length === images.length;
     const canAdd = Boolean(this.host.send);
     const seen = { active: this.active, current: this.image, suggested: this.suggestion.key !== null };
-    if (this.server.revision >= 0) this.hint.show({ ...this.server, ...seen, canAdd });
+    if (this.server.revision >= 0) this.hint.show({ ...this.server, ...seen, classes, canAdd });
     this.element.style.setProperty("--mask-opacity", this.opacity);
   }
 
@@ -171,9 +179,10 @@ class Annotator {
     this.#update();
   }
 
-  /** A change to the session, shown with its effect on the open photo; resolves to the reply. */
-  async change(message) {
+  /** A change to the session, shown with its effect on the open photo; resolves to the reply, which `heard` hears of first. */
+  async change(message, heard = () => {}) {
     const reply = await this.channel.change({ key: this.current, edge: MASK_EDGE, ...message });
+    heard();
     this.take(reply);
     return reply;
   }

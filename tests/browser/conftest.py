@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from hand import canvas, hand  # noqa: F401 - fixtures
+from many import many  # noqa: F401 - a fixture
 from playwright.sync_api import sync_playwright
 from served import Launcher, Server
 from visitor import stranger, visitor  # noqa: F401 - fixtures

@@ -76,10 +76,14 @@ class Hand:
         for key in keys:
             self.page.keyboard.press(key)
 
+    def log(self):
+        """What the server was told."""
+        return self.page.evaluate("log")
+
     def sent(self, verb="mark"):
-        """What the server was told, once everything was."""
+        """What of one kind the server was told, once everything was."""
         self.page.wait_for_function("annotator.channel.idle")
-        return [message for message in self.page.evaluate("log") if message["do"] == verb]
+        return [message for message in self.log() if message["do"] == verb]
 
     def marks(self):
         return [mark for message in self.sent() for mark in message["marks"]]

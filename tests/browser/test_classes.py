@@ -12,6 +12,29 @@ def test_a_new_name_that_is_refused_leaves_the_class_chosen(hand):
     assert hand.page.locator(".g-active .g-label").inner_text() == "cat"
 
 
+def test_a_mark_made_before_a_class_has_its_new_name_is_of_that_class(hand):
+    hand.page.evaluate(
+        """() => {
+          const slow = new Promise((resolve) => (window.release = resolve));
+          window.gates = { rename_class: slow, add_class: slow, mark: slow };
+        }"""
+    )
+    hand.page.get_by_role("button", name="Rename, recolour or remove this class").click()
+    hand.page.get_by_label("Name of the class").fill("kitten")
+    hand.press("Enter")
+    hand.click(100, 100)
+    hand.page.get_by_role("button", name="Add class").click()
+    hand.page.get_by_label("Name of the class").fill("bird")
+    hand.press("Enter")
+    hand.click(150, 100)
+    hand.page.evaluate("() => void annotator.refresh()")  # what another says of the classes meanwhile
+    assert hand.page.locator(".g-label").all_inner_texts() == ["kitten", "dog", "bird", "background"]
+    hand.page.evaluate("release()")
+    hand.sent()
+    done = [(message["do"], message.get("to") or message.get("name") or message["marks"][0]["label"]) for message in hand.log()]
+    assert done == [("rename_class", "kitten"), ("mark", "kitten"), ("add_class", "bird"), ("mark", "bird")]
+
+
 MANY = """() => {
   const names = ["background", ...[..."abcdefghijkl"].map((letter) => letter.repeat(9))];
   annotator.take({ state: { ...annotator.server, classes: names.map((name) => ({ name, color: "#0099ee" })) } });

@@ -11,6 +11,7 @@ import { Hint } from "./hint.js";
 import { listen } from "./keys.js";
 import { Looks, nextView } from "./looks.js";
 import { BACKGROUND } from "./marks.js";
+import { Naming } from "./naming.js";
 import { Help, Notices, Progress } from "./overlay.js";
 import { Pictures } from "./pictures.js";
 import { Scope, otherScope } from "./scope.js";
@@ -27,7 +28,8 @@ export function parts(annotator) {
   const take = (reply) => annotator.take(reply);
   const set = (changes) => annotator.set(changes);
   const [notices, progress, help] = [new Notices(), new Progress(), new Help()];
-  const made = { notices, progress, help, scope: new Scope((scope) => look({ scope })) };
+  const naming = new Naming(annotator);
+  const made = { notices, progress, help, naming, scope: new Scope((scope) => look({ scope })) };
   const channel = new Channel((message) => host.call(message), {
     onActivity: (busy) => made.element.classList.toggle("g-busy", busy),
     onTrouble: (trouble) => annotator.trouble(trouble),
@@ -60,8 +62,8 @@ export function parts(annotator) {
   );
   const classes = new Classes({
     choose: (name) => annotator.choose(name),
-    add: (name) => change({ do: "add_class", name }).then(() => annotator.choose(name)),
-    rename: (name, to) => change({ do: "rename_class", name, to }).then(({ error }) => error || annotator.choose(to)),
+    add: (name) => made.naming.add(name),
+    rename: (name, to) => made.naming.rename(name, to),
     recolor: (name, color) => change({ do: "recolor_class", name, color }),
     remove: (name) => change({ do: "remove_class", name }),
   });
@@ -140,7 +142,7 @@ function keyActions(annotator, { stage, help }) {
   const look = () => annotator.server.look;
   return {
     tool: (tool) => annotator.set({ tool }),
-    classNumber: (number) => annotator.choose(annotator.server.classes[number]?.name),
+    classNumber: (number) => annotator.choose(annotator.named[number]?.name),
     brush: (factor) => annotator.set({ brush: annotator.brush * factor }),
     undo: () => annotator.change({ do: "undo" }),
     redo: () => annotator.change({ do: "redo" }),

@@ -18,7 +18,7 @@ export class Pictures {
     return picture;
   }
 
-  /** The picture of a photo, its longer side at most `edge`; null where it cannot be read, or another is asked for meanwhile. */
+  /** The picture of a photo, its longer side at most `edge`; null where it cannot be read or is no longer wanted. */
   async load(key, edge = LARGE) {
     const { photos } = await this.read({ do: "photos", keys: [key], edge });
     const picture = photos?.[key] && (await loadImage(photos[key]));
