@@ -4,9 +4,17 @@ import os
 import re
 from pathlib import Path
 
+import matplotlib
 import nbformat
 import pytest
+from matplotlib.axes import Axes
 from nbclient import NotebookClient
+from pictures import photo
+from PIL import ExifTags, Image
+
+from guided_demo import Guidance
+
+matplotlib.use("agg")
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -45,6 +53,21 @@ def test_point_and_segment(tmp_path, monkeypatch):
     assert "the same mask as before: True" in said
     assert "the same masks: True" in said
     assert pictures(notebook) == 5
+
+
+def test_photos_of_a_telephone_held_sideways_are_shown_with_their_masks(tmp_path, monkeypatch, segmenter):
+    notebook = nbformat.read(ROOT / "notebooks/01_point_and_segment.ipynb", as_version=4)
+    code = "".join(cell.source + "\n" for cell in notebook.cells if cell.cell_type == "code")
+    names, shown = {}, []
+    exec(code[: code.index("samples =")] + code[code.index("def show(") : code.index("names =")], names)
+    exec(code[code.index("def segment(") : code.index("results = segment(")], names)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    photo(1, (80, 60)).save(tmp_path / "sideways.jpg", exif=exif)
+    monkeypatch.setattr(Axes, "imshow", lambda _, picture: shown.append(picture.size))
+    names |= {"photos": [tmp_path / "sideways.jpg"], "names": ["sideways"]}
+    names["show_masks"]({"sideways": segmenter.segment(tmp_path / "sideways.jpg", Guidance.empty())}, {})
+    assert shown == [(60, 80)]
 
 
 def test_meta_training_teaches_classes_that_were_held_out(tmp_path, monkeypatch):
