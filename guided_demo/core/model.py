@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..annotation import Annotation
+from ..annotation import MAX_CLASSES, Annotation
 from ..errors import InputError
 from ..files import image_key, read_image
 from ..geometry import Frame
@@ -152,6 +152,8 @@ class GuidedSegmenter:
         annotation: the image's own, if it has one: what is annotated keeps its class, and pixels near it are told by it. It
         counts as guidance too, whether or not `guidance` already holds it. scope: "object" keeps to the region that the own
         annotation is in, and uses nothing else; without own annotation it is as "everywhere".
+        Raises InputError for an unknown scope, annotation that is not of this image, or guidance of another checkpoint or of more
+        than MAX_CLASSES classes.
         """
         if scope not in ("everywhere", "object"):
             raise InputError(f'The scope {scope!r} is unknown; use "everywhere" or "object".')
@@ -167,6 +169,8 @@ class GuidedSegmenter:
             if guidance.annotations.get(encoded.key) != own:
                 guidance = guidance + self.guide(encoded, own)
         classes = guidance.classes
+        if len(classes) > MAX_CLASSES:
+            raise InputError(f"This guidance has {len(classes)} classes, and a mask at most {MAX_CLASSES}; use less of it.")
         alone = own is not None and scope == "object"
         source = guidance.only(encoded.key) if alone else guidance
         features = encoded.features.map(lambda t: t.to(self.device).float())

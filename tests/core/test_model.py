@@ -142,6 +142,12 @@ def test_a_checkpoint_without_some_of_the_weights_is_refused(segmenter, tmp_path
         GuidedSegmenter.load(path)
 
 
+def test_more_classes_than_a_mask_has_numbers_for_are_refused(segmenter):
+    marked = [segmenter.guide(photo(i), Annotation(points=[(k % 80, k // 80, f"{i} {k}") for k in range(127)])) for i in (0, 1)]
+    with pytest.raises(InputError, match="255 classes, and a mask at most 254"):
+        segmenter.segment(photo(2), marked[0] + marked[1])
+
+
 def test_bad_calls_get_a_sentence(segmenter):
     with pytest.raises(InputError, match="outside"):
         segmenter.guide(photo(0), Annotation(points=[(500, 1, "cat")]))
