@@ -81,6 +81,8 @@ def read_project(data: bytes, name: str = "the project") -> Project:
     files = read_zip(data, name)
     try:
         listing = json.loads(files[LISTING])
+        if listing["format"] > FORMAT:
+            raise ValueError("it is of a newer format; update guided_demo to open it")
         names = {str(item["key"]): str(item["name"]) for item in listing["images"]}
         colors = {check_name(str(item["name"])): str(item["color"]) for item in listing["classes"]}
         for color in colors.values():

@@ -69,6 +69,7 @@ def test_what_is_no_project_is_refused(work, segmenter):
         files | {"project.json": json.dumps(listing | {"classes": [{"name": "cat", "color": "no colour"}]}).encode()},
         files | {"project.json": json.dumps(listing | {"classes": [{"name": "a\nb", "color": "#123456"}]}).encode()},
         files | {"project.json": b"[" * 100_000},
+        files | {"project.json": json.dumps(listing | {"format": 2}).encode()},
     ]
     for case in broken:
         other = Workspace(segmenter)
