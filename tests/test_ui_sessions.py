@@ -50,8 +50,8 @@ def start(clock, tmp_path):
 
 def test_every_page_gets_a_token_and_a_desk_of_its_own(sessions):
     opened = [sessions.open() for _ in range(5)]
-    assert len({token for token, _ in opened}) == len({desk for _, desk in opened}) == 5
-    assert all(len(token) >= 24 and sessions.find(token) is desk for token, desk in opened)
+    assert len({token for token, *_ in opened}) == len({desk for _, desk, _ in opened}) == 5
+    assert all(len(token) >= 24 and sessions.find(token) is desk for token, desk, _ in opened)
 
 
 @pytest.mark.parametrize("token", [None, "", "guess", 7, ["x"], {}])
@@ -61,18 +61,18 @@ def test_whoever_has_no_token_gets_no_desk(sessions, token):
 
 
 def test_a_reload_brings_the_desk_back_under_a_new_token(sessions):
-    old, desk = sessions.open()
+    old, desk, _ = sessions.open()
     sessions.enter("page 1", old)
     sessions.leave("page 1")
-    new, again = sessions.open(old)
+    new, again, _ = sessions.open(old)
     assert again is desk and new != old
     assert sessions.find(old) is None
 
 
 def test_a_page_that_leaves_late_does_not_end_the_one_that_came_after(sessions, clock):
-    old, desk = sessions.open()
+    old, desk, _ = sessions.open()
     sessions.enter("page 1", old)
-    new, _ = sessions.open(old)
+    new, _, _ = sessions.open(old)
     sessions.leave("page 1")
     clock.now += GRACE_SECONDS + 1
     sessions.open()
@@ -80,7 +80,7 @@ def test_a_page_that_leaves_late_does_not_end_the_one_that_came_after(sessions, 
 
 
 def test_a_desk_and_its_folder_go_when_its_page_has_gone(sessions, clock):
-    token, desk = sessions.open()
+    token, desk, _ = sessions.open()
     sessions.enter("page", token)
     sessions.leave("page")
     clock.now += GRACE_SECONDS - 1
@@ -92,7 +92,7 @@ def test_a_desk_and_its_folder_go_when_its_page_has_gone(sessions, clock):
 
 
 def test_a_desk_that_nobody_uses_goes(sessions, clock):
-    token, _ = sessions.open()
+    token, _, _ = sessions.open()
     clock.now += IDLE_SECONDS + 1
     sessions.open()
     assert sessions.find(token) is None
@@ -109,7 +109,7 @@ def test_there_are_never_too_many_desks(sessions, clock, monkeypatch):
 
 
 def test_nothing_outlives_the_server_unless_it_is_to(sessions):
-    token, desk = sessions.open()
+    token, desk, _ = sessions.open()
     sessions.close()
     assert not desk.folder.exists()
     assert not sessions.is_kept(token)
@@ -118,23 +118,23 @@ def test_nothing_outlives_the_server_unless_it_is_to(sessions):
 @pytest.mark.parametrize("orderly", [True, False])
 def test_work_outlives_the_server_in_a_lasting_folder(start, orderly):
     first = start()
-    token, desk = first.open()
+    token, desk, _ = first.open()
     if orderly:
         first.close()
     second = start()
     assert second.find(token) is None and second.is_kept(token)
-    new, again = second.open(token)
+    new, again, _ = second.open(token)
     assert again.folder == desk.folder and new != token
     assert second.find(new) is again
     assert not second.is_kept(token) and second.open(token)[1].folder != desk.folder
 
 
 def test_a_page_that_never_heard_of_its_new_token_keeps_the_old_one(start):
-    token, desk = start().open()
+    token, desk, _ = start().open()
     start().open(token)  # and the server is killed before the answer arrives
     third = start()
     third.open(token)
-    new, again = third.open(token)
+    new, again, _ = third.open(token)
     assert again.folder == desk.folder
     third.find(new)
     assert third.open(token)[1].folder != desk.folder
@@ -142,17 +142,30 @@ def test_a_page_that_never_heard_of_its_new_token_keeps_the_old_one(start):
 
 def test_a_new_tab_goes_on_where_the_last_one_was_closed_but_takes_nothing_from_an_open_one(start):
     sessions = start()
-    token, desk = sessions.open()
+    token, desk, _ = sessions.open()
     sessions.enter("page 1", token)
-    assert sessions.open(None, token)[1] is not desk
+    assert sessions.open(None, [token])[1] is not desk
     sessions.leave("page 1")
-    new, again = sessions.open(None, token)
+    new, again, _ = sessions.open(None, [token])
     assert again is desk
-    assert start().open("of another tab", new)[1].folder == desk.folder
+    assert start().open("of another tab", [new])[1].folder == desk.folder
+
+
+def test_of_several_closed_tabs_the_first_named_that_can_be_is_gone_on_with(start):
+    sessions = start()
+    (a, desk_a, _), (b, desk_b, _) = sessions.open(), sessions.open()
+    for page, token in (("page a", a), ("page b", b)):
+        sessions.enter(page, token)
+    sessions.leave("page b")
+    new, desk, was = sessions.open(None, ["worn out", a, b])
+    assert desk is desk_b and was == b
+    sessions.leave("page a")
+    assert sessions.open(None, [new, a])[1:] == (desk_a, a)
+    assert sessions.open()[2] is None
 
 
 def test_only_digests_of_tokens_are_on_disk_and_only_for_the_user(start, tmp_path):
-    token, desk = start().open()
+    token, desk, _ = start().open()
     files = [path for path in (tmp_path / "work").rglob("*") if path.is_file()]
     assert files and not any(token.encode() in path.read_bytes() or token in str(path) for path in files)
     for folder in (tmp_path / "work", desk.folder):
@@ -161,17 +174,17 @@ def test_only_digests_of_tokens_are_on_disk_and_only_for_the_user(start, tmp_pat
 
 @pytest.mark.parametrize("guess", ["", "../other", "*", "token.json", None, 7, "a" * 32])
 def test_nobody_gets_a_stored_desk_by_guessing(start, guess):
-    _, desk = start().open()
-    assert start().open(guess, guess)[1].folder != desk.folder
+    _, desk, _ = start().open()
+    assert start().open(guess, [guess])[1].folder != desk.folder
 
 
 def test_a_desk_that_is_let_go_is_put_away_and_after_a_month_deleted(start, clock):
     sessions = start()
-    token, desk = sessions.open()
+    token, desk, _ = sessions.open()
     clock.now += IDLE_SECONDS + 1
     sessions.leave("anyone")
     assert sessions.find(token) is None and desk.is_closed
-    token, again = sessions.open(token)
+    token, again, _ = sessions.open(token)
     assert again.folder == desk.folder
     sessions.close()
     clock.now += KEEP_SECONDS + 1
@@ -181,14 +194,14 @@ def test_a_desk_that_is_let_go_is_put_away_and_after_a_month_deleted(start, cloc
 
 def test_a_desk_at_which_nothing_was_done_is_not_kept(start):
     sessions = start()
-    _, desk = sessions.open()
+    _, desk, _ = sessions.open()
     desk.is_touched = False
     sessions.close()
     assert not desk.folder.exists()
 
 
 def test_a_folder_that_cannot_be_opened_is_left_alone(start):
-    token, desk = start().open()
+    token, desk, _ = start().open()
     (desk.folder / "damaged").touch()
     assert start().open(token)[1].folder != desk.folder
     assert desk.folder.exists()

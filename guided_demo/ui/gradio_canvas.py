@@ -14,9 +14,9 @@ import gradio as gr
 from gradio.data_classes import DataWithFiles
 
 from . import assets
-from .sessions import Sessions
+from .sessions import MOST_OTHERS, Sessions
 
-GONE = "This page was away for long, or is open in another tab. Reload it to go on."
+GONE = "This page was away for long, or its work is open in another tab. Close that tab and reload this one to go on here."
 
 _TEMPLATE = """<style>{style}</style>
 <div class="g-root"><div class="guided g-loading" role="status">Loading …</div></div>"""
@@ -27,18 +27,19 @@ let token = null;
 let waiting = null;  // the long message that is being worked on: {{ id, resolve, onProgress }}
 let count = 0;
 
-// A new tab goes on with the work of the tab that was last worked in, where that has been closed.
-const remember = () => token && localStorage.setItem(KEY, token);
-addEventListener("pagehide", remember);
+// The tokens of all tabs, the one last worked in first: a new tab goes on with the work of one that has been closed.
+const known = () => localStorage.getItem(KEY)?.split(" ") ?? [];
+const keep = (tokens) => localStorage.setItem(KEY, [...new Set(tokens)].slice(0, {most}).join(" "));
+const workedIn = () => keep([token, ...known()]);
 
 async function call(message) {{
-  if (message.number) remember();
+  if (message.number) workedIn();
   if (message.do !== "start") return checked(await server.talk({{ ...message, token }}));
-  const reply = await server.talk({{ ...message, token: sessionStorage.getItem(KEY), last: localStorage.getItem(KEY) }});
+  const reply = await server.talk({{ ...message, token: sessionStorage.getItem(KEY), others: known() }});
   if (reply?.token) {{
     token = reply.token;
     sessionStorage.setItem(KEY, token);
-    remember();
+    keep([...known().map((other) => (other === reply.was ? token : other)), token]);
     trigger("enter", {{ token }});
   }}
   return reply;
@@ -66,6 +67,7 @@ async function send(file, name, place = 0) {{
 }}
 
 function work(message, onProgress) {{
+  workedIn();
   return new Promise((resolve) => {{
     waiting = {{ id: ++count, resolve, onProgress }};
     trigger("work", {{ ...message, token, id: count }});
@@ -97,8 +99,9 @@ def guided_canvas(page: gr.Blocks, sessions: Sessions, max_file_bytes: int, **op
         if not isinstance(message, dict):
             message = {}
         if message.get("do") == "start":
-            token, desk = sessions.open(message.get("token"), message.get("last"))
-            return {**desk.handle(message), "token": token}
+            others = message.get("others")
+            token, desk, was = sessions.open(message.get("token"), others if isinstance(others, list) else ())
+            return {**desk.handle(message), "token": token, "was": was}
         found = sessions.find(message.get("token"))
         return gone(message) if found is None else found.handle(message)
 
@@ -128,7 +131,7 @@ def guided_canvas(page: gr.Blocks, sessions: Sessions, max_file_bytes: int, **op
     # A plain gr.HTML, not a subclass: gradio writes a stub file beside the module of every subclass.
     canvas = gr.HTML(
         html_template=_TEMPLATE.format(style=assets.style()),
-        js_on_load=_ON_LOAD.format(script=json.dumps(assets.script()), limit=max_file_bytes),
+        js_on_load=_ON_LOAD.format(script=json.dumps(assets.script()), limit=max_file_bytes, most=MOST_OTHERS),
         apply_default_css=False,
         server_functions=[talk, send],
         **options,

@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from .protocol import Desk
 GRACE_SECONDS = 30 * 60.0
 IDLE_SECONDS = 12 * 3600.0
 MOST_DESKS = 200
+MOST_OTHERS = 8  # as many tokens a page remembers, see gradio_canvas.py
 # What was marked stays in a lasting folder for this long after it was looked at last.
 KEEP_SECONDS = 30 * 24 * 3600.0
 TOUCH_SECONDS = 60.0
@@ -62,15 +63,17 @@ class Sessions:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.chmod(self._folder, 0o700)
 
-    def open(self, old: object = None, last: object = None) -> tuple[str, Desk]:
-        """A new token, with the desk of the token `old`, or else that of `last`, or else a new desk.
+    def open(self, old: object = None, others: Sequence[object] = ()) -> tuple[str, Desk, object]:
+        """A new token, with the desk of the token `old`, or else that of the first of `others` there is one for, or else a new
+        desk; and the token that this one replaces, which from here on is of no use, or None.
 
-        old: the token this page had; from here on it is of no use. last: the token that any page of this browser had last; it
-        counts if no page has that desk open.
+        old: the token this page had. others: those that other pages of this browser had; one counts if no page has its desk open.
         """
         with self._lock:
             self._sweep()
-        place = self._reclaim(old) or self._reclaim(last, only_left=True) or self._new()
+        found = ((token, self._reclaim(token, only_left=token is not old)) for token in (old, *others[:MOST_OTHERS]))
+        was, place = next(((token, place) for token, place in found if place), (None, None))
+        place = place or self._new()
         token = secrets.token_urlsafe(24)
         with self._lock:
             place.digests = (_digest(token), *place.digests)
@@ -78,7 +81,7 @@ class Sessions:
             place.used = self.clock()
             self._places[place.digests[0]] = place
             self._write(place)
-        return token, place.desk
+        return token, place.desk, was
 
     def find(self, token: object) -> Desk | None:
         """The desk of a token, or None where there is none (any more)."""

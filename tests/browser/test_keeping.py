@@ -22,6 +22,15 @@ def shown(visitor):
     }
 
 
+def opened_when_it_is_free(context, url):
+    """A new tab, opened as soon as the server has heard that the one with masks was closed."""
+    until = time.monotonic() + 20
+    while (visitor := Visitor(context.new_page(), url)) and set(visitor.masks().values()) == {None}:
+        assert time.monotonic() < until
+        visitor.page.close()
+    return visitor
+
+
 def test_a_server_that_was_stopped_or_killed_brings_everything_back(page, own_server, tmp_path):
     visitor = Visitor(page, own_server.url)
     Image.new("RGB", (64, 48), "teal").save(tmp_path / "mine.png")
@@ -94,11 +103,17 @@ def test_a_tab_opened_anew_goes_on_where_the_last_was_closed(context, server):
     before = shown(first)
     second.page.close()
     first.page.close()
-    until = time.monotonic() + 20
-    while (third := Visitor(context.new_page(), server)) and set(third.masks().values()) == {None}:
-        assert time.monotonic() < until
-        third.page.close()
-    assert shown(third) == before
+    assert shown(opened_when_it_is_free(context, server)) == before
+
+
+def test_a_tab_that_was_only_looked_at_is_not_gone_on_with_in_place_of_the_work(context, server):
+    first = Visitor(context.new_page(), server)
+    first.click(*ON_IT)
+    before = shown(first)
+    second = Visitor(context.new_page(), server)
+    first.page.close()
+    second.page.close()
+    assert shown(opened_when_it_is_free(context, server)) == before
 
 
 def test_a_program_that_ends_at_once_after_building_the_page_ends_well(launcher, tmp_path):
