@@ -37,6 +37,32 @@ def test_more_annotation_of_an_image_is_added_and_the_same_counts_once(segmenter
     assert set(both.annotations[both.images[0]].classes) == {"background", "cat", "dog"}
 
 
+def test_a_class_has_another_name_and_nothing_else_changes(segmenter):
+    guidance = segmenter.guide(photo(0), CAT) + segmenter.guide(photo(1), CAT + DOG)
+    renamed = guidance.rename("cat", "lynx")
+    assert renamed.classes == ("background", "dog", "lynx")
+    assert renamed.annotations == {key: a.rename("cat", "lynx") for key, a in guidance.annotations.items()}
+    assert renamed.rename("lynx", "cat").to_bytes() == guidance.to_bytes()
+    before, after = (segmenter.segment(photo(2), g).probabilities for g in (guidance, renamed))
+    assert np.allclose(after[[0, 2, 1]], before, atol=1e-6)
+    with pytest.raises(InputError, match="already is a class dog"):
+        guidance.rename("cat", "dog")
+    apart = segmenter.guide(photo(0), CAT) + segmenter.guide(photo(1), DOG)
+    assert apart.rename("cat", "dog").classes == ("background", "dog")
+
+
+def test_a_class_that_is_dropped_takes_images_along_that_show_nothing_else(segmenter):
+    only_cat = segmenter.guide(photo(0), Annotation(points=[(20, 20, "cat")]))
+    rest = segmenter.guide(photo(1), CAT + DOG).drop_class("cat")
+    assert (only_cat + segmenter.guide(photo(1), CAT + DOG)).drop_class("cat").to_bytes() == rest.to_bytes()
+    assert rest.classes == ("background", "dog") and set(next(iter(rest.annotations.values())).classes) == set(rest.classes)
+
+
+def test_what_one_image_contributed(segmenter):
+    first, second = segmenter.guide(photo(0), CAT), segmenter.guide(photo(1), DOG)
+    assert (first + second).only(second.images[0]).to_bytes() == second.to_bytes()
+
+
 def test_saved_guidance_gives_the_same_masks(segmenter, tmp_path):
     guidance = segmenter.guide(photo(0), CAT) + segmenter.guide(photo(1), DOG)
     guidance.save(tmp_path / "g.safetensors")
