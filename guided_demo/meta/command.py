@@ -130,8 +130,9 @@ class Log:
 
     def __init__(self, path: Path, step: int) -> None:
         self.path = path
-        lines = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
-        self.lines = [line for line in lines if line["step"] <= step]
+        lines = path.read_text().splitlines(keepends=True) if path.is_file() else []
+        whole = [json.loads(line) for line in lines if line.endswith("\n")]  # the last may be cut short, as on a full disk
+        self.lines = [line for line in whole if line["step"] <= step]
         path.write_text("".join(json.dumps(line) + "\n" for line in self.lines))
 
     @property

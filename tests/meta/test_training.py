@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -127,7 +128,10 @@ def test_the_command_trains_validates_and_resumes(tmp_path, capsys):
     common = ["--data", "procedural:12", "--validate", "procedural/1:12", "--model", "prototype", "--batch", "1", "--side", "64"]
     options = [*common, "--every", "1", "--seed", "3", "-o", str(tmp_path)]
     assert main([*options, "--steps", "1"]) == 0
+    with (tmp_path / "log.jsonl").open("a") as log:
+        log.write('{"step": 1, "lo')  # where the disk was full
     assert main([*options, "--steps", "2"]) == 0
+    assert [json.loads(line)["step"] for line in (tmp_path / "log.jsonl").read_text().splitlines()] == [1, 1, 2, 2]
     assert "going on from step 1" in capsys.readouterr().out
     assert (tmp_path / "curves.png").stat().st_size > 1000
     _, metadata, _ = checkpoint.read(tmp_path / "last.safetensors")
