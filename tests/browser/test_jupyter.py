@@ -293,3 +293,17 @@ w.workspace.apply(Annotate(w.session.images[0].key, Point(9, 9, "cat")))
     notebook.wait_for_kernel()
     notebook.run(1)
     assert notebook.run(3).endswith("1")
+
+
+def test_on_a_phone_every_button_of_the_widget_is_within_reach(page, server, checkpoint):
+    page.set_viewport_size({"width": 390, "height": 844})
+    notebook = Notebook(page, server, MAKE.format(checkpoint=str(checkpoint)))
+    page.evaluate("jupyterapp.shell.collapseLeft(); jupyterapp.commands.execute('notebook:run-cell')")
+    notebook.settle()
+    edge = page.locator(".guided").evaluate("(node) => node.getBoundingClientRect().right")
+    for button in page.locator(".g-tools button:visible, .g-below button:visible, .g-side > :not(ul) button:visible").all():
+        box = button.bounding_box()
+        assert box["x"] + box["width"] <= edge, button.get_attribute("aria-label") or button.inner_text()
+    assert page.locator(".g-below input").bounding_box()["width"] >= 40
+    assert page.locator(".g-count").evaluate("(node) => node.scrollWidth <= node.clientWidth")
+    assert page.locator(".g-ink").bounding_box()["height"] >= 160
