@@ -46,6 +46,11 @@ HOST = """() => {
 }"""
 
 
+def near(*expected):
+    """A place in pixels of the photo, give or take one."""
+    return pytest.approx(expected, abs=1)
+
+
 class Hand:
     """A mouse and a keyboard on the annotator, in pixels of the photo."""
 

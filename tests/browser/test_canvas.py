@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from hand import near
 
 CHANNEL = """async (script) => {
   const { Channel } = modules.module_channel;
@@ -127,10 +128,6 @@ def test_a_thinned_path_keeps_its_ends(canvas):
     assert 10 < len(thin) < 20
 
 
-def near(*expected):
-    return pytest.approx(expected, abs=1)
-
-
 def test_left_click_marks_the_chosen_class_and_right_click_background(hand):
     hand.click(100, 50)
     hand.click(300, 200, button="right")
@@ -203,27 +200,6 @@ def test_escape_gives_up_an_outline(hand):
     hand.press("Escape", "p")
     hand.click(10, 10)
     assert [list(mark) for mark in hand.marks()] == [["point", "label"]]
-
-
-def test_one_finger_marks_and_two_move_and_zoom(hand):
-    page = hand.page
-    touch = page.context.new_cdp_session(page)
-
-    def send(kind, *points):
-        places = [dict(zip("xy", hand.at(*point), strict=True), id=i) for i, point in enumerate(points)]
-        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": places})
-
-    send("touchStart", (100, 100))
-    send("touchEnd")
-    assert [mark["point"] for mark in hand.marks()] == [near(100, 100)]
-    before = page.evaluate("annotator.stage.view.scale")
-    send("touchStart", (150, 150))
-    send("touchStart", (150, 150), (250, 150))
-    send("touchMove", (130, 150), (270, 150))
-    send("touchMove", (110, 150), (290, 150))
-    send("touchEnd")
-    assert page.evaluate("annotator.stage.view.scale") > 1.2 * before
-    assert len(hand.marks()) == 1
 
 
 def test_an_answer_older_than_a_mark_does_not_hide_it(hand):

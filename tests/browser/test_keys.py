@@ -1,10 +1,7 @@
 """The keyboard: what each key does, and when it does nothing."""
 
 import pytest
-
-
-def near(*expected):
-    return pytest.approx(expected, abs=1)
+from hand import near
 
 
 def test_brackets_change_the_size_of_the_brush(hand):

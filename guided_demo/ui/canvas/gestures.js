@@ -1,6 +1,7 @@
 /**
  * Pointer events to marks and moves. Left button, pen or one finger makes a mark of the active class, the right button
- * one of the background; two fingers, the middle button, or a drag with the space bar held move the photo.
+ * one of the background; two fingers, the middle button, or a drag with the space bar held move the photo. While a pen is
+ * down, fingers are the palm of its hand.
  */
 
 import { BACKGROUND, thin } from "./marks.js";
@@ -12,6 +13,7 @@ export class Gestures {
   draft = null;
   spaceHeld = false;
   #pointers = new Map();
+  #areFingers = false; // what is down
   #mode = null; // "mark", "move", "pinch" or null
   #path = [];
   #label = null;
@@ -42,6 +44,12 @@ export class Gestures {
     this.onChange(false);
   }
 
+  /** Give up what the pointer that is down has begun: all but the corners of an outline. */
+  #giveUp() {
+    if (this.settings().tool !== "polygon") this.cancel();
+    this.#mode = null;
+  }
+
   finishPolygon() {
     if (!this.isDrawingPolygon) return;
     const corners = this.#path;
@@ -56,12 +64,17 @@ export class Gestures {
 
   #down(event) {
     this.surface.focus({ preventScroll: true });
-    if (event.pointerType !== "touch" && this.#pointers.size) return;
+    const isFinger = event.pointerType === "touch";
+    if (event.pointerType === "pen" && this.#areFingers && this.#pointers.size) {
+      this.#giveUp();
+      this.#pointers.clear();
+    }
+    if (this.#pointers.size >= (isFinger && this.#areFingers ? 2 : 1)) return;
+    this.#areFingers = isFinger;
     this.#pointers.set(event.pointerId, this.#at(event));
     this.surface.setPointerCapture(event.pointerId);
     if (this.#pointers.size === 2) {
-      // The first finger's mark was the beginning of a pinch, unless it is a polygon with corners already set.
-      if (!this.isDrawingPolygon && this.settings().tool !== "polygon") this.cancel();
+      this.#giveUp(); // the first finger's mark was the beginning of a pinch
       this.#mode = "pinch";
     } else if (event.button === 1 || this.spaceHeld) {
       this.#mode = "move";
@@ -84,7 +97,7 @@ export class Gestures {
     const last = this.#pointers.get(event.pointerId);
     const now = this.#at(event);
     if (!last) {
-      if (this.isDrawingPolygon) this.#sketch(this.view.toImage(...now));
+      if (this.isDrawingPolygon && event.pointerType !== "touch") this.#sketch(this.view.toImage(...now));
       return;
     }
     if (this.#mode === "mark") {
@@ -129,7 +142,7 @@ export class Gestures {
   }
 
   #cancelPointer(event) {
-    this.#pointers.delete(event.pointerId);
+    if (!this.#pointers.delete(event.pointerId)) return;
     if (this.#mode === "mark") this.cancel();
     if (!this.#pointers.size) this.#mode = null;
   }

@@ -1,0 +1,63 @@
+"""Fingers and pens on the photo."""
+
+import pytest
+from hand import near
+
+
+def fingers(hand):
+    """What puts fingers on pixels of the photo: send(what they do, where each of those that are down is)."""
+    touch = hand.page.context.new_cdp_session(hand.page)
+
+    def send(kind, *points):
+        places = [dict(zip("xy", hand.at(*point), strict=True), id=i) for i, point in enumerate(points)]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": places})
+
+    return send
+
+
+def test_one_finger_marks_and_two_move_and_zoom(hand):
+    page, send = hand.page, fingers(hand)
+    send("touchStart", (100, 100))
+    send("touchEnd")
+    assert [mark["point"] for mark in hand.marks()] == [near(100, 100)]
+    before = page.evaluate("annotator.stage.view.scale")
+    send("touchStart", (150, 150))
+    send("touchStart", (150, 150), (250, 150))
+    send("touchMove", (130, 150), (270, 150))
+    send("touchMove", (110, 150), (290, 150))
+    send("touchEnd")
+    assert page.evaluate("annotator.stage.view.scale") > 1.2 * before
+    assert len(hand.marks()) == 1
+
+
+def test_a_third_finger_marks_nothing(hand):
+    send = fingers(hand)
+    hand.press("b")
+    send("touchStart", (100, 100))
+    send("touchStart", (100, 100), (200, 100))
+    send("touchStart", (100, 100), (200, 100), (150, 200))
+    send("touchMove", (100, 100), (200, 100), (170, 220))
+    send("touchEnd")
+    assert hand.marks() == []
+
+
+@pytest.mark.parametrize("palm_first", [True, False])
+def test_the_palm_of_the_hand_with_the_pen_is_no_finger(hand, palm_first):
+    pen = hand.page.context.new_cdp_session(hand.page)
+
+    def write(kind, *point):
+        where = dict(zip("xy", hand.at(*point), strict=True))
+        pen.send("Input.dispatchMouseEvent", {"type": kind, "button": "left", "buttons": 1, "pointerType": "pen", **where})
+
+    send = fingers(hand)
+    hand.press("b")
+    if palm_first:
+        send("touchStart", (300, 250))
+    write("mousePressed", 50, 50)
+    write("mouseMoved", 70, 50)
+    send(*(("touchMove", (310, 260)) if palm_first else ("touchStart", (300, 250))))
+    write("mouseMoved", 90, 50)
+    send("touchEnd")
+    write("mouseReleased", 90, 50)
+    [stroke] = hand.marks()
+    assert [stroke["stroke"][i] for i in (0, -1)] == [near(50, 50), near(90, 50)]
