@@ -61,3 +61,25 @@ def test_nothing_keeps_anybody_out(chromium, server, tmp_path, width, height, th
 def test_the_check_finds_what_is_wrong(page):
     page.set_content("<html lang='en'><title>A page</title><main><button></button></main>")
     assert [rule for rule, *_ in findings(page)] == ["button-name"]
+
+
+def test_in_a_system_of_few_colours_the_chosen_is_told_apart_and_classes_keep_theirs(hand):
+    page = hand.page
+    page.emulate_media(forced_colors="active")
+
+    def color(selector, property="background-color"):
+        return page.locator(selector).first.evaluate("(node, property) => getComputedStyle(node)[property]", property)
+
+    assert color(".g-tools [aria-pressed=true]") != color(".g-tools [aria-pressed=false]")
+    assert color(".g-chip.g-active") != color(".g-chip:not(.g-active)")
+    assert color(".g-dot:not(.g-ring)") == "rgb(0, 153, 238)"
+    assert color("[aria-current=true]", "outline-style") == "solid"
+
+
+def test_who_wants_no_motion_sees_no_pulse(hand):
+    page = hand.page
+    pulse = "getComputedStyle(document.querySelector('.g-ring-here'), '::after').animationName"
+    page.evaluate("document.querySelector('.g-ring-here').hidden = false")
+    assert page.evaluate(pulse) == "g-pulse"
+    page.emulate_media(reduced_motion="reduce")
+    assert page.evaluate(pulse) == "none"

@@ -68,3 +68,10 @@ def test_the_form_of_a_class_fits_a_phone(hand):
     hand.page.get_by_role("button", name="Rename, recolour or remove this class").click()
     for part in hand.page.locator(".g-form > *").all():
         assert is_within(part.bounding_box(), box(hand, ".g-classes"))
+
+
+def test_add_class_is_seen_on_a_phone_held_sideways(hand):
+    hand.page.set_viewport_size({"width": 844, "height": 390})
+    assert is_within(box(hand, ".g-add"), box(hand, ".g-classes"))
+    hand.page.get_by_role("button", name="View").click()
+    assert hand.page.locator(".g-panel .g-scope").is_visible()  # where it is instead
