@@ -51,8 +51,7 @@ export function listen(target, stage, actions) {
   };
   target.addEventListener("keydown", (event) => {
     if (isTyping(event)) return;
-    const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-    if (handle(event, key)) {
+    if (handle(event, keyOf(event))) {
       event.preventDefault();
       event.stopPropagation();
     }
@@ -62,6 +61,14 @@ export function listen(target, stage, actions) {
     if (stage.gestures.spaceHeld) event.preventDefault();
     stage.gestures.spaceHeld = false;
   });
+
+  /** The letter or digit that is meant: where a key writes neither, as in Russian or French, what it is on other keyboards. */
+  function keyOf({ key, code, shiftKey }) {
+    if (key.length !== 1) return key;
+    const [, kind, printed] = /^(Key|Digit)(.)$/.exec(code) ?? [];
+    const isOther = kind === "Key" ? key > "\u007f" : kind && !shiftKey && !(key in simple);
+    return (isOther ? printed : key).toLowerCase();
+  }
 
   function handle(event, key) {
     if (event.altKey || (document.querySelector("dialog:modal") && !ABOVE.has(key))) return false;
