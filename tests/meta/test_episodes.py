@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from guided_demo.meta.datasets import Dataset, Entry
-from guided_demo.meta.episodes import Mixture, Sampler, render
+from guided_demo.meta.episodes import Mixture, Sampler, colour_shift, look, render
 from guided_demo.meta.pool import Pool, load_records, record, records_of, regions_record, save_records
 from guided_demo.meta.procedural import procedural
 from guided_demo.meta.simulate import ANNOTATORS, DENSE, Drawing, annotate
@@ -39,6 +39,22 @@ def test_support_and_query_are_disjoint_where_the_task_is_another_image(pool):
     for _ in range(60):
         episode = sampler.draw(1)
         assert episode.query.image not in {view.image for view in episode.support} and not episode.own
+
+
+def test_a_task_is_of_one_class_and_its_rest_where_none_are_united_or_exchanged(pool):
+    same = replace(SEMANTIC, semantic={}, same={"p": 1.0})
+    for sampler, shots in ((Sampler(pool, SEMANTIC, 0), 3), (Sampler(pool, same, 0), 1)):
+        for _ in range(40):
+            episode = sampler.draw(shots)
+            asked = set()
+            for view in (*episode.support, episode.query):
+                classes = np.array(pool.classes[view.image])
+                table = view.table[: len(classes)]
+                asked |= set(classes[table == 1].tolist())
+                assert set(table.tolist()) <= {0, 1} and (view.table[len(classes) :] == 255).all()
+                assert not set(classes[table == 0].tolist()) & asked
+            assert len(asked) == 1 and (asked != {0} or episode.own)
+            assert episode.own == (sampler.mixture is same or episode.support[-1] is episode.query) and not episode.scope
 
 
 @pytest.mark.parametrize("absent", (0.0, 1.0))
@@ -139,6 +155,46 @@ def test_records_come_back_from_a_file(records, tmp_path):
     for a, b in zip(records, load_records(tmp_path / "r.zip"), strict=False):
         assert np.array_equal(a.regions, b.regions) and a.classes == b.classes and a.source == b.source
         assert np.abs(a.image.astype(int) - b.image).mean() < 12
+
+
+def test_views_are_turned_and_scaled_and_look_at_the_class(pool):
+    sampler = Sampler(pool, SEMANTIC, 0)
+    views = [sampler.draw(1).query for _ in range(150)]
+    for view in views:
+        axes, side = view.theta[:, :2], pool.sizes[view.image].max()
+        lengths = np.linalg.norm(axes, axis=0)
+        assert abs(axes[:, 0] @ axes[:, 1]) < 1e-3 * lengths.prod()
+        assert 0.49 <= 2 * np.sqrt(lengths.prod()) / side <= 1.16
+        assert 0.69 <= lengths[0] / lengths[1] <= 1.44
+    assert {bool(np.linalg.det(view.theta[:, :2]) < 0) for view in views} == {False, True}, "some are mirrored"
+    _, target = look(pool, views, 48)
+    assert (target == 1).flatten(1).any(1).float().mean() > 0.8
+
+
+def test_labels_stay_on_what_they_label(pool):
+    of_class = np.repeat(np.where(np.arange(256) % 2, 255, 0).astype(np.uint8)[pool.regions.numpy()][:, None], 3, 1)
+    seen = replace(pool, images=torch.from_numpy(of_class))
+    table = (np.arange(256) % 2).astype(np.uint8)
+    sampler = Sampler(pool, SEMANTIC, 2)
+    views = [replace(sampler.draw(1).query, table=table, colour=np.eye(3, 4, dtype=np.float32)) for _ in range(20)]
+    image, target = look(seen, views, 96)
+    known = target != 255
+    assert ((image[:, 0] > 0.5) == (target == 1))[known].float().mean() > 0.97
+
+
+def test_colours_change_about_grey():
+    rng = np.random.default_rng(0)
+    assert np.allclose(colour_shift(rng, 0.0), np.eye(3, 4), atol=1e-6)
+    shifts = np.stack([colour_shift(rng, 1.0) for _ in range(500)])
+    grey = (shifts[..., :3] * 127 / 255).sum(-1) + shifts[..., 3]
+    assert 0.25 < grey.min() < 0.4 and 0.6 < grey.max() < 0.75
+    gains = shifts[..., :3].sum(-1).mean(1)
+    assert (gains < 0).any() and (np.abs(gains) > 0.5).all() and (np.abs(gains) < 1.7).all()  # some are negatives
+
+
+def test_the_background_is_no_class_to_be_asked_for(pool):
+    shown = sorted(c for (_, c), images in pool.by_class.items() if c > 0 and len(images) >= 2)
+    assert Sampler(pool, SEMANTIC, 0).classes["p"] == shown
 
 
 def test_a_view_without_augmentation_is_the_image_itself(pool):
