@@ -57,6 +57,11 @@ def test_a_task_is_of_one_class_and_its_rest_where_none_are_united_or_exchanged(
             assert episode.own == (sampler.mixture is same or episode.support[-1] is episode.query) and not episode.scope
 
 
+def test_kinds_of_tasks_are_drawn_as_often_as_the_mixture_says(pool):
+    sampler = Sampler(pool, replace(SEMANTIC, semantic={"p": 3.0}, parts={"p": 1.0}), 0)
+    assert 0.2 < np.mean([sampler.draw(1).scope for _ in range(600)]) < 0.3
+
+
 @pytest.mark.parametrize("absent", (0.0, 1.0))
 def test_the_query_is_not_in_the_support_of_a_class_with_few_images(absent):
     pool = Pool.build(records_of(procedural(12, 0), "p"), 48)
