@@ -197,6 +197,7 @@ def test_one_bad_photo_stops_no_other(client, photos):
         ("segment", ["PHOTO", "", MARKS, "everywhere", 80], "from 0 to 1, not 80"),
         ("segment", ["PHOTO", "", MARKS, "everywhere", "much"], "from 0 to 1, not 'much'"),
         ("export", [["PHOTO"], "", "png", "everywhere", None], "from 0 to 1"),
+        ("export", [{"path": "PHOTO"}, "", "png", "everywhere", 0], "images is a list of photos"),
         ("export", [["PHOTO"], "", "paint", "everywhere", 0], "no export called 'paint'"),
         ("segment", ["/etc/passwd", "", MARKS, "everywhere", 0], "was not uploaded here"),
         ("segment", [{"path": "/etc/passwd"}, "", MARKS, "everywhere", 0], "was not uploaded here"),

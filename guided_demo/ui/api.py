@@ -99,6 +99,8 @@ class Endpoints:
         Returns:
             zip: the base64 of a zip; problems: a name and a sentence for each photo that could not be used.
         """
+        if not isinstance(images, list):
+            raise InputError("images is a list of photos; give one photo as a list of one.")
         workspace, sure = self._workspace(guidance), _probability(unsure)
         problems: list[Problem] = []
 
