@@ -32,7 +32,7 @@ from .seeing import Seeing
 from .sources import named_images
 from .still import still
 
-NOTE = "A still picture. To mark photos, open this in JupyterLab or Jupyter Notebook 7, and run the cell."
+NOTE = "A still picture of when it was run. To mark photos, open this in JupyterLab or Jupyter Notebook 7, and run the cell."
 FEW = 3
 
 # The view whose message is being answered by this thread.
