@@ -67,7 +67,7 @@ class Sessions:
         """A new token, with the desk of the token `old`, or else that of the first of `others` there is one for, or else a new
         desk; and the token that this one replaces, which from here on is of no use, or None.
 
-        old: the token this page had. others: those that other pages of this browser had; one counts if no page has its desk open.
+        old: the token this page had. others: those that other pages of this browser had; one counts if no page has its desk.
         """
         with self._lock:
             self._sweep()

@@ -35,6 +35,13 @@ def test_a_mark_made_before_a_class_has_its_new_name_is_of_that_class(hand):
     assert done == [("rename_class", "kitten"), ("mark", "kitten"), ("add_class", "bird"), ("mark", "bird")]
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"), [("a" * 6, "a" * 6), ("a" * 7, "aaaaa…"), ("👩‍🌾" * 6, "👩‍🌾" * 6), ("👩‍🌾" * 7, "👩‍🌾" * 5 + "…")]
+)
+def test_a_long_name_is_cut_between_what_is_seen_as_one(canvas, name, shown):
+    assert canvas.evaluate("(name) => modules.module_dom.short(name, 6)", name) == shown
+
+
 MANY = """() => {
   const names = ["background", ...[..."abcdefghijkl"].map((letter) => letter.repeat(9))];
   annotator.take({ state: { ...annotator.server, classes: names.map((name) => ({ name, color: "#0099ee" })) } });

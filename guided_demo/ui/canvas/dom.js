@@ -64,6 +64,13 @@ export function button(name, tip, onclick, { text, label = text ?? tip, ...attri
   return node;
 }
 
+/** At most `most` characters of a name; what is seen as one, such as an emoji, is not cut apart. */
+export function short(name, most = 24) {
+  if (name.length <= most) return name;
+  const parts = [...new Intl.Segmenter().segment(name)].map(({ segment }) => segment);
+  return parts.length > most ? `${parts.slice(0, most - 1).join("")}…` : name;
+}
+
 /** Scroll `pane`, and nothing around it, to where `node` in it is seen with `margin` pixels around it. */
 export function reveal(node, pane, margin) {
   const [inner, outer] = [node, pane].map((element) => element.getBoundingClientRect());

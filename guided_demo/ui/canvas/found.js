@@ -1,6 +1,6 @@
 /** The line above the gallery: in how many photos a class is found, as far as is known, and which photo is the least sure. */
 
-import { el } from "./dom.js";
+import { el, short } from "./dom.js";
 import { BACKGROUND } from "./marks.js";
 
 const FOUND = 0.01; // a class that covers less of a photo than this is hardly found in it
@@ -14,7 +14,7 @@ export function finding(name, seen, total) {
   const traces = seen.filter((summary) => share(summary) >= TRACE).length - found;
   const photos = total === 1 ? "photo" : "photos";
   const all = seen.length < total ? `${seen.length} photos looked at` : `${total} ${photos}`;
-  return `${short(name)} in ${found || "none"} of ${all}${traces ? `, a trace in ${traces}` : ""}`;
+  return `${short(name, 20)} in ${found || "none"} of ${all}${traces ? `, a trace in ${traces}` : ""}`;
 }
 
 export class Found {
@@ -49,5 +49,3 @@ export class Found {
     this.name.textContent = doubtful?.name.split("/").at(-1) ?? "";
   }
 }
-
-const short = (name) => (name.length > 20 ? `${name.slice(0, 19)}…` : name);

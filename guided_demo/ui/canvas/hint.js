@@ -1,6 +1,6 @@
 /** The line above the photo: what to do next; on somebody's first visit, the three steps of the whole job. */
 
-import { button, el } from "./dom.js";
+import { button, el, short } from "./dom.js";
 import { BACKGROUND } from "./marks.js";
 
 const SEEN = "guided-demo-first-run";
@@ -100,5 +100,3 @@ function isNew({ images, samples, classes, marked, undo }) {
   const asFound = images.length > 0 && images.length === samples.length && classes.length > 1;
   return asFound && !marked.length && !undo && localStorage.getItem(SEEN) === null;
 }
-
-const short = (name) => (name.length > 24 ? `${name.slice(0, 23)}…` : name);

@@ -1,6 +1,6 @@
 /** The drawing surface: photo, mask and marks on one canvas, the cursor and the mark being made on another above it. */
 
-import { el } from "./dom.js";
+import { el, short } from "./dom.js";
 import { Gestures } from "./gestures.js";
 import { BACKGROUND, paintDraft, paintMarks, paintPoint } from "./marks.js";
 import { paintOf } from "./looks.js";
@@ -224,7 +224,7 @@ function outline(context, color, width) {
 
 function paintTag(context, name, color, x, y, [width, height]) {
   context.font = "600 12px system-ui, sans-serif";
-  const shown = name.length > 24 ? `${name.slice(0, 23)}…` : name;
+  const shown = short(name);
   const length = context.measureText(shown).width + 24;
   const [left, top] = [Math.min(x, width - length - 4), Math.min(y, height - 24)];
   context.fillStyle = "rgb(17 24 39 / .82)";
