@@ -83,6 +83,9 @@ class Guidance:
     def __post_init__(self) -> None:
         object.__setattr__(self, "ledger", MappingProxyType(dict(sorted(self.ledger.items()))))
 
+    def __repr__(self) -> str:
+        return f"Guidance({', '.join(self.classes)}; {len(self.images)} image{'s' * (len(self.images) != 1)})"
+
     @classmethod
     def empty(cls) -> Guidance:
         return cls()
@@ -111,6 +114,8 @@ class Guidance:
         return {c.key: c.size for c in self.ledger.values()}
 
     def __add__(self, other: Guidance) -> Guidance:
+        if not isinstance(other, Guidance):
+            return NotImplemented
         ids = {g.checkpoint_id for g in (self, other) if g.ledger}
         if len(ids) > 1:
             raise InputError(
@@ -120,7 +125,9 @@ class Guidance:
         return Guidance(next(iter(ids), None), {**self.ledger, **other.ledger})
 
     def without(self, key: str) -> Guidance:
-        """This guidance with nothing of the image `key`; the same object where it holds nothing of it."""
+        """This guidance with nothing of the image `key` (`EncodedImage.key`); the same object where it holds nothing of it."""
+        if not isinstance(key, str):
+            raise InputError("An image is taken out by its key: guidance.without(segmenter.encode(image).key).")
         kept = {entry: c for entry, c in self.ledger.items() if c.key != key}
         return replace(self, ledger=kept) if len(kept) < len(self.ledger) else self
 

@@ -28,6 +28,7 @@ from .problem import MARKS, assemble
 from .result import Result
 
 Scope = Literal["everywhere", "object"]
+_ANNOTATION = "An annotation is made with Annotation(points=..., strokes=...) or Annotation.from_mask"
 LOWEST = -1e4  # logit of a class that is not guided: its probability is exactly 0
 
 
@@ -42,6 +43,9 @@ class EncodedImage:
     frame: Frame
     checkpoint_id: str
     features: Features
+
+    def __repr__(self) -> str:
+        return f"EncodedImage({self.size[0]}x{self.size[1]}, key {self.key})"
 
     @property
     def size(self) -> tuple[int, int]:
@@ -71,6 +75,9 @@ class GuidedSegmenter:
         # Guidance is immutable, so what is worked out for one can be kept as long as somebody holds it.
         self._compiled: WeakKeyDictionary[Guidance, dict[tuple[bool, bool], Classifier]] = WeakKeyDictionary()
         self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"GuidedSegmenter(checkpoint {self.checkpoint_id}, {self.device})"
 
     @classmethod
     def load(cls, name: str | Path = "default", *, device: str = "cpu") -> GuidedSegmenter:
@@ -124,6 +131,7 @@ class GuidedSegmenter:
     @torch.inference_mode()
     def guide(self, image: Any, annotation: Annotation) -> Guidance:
         """Guidance with what this annotation of this image contributes; empty where nothing is annotated."""
+        _expect(annotation, Annotation, _ANNOTATION)
         encoded = self.encode(image)
         annotation.validate(encoded.size)
         classes = annotation.classes
@@ -157,12 +165,15 @@ class GuidedSegmenter:
         """
         if scope not in ("everywhere", "object"):
             raise InputError(f'The scope {scope!r} is unknown; use "everywhere" or "object".')
+        _expect(guidance, Guidance, "Guidance is made with `guide`, or read with Guidance.load")
         encoded = self.encode(image)
         if guidance.checkpoint_id not in (None, self.checkpoint_id):
             raise InputError(
                 f"This guidance was made with checkpoint {guidance.checkpoint_id}, but {self.checkpoint_id} is loaded: load "
                 "that one, or guide again with the annotations it carries (guidance.annotations)."
             )
+        if annotation is not None:
+            _expect(annotation, Annotation, _ANNOTATION)
         own = annotation if annotation is not None and not annotation.is_empty else None
         if own is not None:
             own.validate(encoded.size)
@@ -211,3 +222,8 @@ class GuidedSegmenter:
         rest = [[i for i in range(len(names)) if i != row] for row in rows]
         sides = torch.stack([torch.stack([marks[row], marks[others].amax(0)]) for row, others in zip(rows, rest, strict=True)])
         return closeness(sides).to(self.device)
+
+
+def _expect(given: Any, kind: type, made: str) -> None:
+    if not isinstance(given, kind):
+        raise InputError(f"{made}; {given!r:.80} is none.")

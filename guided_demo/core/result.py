@@ -33,6 +33,10 @@ class Result:
         self._frame, self._logits, self._novelty = frame, logits, novelty
         self._marks = None if annotation is None or annotation.is_empty else annotation
 
+    def __repr__(self) -> str:
+        width, height = self._frame.size
+        return f"Result({width}x{height}; {', '.join(self.classes)})"
+
     @cached_property
     def labels(self) -> np.ndarray:
         return self.labels_at(self._frame.size)

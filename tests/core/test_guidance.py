@@ -174,3 +174,13 @@ def test_a_guidance_file_with_any_byte_changed_is_read_or_refused(segmenter):
         except InputError:
             refused += 1
     assert refused > 200
+
+
+def test_an_image_is_taken_out_by_its_key_alone(segmenter):
+    encoded = segmenter.encode(photo(0))
+    guidance = segmenter.guide(encoded, CAT)
+    assert guidance.without(encoded.key).images == () and guidance.without("another") is guidance
+    with pytest.raises(InputError, match=r"encode\(image\).key"):
+        guidance.without(encoded)
+    with pytest.raises(TypeError):
+        guidance + None

@@ -102,6 +102,26 @@ def test_unsure_pixels_have_no_class_but_annotated_ones_do(segmenter, size):
     assert set(np.unique(labels)) >= {result.classes.index("cat"), 255}
 
 
+def test_what_a_notebook_shows_of_them_is_a_line(segmenter):
+    encoded, guidance = segmenter.encode(photo(0)), segmenter.guide(photo(0), CAT)
+    assert repr(encoded) == f"EncodedImage(80x60, key {encoded.key})"
+    assert repr(guidance) == "Guidance(background, cat; 1 image)"
+    assert repr(guidance + segmenter.guide(photo(1), DOG)) == "Guidance(background, cat, dog; 2 images)"
+    assert repr(segmenter.segment(encoded, guidance)) == "Result(80x60; background, cat)"
+    assert repr(segmenter) == f"GuidedSegmenter(checkpoint {segmenter.checkpoint_id}, cpu)"
+
+
+@pytest.mark.parametrize("wrong", ["cats.safetensors", None, {"marks": []}])
+def test_what_is_no_guidance_or_annotation_is_refused_with_what_is(segmenter, wrong):
+    with pytest.raises(InputError, match="or read with"):
+        segmenter.segment(photo(0), wrong)
+    with pytest.raises(InputError, match="An annotation is made with"):
+        segmenter.guide(photo(0), wrong)
+    if wrong is not None:
+        with pytest.raises(InputError, match="An annotation is made with"):
+            segmenter.segment(photo(0), Guidance.empty(), wrong)
+
+
 def test_encoding_twice_is_encoding_once(segmenter):
     encoded = segmenter.encode(photo(0))
     assert segmenter.encode(encoded) is encoded and encoded.size == (80, 60)
