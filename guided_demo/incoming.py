@@ -75,7 +75,7 @@ class Intake:
         self._waiting += [file for file in brought if file[0] != "photo"]
         photos = [(name, data) for kind, name, data in brought if kind == "photo"]
         adding = zip(photos, self.workspace.adding(photos), strict=True)
-        yield from self._each((name, partial(self._added, add)) for (name, _), add in adding)
+        yield from self._each((name, partial(self._added, name, add)) for (name, _), add in adding)
 
     def finish(self) -> Iterator[str]:
         """Take in what waits, now that all files are there; yields the name of each before it is done."""
@@ -149,8 +149,13 @@ class Intake:
         self.keys += project.names
         self._taken["project"] += 1
 
-    def _added(self, add: Callable[[], str]) -> str:
-        self.keys.append(add())
+    def _added(self, name: str, add: Callable[[], str]) -> str:
+        before = self.workspace.session
+        key = add()
+        self.keys.append(key)
+        first = self.workspace.session.image(key).name
+        if self.workspace.session.images == before.images and PurePosixPath(first).name != PurePosixPath(name).name:
+            raise InputError(f"It is the same picture as {first}, which is here already.")
         return "photo"
 
     def _take_mask(self, name: str, data: bytes) -> str:
@@ -162,7 +167,7 @@ class Intake:
             _mark(self.workspace, item, read_mask(data, self._numbers, name))
             return "mask"
         if self._numbers is None or not few:
-            return self._added(partial(self.workspace.add_image, name, data))
+            return self._added(name, partial(self.workspace.add_image, name, data))
         raise InputError(f"{name} looks like a mask, but the gallery has no photo of this name and size; add the photo first.")
 
     def _take_outlines(self, name: str, data: bytes) -> None:

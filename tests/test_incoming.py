@@ -9,7 +9,7 @@ from pictures import photo_bytes
 from PIL import Image
 
 from guided_demo import Annotation, Point
-from guided_demo.events import AddClass, Annotate
+from guided_demo.events import AddClass, Annotate, RemoveImages
 from guided_demo.export import indexed_png
 from guided_demo.files import zip_bytes
 from guided_demo.incoming import Intake, find_image, take_in
@@ -134,6 +134,15 @@ def test_one_bad_file_stops_no_other(workspace):
     assert "outside the image" in problems["a.png"]
     assert "3 photos, such as x.png, are not in the gallery" in problems["coco.json"]
     assert np.array_equal(labels(workspace, "a"), REGION)
+
+
+def test_a_picture_that_comes_again_under_another_name_is_told_of(workspace):
+    twice = [("trip/a.png", photo_bytes(1)), ("trip/copy of a.png", photo_bytes(1)), ("b.png", photo_bytes(2))]
+    (problem,) = take_in(workspace, twice)
+    assert problem.name == "trip/copy of a.png" and "same picture as trip/a.png" in problem.sentence
+    assert [item.name for item in workspace.session.images] == ["trip/a.png", "b.png"]
+    workspace.apply(RemoveImages((find_image(workspace.session, "b.png").key,)))
+    assert take_in(workspace, [("elsewhere/a.png", photo_bytes(1)), ("back.png", photo_bytes(2))]) == []
 
 
 def test_a_name_finds_its_image_or_none(workspace):
