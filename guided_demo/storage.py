@@ -74,14 +74,22 @@ class Sources:
             source = read_bytes(path, name)  # once, so that what is copied is what was read, whatever becomes of the file
         image = read_image(source, name)
         key = image_key(image)
+        item = ImageItem(key, name, image.size)
         if self._folder is not None:
-            if not (self._folder / key).exists():
+            if not self._has(item):
                 write_atomic(self._folder / key, _file_bytes(source, image))
         elif path is not None:
             self._kept[key] = path
         elif key not in self._kept:
             self._kept[key] = _file_bytes(source, image)
-        return ImageItem(key, name, image.size), image
+        return item, image
+
+    def _has(self, item: ImageItem) -> bool:
+        try:
+            self.read(item)
+        except InputError:  # gone, or damaged since: to add a photo again is what heals that
+            return False
+        return True
 
     def file(self, item: ImageItem) -> bytes:
         """The bytes of the image's file. Raises InputError if it has gone."""

@@ -62,6 +62,16 @@ def test_a_photo_whose_file_changes_or_goes_while_it_is_added_is_kept_as_it_was_
     assert workspace.image(workspace.session.images[0].key) == photo(7)
 
 
+@pytest.mark.parametrize("damage", [lambda path: path.write_bytes(path.read_bytes()[:99]), lambda path: path.unlink()])
+def test_a_damaged_copy_is_healed_by_adding_the_photo_again(segmenter, tmp_path, damage):
+    workspace = Workspace(segmenter, tmp_path)
+    key = workspace.add_image("a.png", photo_bytes(7))
+    damage(tmp_path / "images" / key)
+    with pytest.raises(InputError):
+        workspace.image(key)
+    assert workspace.add_image("a.png", photo_bytes(7)) == key and workspace.image(key) == photo(7)
+
+
 @pytest.mark.parametrize("folder", ["file", "file/work"])
 def test_a_folder_that_cannot_be_is_refused_in_a_sentence(segmenter, tmp_path, folder):
     (tmp_path / "file").touch()
