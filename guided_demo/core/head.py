@@ -34,7 +34,7 @@ class Classifier:
     """What guidance says of B classes, made ready for any number of queries: see Head.prepare.
 
     `semantic` is for the first look; for the second there are the exemplars that are `compared`, and the `sums` of all; centre
-    (B, SEMANTIC) and stats (B, STATS) as in Problem.
+    (R, SEMANTIC) and stats (B, STATS) as in Problem.
     """
 
     semantic: SemanticClassifier
@@ -71,7 +71,7 @@ class Head(nn.Module):
     def prepare(self, problem: Problem) -> Classifier:
         """All that depends on guidance alone, in float32: done once for a gallery."""
         trust = self.trust(problem.stats)
-        world = self._world(self.world_semantic, problem.stats, trust)
+        world = self._world(self.world_semantic, problem.stats, trust, len(problem.semantic.rows))
         sums = Sums.of(problem.semantic.joined(world))
         compared = problem.semantic.take(problem.compared)
         semantic = self._semantic(sums, compared.joined(world), problem.centre, problem.stats, trust)
@@ -92,7 +92,7 @@ class Head(nn.Module):
 
     def _detail(self, problem: Problem, trust: Tensor) -> DetailClassifier:
         scale = self.detail_scale.exp()
-        world = self._world(self.world_detail, problem.stats, trust)
+        world = self._world(self.world_detail, problem.stats, trust, len(problem.detail.rows))
         every, shown = (problem.detail.take(index).joined(world).times(scale) for index in (None, problem.compared))
         ridge = Sums.of(every).ridge(torch.exp(trust[:, 1] - 2.0))
         sides = Sides.of(shown)
@@ -105,12 +105,12 @@ class Head(nn.Module):
             ridge=torch.cat([ridge[:, :-1] * scale, ridge[:, -1:]], -1),
         )
 
-    def _world(self, rows: Tensor, stats: Tensor, trust: Tensor) -> Labelled:
-        """The learned negatives, for B problems of these statistics."""
+    def _world(self, rows: Tensor, stats: Tensor, trust: Tensor, sets: int) -> Labelled:
+        """The learned negatives, for B problems of these statistics and their sets of exemplars."""
         # Without annotated background the world counts as one full side; with it, as a hint.
         weight = torch.exp(trust[:, 2:] - 2.0 * stats[:, 2:3]) / WORLD
         b = len(stats)
-        return Labelled(rows.expand(b, -1, -1), rows.new_full((b, WORLD), -1.0), weight.expand(-1, WORLD))
+        return Labelled(rows.expand(sets, -1, -1), rows.new_full((b, WORLD), -1.0), weight.expand(-1, WORLD))
 
     def second(self, classifier: Classifier, features: Features, glance: Tensor, own: Tensor) -> SemanticClassifier:
         """With what a first look (logits (B, h8, w8)) is sure of: the query as one more support image. `own` as in forward."""
@@ -118,10 +118,10 @@ class Head(nn.Module):
         found, share = as_support(features.semantic, glance, classifier.stats, marked)
         weight, stats = share[:, None], second_stats(classifier.stats, share)
         trust = self.trust(stats)
-        both = classifier.compared.weighed(1 - weight).joined(found.weighed(weight))
+        both = classifier.compared.apart().weighed(1 - weight).joined(found.weighed(weight))
         return self._semantic(
             sums=classifier.sums.mixed(Sums.of(found), share),
-            compared=both.joined(self._world(self.world_semantic, stats, trust)),
+            compared=both.joined(self._world(self.world_semantic, stats, trust, len(stats))),
             centre=torch.lerp(classifier.centre, features.semantic.mean((2, 3)), weight),
             stats=stats,
             trust=trust,

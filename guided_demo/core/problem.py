@@ -20,9 +20,10 @@ MOST_PIXELS, MOST_SHOTS = 1000, 5
 
 @dataclass(frozen=True)
 class Labelled:
-    """n exemplars of each of B problems and their sides.
+    """n exemplars and the sides they are on in each of B problems.
 
-    rows (B, n, D); sign (B, n): +1 of the class, -1 of the others, 0 padding; weight (B, n) sums to 1 over each sign.
+    rows (R, n, D): of one set for all problems, which are then the K = B classes that are told apart by it, or of a set for each
+    (R = B, K = 1); sign (B, n): +1 of the class, -1 of the others, 0 padding; weight (B, n) sums to 1 over each sign.
     """
 
     rows: Tensor
@@ -42,6 +43,10 @@ class Labelled:
     def joined(self, other: Labelled) -> Labelled:
         return Labelled(*(torch.cat([getattr(self, f.name), getattr(other, f.name)], 1) for f in fields(self)))
 
+    def apart(self) -> Labelled:
+        """With a set for each problem."""
+        return replace(self, rows=self.rows.expand(len(self.sign), -1, -1))
+
     def weighed(self, factor: Tensor) -> Labelled:
         """All weights times `factor` (B, 1)."""
         return replace(self, weight=self.weight * factor)
@@ -58,7 +63,7 @@ class Labelled:
 class Problem:
     """B times one class against the rest, by semantics (D = SEMANTIC) and by detail (D = DETAIL) of the same exemplars.
 
-    centre (B, SEMANTIC): mean descriptor of the support images; stats (B, STATS), see `statistics`; compared: which exemplars
+    centre (R, SEMANTIC): mean descriptor of the support images; stats (B, STATS), see `statistics`; compared: which exemplars
     pixels are compared with, None for all; means and regressions are over all.
     """
 
@@ -108,9 +113,9 @@ def assemble(guidance: Guidance, guided: tuple[str, ...], own: str | None, alone
     positive, negative = torch.tensor(pixels, dtype=torch.float32).unbind(1)
     sides = torch.from_numpy(np.stack(signs)), torch.from_numpy(np.stack(weights))
     return Problem(
-        semantic=Labelled(torch.from_numpy(semantic).expand(count, -1, -1), *sides),
-        detail=Labelled(torch.from_numpy(detail).expand(count, -1, -1), *sides),
-        centre=torch.from_numpy(centre).expand(count, -1),
+        semantic=Labelled(torch.from_numpy(semantic)[None], *sides),
+        detail=Labelled(torch.from_numpy(detail)[None], *sides),
+        centre=torch.from_numpy(centre)[None],
         stats=statistics(positive, negative, torch.tensor(shots, dtype=torch.float32), *flags),
         compared=_thin(owner, len(samples)),
     )

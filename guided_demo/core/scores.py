@@ -1,7 +1,8 @@
 """Every pixel compared with the exemplars of a class and with all others: what the head's convolutions then weigh.
 
-Comparisons are (B, n, pixels), one row an exemplar: each is one matrix product, and what is then done over the exemplars
-(maxima, sums) goes along the rows, many pixels at a time, which is the quick way round on a CPU.
+Comparisons are (R, n, pixels), one row an exemplar: each is one matrix product, and what is then done over the exemplars
+(maxima, sums) goes along the rows, many pixels at a time, which is the quick way round on a CPU. Classes that are told apart
+by one set of exemplars share its comparisons.
 """
 
 from __future__ import annotations
@@ -21,60 +22,66 @@ FARTHEST = 60.0  # logits this far below the largest are as good as none, and ke
 
 @dataclass(frozen=True)
 class Sides:
-    """Which n rows of exemplars are of the class (the first `split`) and which are the rest, in each of B problems.
+    """Which of n exemplars are of which class in R sets that tell K classes apart each: B = R * K problems (see Labelled).
 
-    order (B, n): their places among the problem's exemplars. weight (B, 2, n): what each weighs on either side, else 0. outside
-    (B, n, 1): OUTSIDE for a row that fills up its block, else 0; None where no row does, as when there is one problem.
+    order (R, n): their places in the set: the first class in a block, then the other classes, in the end what is of none; sizes
+    (K + 1): of these blocks. weight (R, 2 * K, n): what each weighs for a class and for its rest, else 0. outside (R, n, 1):
+    OUTSIDE for a row that fills up its block, else 0; None where no row does, as with one set.
     """
 
     order: Tensor
-    split: int
+    sizes: tuple[int, ...]
     weight: Tensor
     outside: Tensor | None
 
     @classmethod
     def of(cls, labelled: Labelled) -> Sides:
-        sign = labelled.sign
-        count = sign.shape[1]
-        split = int((sign > 0).sum(1).max())
-        rest = int((sign < 0).sum(1).max())
-        sorted_ = sign.argsort(dim=1, descending=True, stable=True)
-        order = torch.cat([sorted_[:, :split], sorted_[:, count - rest :]], 1)
-        side = torch.ones(split + rest, device=sign.device)
-        side[split:] = -1
-        right = sign.gather(1, order) == side
+        sets = len(labelled.rows)
+        sign, weight = (x.unflatten(0, (sets, -1)) for x in (labelled.sign, labelled.weight))
+        k = sign.shape[1]
+        of_none = torch.where((sign < 0).any(1), k, k + 1)
+        block = torch.where((sign > 0).any(1), (sign > 0).int().argmax(1), of_none)
+        counts = torch.stack([(block == b).sum(1).amax() for b in range(k + 1)])
+        sizes = tuple(counts.tolist())
+        firsts = [(block != b).int().argsort(dim=1, stable=True)[:, :size] for b, size in enumerate(sizes)]
+        order = torch.cat(firsts, 1)
+        wanted = torch.arange(k + 1, device=sign.device).repeat_interleave(counts)
+        right = block.gather(1, order) == wanted
         outside = None if bool(right.all()) else (~right)[..., None] * OUTSIDE
-        weight = labelled.weight.gather(1, order).clamp_min(1e-9) * right
-        return cls(order, split, torch.stack([weight * (side > 0), weight * (side < 0)], 1), outside)
+        weight = weight.gather(2, order[:, None].expand(-1, k, -1)).clamp_min(1e-9) * right[:, None]
+        own = wanted == torch.arange(k, device=sign.device)[:, None]
+        return cls(order, sizes, torch.stack([weight * own, weight * ~own], 2).flatten(1, 2), outside)
 
     def rows(self, x: Tensor) -> Tensor:
-        """(B, n', D) of the problem's exemplars to (B, n, D)."""
+        """(R, n', D) of the sets' exemplars to (R, n, D)."""
         return x.gather(1, self.order[..., None].expand(-1, -1, x.shape[-1]))
 
     def largest(self, x: Tensor) -> Tensor:
-        """Of (B, n, pixels), the largest of the class and the largest of the rest: (B, 2, pixels)."""
+        """Of (R, n, pixels), the largest of the class and the largest of the rest: (B, 2, pixels)."""
         x = x if self.outside is None else x + self.outside
-        return torch.stack([x[:, : self.split].amax(1), x[:, self.split :].amax(1)], 1)
+        largest = torch.stack([part.amax(1) for part in x.split(self.sizes, 1)], 1)
+        rest = [torch.cat([largest[:, :k], largest[:, k + 1 :]], 1).amax(1) for k in range(len(self.sizes) - 1)]
+        return torch.stack([largest[:, :-1], torch.stack(rest, 1)], 2).flatten(0, 1)
 
     def vote(self, logits: Tensor, largest: Tensor) -> Tensor:
-        """Softmax over the exemplars of (B, n, pixels), each counted by its weight, those of the class less the rest: (B, 1,
+        """Softmax over the exemplars of (R, n, pixels), each counted by its weight, those of the class less the rest: (B, 1,
         pixels) in [-1, 1]. `largest` (B, 2, pixels): of these logits, which are overwritten, except in training: new memory
         costs more than sums.
         """
-        most = largest.detach().amax(1, keepdim=True)
+        most = largest.detach().unflatten(0, (len(logits), -1)).amax((1, 2))[:, None]
         share = logits - most if logits.requires_grad else logits.sub_(most)
         share = share.clamp_(-FARTHEST, FARTHEST).exp_()  # only what fills up a block is above 0
-        own, other = (self.weight @ share).split(1, 1)
+        own, other = _pairs(self.weight @ share).split(1, 1)
         return (own - other) / (own + other)
 
 
 @dataclass(frozen=True)
 class SemanticGroup:
-    """One group of the semantic descriptor, D numbers, of n exemplars sorted by side, made ready for comparison.
+    """One group of the semantic descriptor, D numbers, of n exemplars sorted by class, made ready for comparison.
 
-    rows (B, n + 3, D): the exemplars, the two sides' means, all of unit length, and the mean descriptor c of the support. What
-    it takes to compare exemplars e with pixels after taking c away, from products with these rows alone: shift (B, n, 1),
-    c c - c e; length (B, n, 1), 1 / |e - c|; square (B, 1, 1), c c.
+    rows (R, n + 2 * K + 1, D): the exemplars, the two sides' means of each class, all of unit length, and the mean descriptor c
+    of the support. What it takes to compare exemplars e with pixels after taking c away, from products with these rows alone:
+    shift (R, n, 1), c c - c e; length (R, n, 1), 1 / |e - c|; square (R, 1, 1), c c.
     """
 
     rows: Tensor
@@ -84,26 +91,28 @@ class SemanticGroup:
 
     @classmethod
     def of(cls, exemplars: Tensor, means: Tensor, centre: Tensor) -> SemanticGroup:
-        """From exemplars (B, n, D) and means (B, 2, D), all of unit length, and centre (B, 1, D)."""
-        rows = torch.cat([exemplars, means, centre], 1)
+        """From exemplars (R, n, D) and means (B, 2, D), all of unit length, and centre (R, 1, D)."""
+        count = exemplars.shape[1]
+        rows = torch.cat([exemplars, means.reshape(len(exemplars), -1, means.shape[-1]), centre], 1)
         products = rows @ centre.transpose(1, 2)
-        along, square = products[:, :-3], products[:, -1:]
+        along, square = products[:, :count], products[:, -1:]
         return cls(rows, square - along, (1 + square - 2 * along).clamp_min(1e-6).rsqrt(), square)
 
     def scores(self, query: Tensor, sides: Sides, sharpness: Tensor) -> Tensor:
-        """(B, 5, pixels) from query pixels (B, D, pixels) of unit length: cosines to the two means, the largest cosines to
+        """(B, 5, pixels) from query pixels (R, D, pixels) of unit length: cosines to the two means, the largest cosines to
         exemplars of the class and of the rest, and the vote of all."""
         products = self.rows @ query
-        cosine, means, along = products[:, :-3], products[:, -3:-1], products[:, -1:]
+        count = self.shift.shape[1]
+        cosine, means, along = products[:, :count], products[:, count:-1], products[:, -1:]
         near = sides.largest(cosine).clamp_min(-1)
         scale = sharpness * (1 + self.square - 2 * along).clamp_min(1e-4).rsqrt()
         logits = (cosine - along).add_(self.shift).mul_(self.length).mul_(scale)
-        return torch.cat([means, near, sides.vote(logits, sides.largest(logits))], 1)
+        return torch.cat([_pairs(means), near, sides.vote(logits, sides.largest(logits))], 1)
 
 
 @dataclass(frozen=True)
 class SemanticClassifier:
-    """B problems made ready for the semantics of any number of queries (see Head.prepare); n exemplars, sorted by side.
+    """B problems made ready for the semantics of any number of queries (see Head.prepare); n exemplars, sorted by class.
 
     sharpness (len(GROUPS),); ridge (B, SEMANTIC + 1), which ends with the intercept; bias (B,
     COARSE_WIDTH): the head's share of the guidance.
@@ -116,7 +125,7 @@ class SemanticClassifier:
     bias: Tensor
 
     def scores(self, query: Tensor) -> Tensor:
-        """(B, COARSE_SCORES, pixels) from semantics (B, SEMANTIC, pixels), or one query for all; groups of unit length."""
+        """(B, COARSE_SCORES, pixels) from semantics (R, SEMANTIC, pixels), or one query for all; groups of unit length."""
         parts = zip(self.groups, query.split(GROUPS, 1), self.sharpness, strict=True)
         found = [group.scores(part, self.sides, sharpness) for group, part, sharpness in parts]
         return torch.cat([ridge_scores(self.ridge, query), *found], 1)
@@ -126,7 +135,7 @@ class SemanticClassifier:
 class DetailClassifier:
     """The same for detail.
 
-    rows (B, n, DETAIL) and offset (B, n, 1): rows @ q + offset is minus the squared distance, but for |q|^2 in the `scale`
+    rows (R, n, DETAIL) and offset (R, n, 1): rows @ q + offset is minus the squared distance, but for |q|^2 in the `scale`
     (DETAIL,) of squares; ridge (B, DETAIL + 1) ends with the intercept.
     """
 
@@ -137,7 +146,7 @@ class DetailClassifier:
     ridge: Tensor
 
     def scores(self, query: Tensor) -> Tensor:
-        """(B, FINE_SCORES, pixels) from detail (B, DETAIL, pixels), or one query for all."""
+        """(B, FINE_SCORES, pixels) from detail (R, DETAIL, pixels), or one query for all."""
         nearness = (self.rows @ query).add_(self.offset)
         square = self.scale @ (query * query)
         largest = self.sides.largest(nearness)
@@ -179,3 +188,8 @@ class Sums:
 def ridge_scores(solution: Tensor, query: Tensor) -> Tensor:
     """(B, 1, pixels) from solution (B, D + 1) and query (B, D, pixels)."""
     return solution[:, None, :-1] @ query + solution[:, None, -1:]
+
+
+def _pairs(x: Tensor) -> Tensor:
+    """(R, 2 * K, pixels) to (B, 2, pixels)."""
+    return x.unflatten(1, (-1, 2)).flatten(0, 1)

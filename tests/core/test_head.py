@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 
 from guided_demo.core.encoder import DETAIL, SEMANTIC
-from guided_demo.core.head import OWN, Head, reach
+from guided_demo.core.head import OWN, Head, normalize, reach
 from guided_demo.core.problem import Labelled, Problem, statistics
 from guided_demo.core.scores import SemanticGroup, Sides, Sums
 
@@ -49,6 +51,25 @@ def test_sides_compare_with_their_own_exemplars_only():
         assert torch.equal(largest[b, 1], logits[b][:, sign[b] < 0].amax(1))
         share = (logits[b] + weight[b].log()).masked_fill(sign[b] == 0, -torch.inf).softmax(1)
         assert torch.allclose(vote[b, 0], (share * sign[b]).sum(1), atol=1e-5)
+
+
+@torch.no_grad()
+def test_classes_that_share_their_exemplars_are_told_apart_as_each_alone_would_be():
+    torch.manual_seed(0)
+    head = Head().eval()
+    owner = torch.tensor([2, 0, 3, 1, 0, 2, 3, 1, 1, 3])  # three classes, and 3 for the background
+    sign = torch.where(owner == torch.arange(3)[:, None], 1.0, -1.0)
+    sides = sign, torch.rand(3, 10)
+    some = torch.rand(3) * 9
+    stats = statistics(some, some, 1 + some, torch.zeros(3), torch.zeros(3))
+    semantic = Labelled(normalize(torch.randn(1, 10, SEMANTIC)), *sides)
+    together = Problem(semantic, Labelled(torch.randn(1, 10, DETAIL), *sides), torch.randn(1, SEMANTIC) / 20, stats)
+    apart = replace(together, semantic=semantic.apart(), detail=together.detail.apart(), centre=together.centre.expand(3, -1))
+    one, each = head.prepare(together), head.prepare(apart)
+    assert len(one.semantic.groups[0].rows) == 1 and len(each.semantic.groups[0].rows) == 3
+    pixels, colours = normalize(torch.randn(1, 40, SEMANTIC)).transpose(1, 2), torch.randn(1, DETAIL, 40)
+    assert torch.allclose(one.semantic.scores(pixels), each.semantic.scores(pixels), atol=1e-4)
+    assert torch.allclose(one.detail.scores(colours), each.detail.scores(colours), atol=1e-4)
 
 
 def test_reach_stays_within_what_is_connected_to_the_marks():
