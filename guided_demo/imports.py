@@ -17,6 +17,8 @@ from guided_demo.errors import InputError
 from guided_demo.files import MAX_PIXELS
 from guided_demo.polygons import fill
 
+ONE_NUMBER = ("P", "L", "1", "I;16", "I;16B", "I")  # Pillow's modes of pictures with one whole number a pixel
+
 
 def read_json(data: bytes, name: str) -> Iterator[tuple[str, Callable[[], Annotation]]]:
     """Photos by name, each with a function that makes its annotation; from COCO, labelme, or points and strokes.
@@ -44,20 +46,21 @@ def read_json(data: bytes, name: str) -> Iterator[tuple[str, Callable[[], Annota
 def read_mask(data: bytes, classes: Sequence[str] | None, name: str) -> Annotation:
     """An annotation from the file of an indexed or grey mask image: value i is classes[i], 255 is unmarked.
 
-    Black and white pictures, with the values 0 and 255 only, have two classes; where 255 has another colour, as in the masks
-    that are exported, it is unmarked. Where `classes` is None they are called background, class 1, class 2 …
+    Black and white pictures, with the values 0 and 255 (or 65535, of 16 bits) only, have two classes; where 255 has another
+    colour, as in the masks that are exported, it is unmarked. Where `classes` is None they are called background, class 1,
+    class 2 …
     name: what an error calls the file. Raises InputError.
     """
     try:
         with Image.open(io.BytesIO(data)) as image:
-            if image.mode not in ("P", "L", "1"):
+            if image.mode not in ONE_NUMBER:
                 raise InputError(f"{name} is a colour picture; a mask has one number a pixel, as an indexed PNG.")
-            grey = np.array(image.convert("L"))
-            labels = grey if image.mode == "1" else np.array(image)
+            labels = np.array(image.convert("L") if image.mode == "1" else image)
+            grey = np.array(image.convert("L")) if image.mode == "P" else labels
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputError(f"{name} cannot be read as a mask: {error}.") from error
-    if set(np.unique(labels)) == {0, 255} == set(np.unique(grey)):
-        labels = labels // 255
+    if set(np.unique(labels)) == set(np.unique(grey)) in ({0, 255}, {0, 65535}):
+        labels = (labels > 0).astype(np.uint8)
     names = [BACKGROUND, *(f"class {value}" for value in range(1, 255))] if classes is None else classes
     return Annotation.from_mask(labels, names[:MAX_CLASSES])
 

@@ -15,7 +15,7 @@ from .core.guidance import Guidance
 from .errors import InputError
 from .events import LoadGuidance, SetAnnotation
 from .files import SUFFIXES, image_key, read_image, read_zip
-from .imports import class_names, read_json, read_mask, read_yolo, yolo_names
+from .imports import ONE_NUMBER, class_names, read_json, read_mask, read_yolo, yolo_names
 from .project import LISTING, read_project
 from .session import ImageItem, Session
 from .workspace import Problem, Workspace
@@ -33,6 +33,8 @@ KINDS = {
 MOST_NUMBERS = 64  # in a mask; a grey photo has more
 ZIP = b"PK\x03\x04"
 
+Place = tuple[int | str, ...]  # where a file lies: the number of the zip it came in, or 0, and its folders
+
 
 def take_in(
     workspace: Workspace, files: Iterable[tuple[str, bytes]], progress: Callable[[int, int, str], None] | None = None
@@ -40,8 +42,9 @@ def take_in(
     """Add files, (name, bytes) in any order, to a workspace; returns those that could not be used, the others are done.
 
     A zip that is no project stands for the files in it. A picture with one number a pixel is a mask if the gallery has a photo
-    of its name and size; a classes.txt or data.yaml that comes along names the numbers. Masks, COCO, labelme, YOLO and points
-    go to the photos that have their names, and join what is marked there. In folders, files of other kinds are passed over.
+    of its name and size; a classes.txt or data.yaml that comes along names the numbers, the nearest one where several do. Masks,
+    COCO, labelme, YOLO and points go to the photos that have their names, and join what is marked there. In folders, files of
+    other kinds are passed over.
     progress: called before each file with how many are done, how many there are, and the name.
     """
     intake = Intake(workspace)
@@ -64,16 +67,17 @@ class Intake:
         self.problems: list[Problem] = []
         self.keys: list[str] = []
         self.done = self.known = 0
-        self._waiting: list[tuple[str, str, bytes]] = []
-        self._numbers: list[str] | None = None  # what a classes.txt says
+        self._waiting: list[tuple[str, Place, str, bytes]] = []
+        self._lists: dict[Place, list[str]] = {}  # what a classes.txt says
+        self._zips = 0
         self._taken: Counter[str] = Counter()
 
     def take(self, files: Iterable[tuple[str, bytes]]) -> Iterator[str]:
         """Take files in, (name, bytes); yields the name of each before it is done."""
-        brought = [(kind, name, data) for name, data in self._unpacked(files) if (kind := _kind(name, data))]
+        brought = [(kind, *file) for file in self._unpacked(files) if (kind := _kind(*file[1:]))]
         self.known += len(brought)
         self._waiting += [file for file in brought if file[0] != "photo"]
-        photos = [(name, data) for kind, name, data in brought if kind == "photo"]
+        photos = [(name, data) for kind, _, name, data in brought if kind == "photo"]
         adding = zip(photos, self.workspace.adding(photos), strict=True)
         yield from self._each((name, partial(self._added, name, add)) for (name, _), add in adding)
 
@@ -82,7 +86,7 @@ class Intake:
         waiting, self._waiting = self._waiting, []
         order = list(KINDS)
         waiting.sort(key=lambda file: order.index(file[0]))
-        yield from self._each((name, partial(self._take, kind, name, data)) for kind, name, data in waiting)
+        yield from self._each((name, partial(self._take, kind, place, name, data)) for kind, place, name, data in waiting)
 
     @property
     def held(self) -> int:
@@ -95,7 +99,7 @@ class Intake:
         parts = [f"{count} {KINDS[kind][count > 1]}" for kind in KINDS if (count := self._taken[kind])]
         return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
-    def _unpacked(self, files: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, bytes]]:
+    def _unpacked(self, files: Iterable[tuple[str, bytes]]) -> Iterator[tuple[Place, str, bytes]]:
         for name, data in files:
             try:
                 inside = read_zip(data, name) if data.startswith(ZIP) else {}
@@ -103,9 +107,10 @@ class Intake:
                 self.problems.append(Problem(name, str(error)))
                 continue
             if not inside or LISTING in inside:
-                yield name, data
+                yield _folder(0, name), name, data
             else:
-                yield from (file for file in inside.items() if not _hidden(file[0]))
+                self._zips += 1
+                yield from ((_folder(self._zips, name), name, data) for name, data in inside.items() if not _hidden(name))
 
     def _each(self, files: Iterable[tuple[str, Callable[[], str | Iterator[str]]]]) -> Iterator[str]:
         """Files by name, and what takes each in: it returns as what, or nothing, or the steps there are to that."""
@@ -121,17 +126,17 @@ class Intake:
                 self.problems.append(Problem(name, str(error)))
             self.done += 1
 
-    def _take(self, kind: str, name: str, data: bytes) -> str | Iterator[str]:
+    def _take(self, kind: str, place: Place, name: str, data: bytes) -> str | Iterator[str]:
         """Take one file in that is no photo; returns what it turned out to be, or nothing where it was of no use by itself."""
         match kind:
             case "project":
                 return self._open(name, data)
             case "class list":
-                self._numbers = yolo_names(data, name) if name.lower().endswith(".yaml") else class_names(data, name)
+                self._lists[place] = yolo_names(data, name) if name.lower().endswith(".yaml") else class_names(data, name)
             case "mask":
-                return self._take_mask(name, data)
+                return self._take_mask(name, data, self._names_at(place))
             case "outlines":
-                self._take_outlines(name, data)
+                self._take_outlines(name, data, self._names_at(place))
             case "guidance":
                 self.workspace.apply(LoadGuidance(Guidance.from_bytes(data)))
             case "annotations":
@@ -158,23 +163,31 @@ class Intake:
             raise InputError(f"It is the same picture as {first}, which is here already.")
         return "photo"
 
-    def _take_mask(self, name: str, data: bytes) -> str:
-        """A picture with one number a pixel; it may be a grey photo as well."""
+    def _names_at(self, place: Place) -> list[str] | None:
+        """The class names for a file there: those of the list that shares most folders with it, or best lies around it."""
+
+        def near(listed: Place) -> tuple[int, bool]:
+            common = _common(listed, place)
+            return common, common == len(listed)
+
+        return self._lists[max(reversed(self._lists), key=near)] if self._lists else None
+
+    def _take_mask(self, name: str, data: bytes, numbers: list[str] | None) -> str:
+        """A picture with one number a pixel, and few numbers; it may be a drawing as well."""
         image = read_image(data, name)
         item = find_image(self.workspace.session, name)
-        few = image.getcolors(MOST_NUMBERS) is not None
-        if item is not None and few and item.size == image.size and item.key != image_key(image):
-            _mark(self.workspace, item, read_mask(data, self._numbers, name))
+        if item is not None and item.size == image.size and item.key != image_key(image):
+            _mark(self.workspace, item, read_mask(data, numbers, name))
             return "mask"
-        if self._numbers is None or not few:
+        if numbers is None:
             return self._added(name, partial(self.workspace.add_image, name, data))
         raise InputError(f"{name} looks like a mask, but the gallery has no photo of this name and size; add the photo first.")
 
-    def _take_outlines(self, name: str, data: bytes) -> None:
+    def _take_outlines(self, name: str, data: bytes, numbers: list[str] | None) -> None:
         item = find_image(self.workspace.session, name)
         if item is None:
             raise InputError(f"{name} has outlines, but the gallery has no photo of this name; add the photo first.")
-        _mark(self.workspace, item, read_yolo(data, self._numbers, item.size, name))
+        _mark(self.workspace, item, read_yolo(data, numbers, item.size, name))
 
 
 def find_image(session: Session, name: str) -> ImageItem | None:
@@ -185,14 +198,22 @@ def find_image(session: Session, name: str) -> ImageItem | None:
         return PurePosixPath(name).with_suffix("").parts[::-1] if PurePosixPath(name).name else ()
 
     def common(item: ImageItem) -> int:
-        same = [a == b for a, b in zip(path(item.name), path(name), strict=False)]
-        return (same + [False]).index(False)
+        return _common(path(item.name), path(name))
 
     found = [item for item in session.images if item.name == name]
     if len(found) != 1:
         longest = max(map(common, session.images), default=0)
         found = [item for item in session.images if longest and common(item) == longest]
     return found[0] if len(found) == 1 else None
+
+
+def _common(one: tuple, other: tuple) -> int:
+    """How many parts, from the first, are the same."""
+    return ([a == b for a, b in zip(one, other, strict=False)] + [False]).index(False)
+
+
+def _folder(source: int, name: str) -> Place:
+    return source, *PurePosixPath(name).parts[:-1]
 
 
 def _hidden(name: str) -> bool:
@@ -213,7 +234,11 @@ def _kind(name: str, data: bytes) -> str | None:
         return None
     try:
         with Image.open(io.BytesIO(data), formats=("PNG", "TIFF", "BMP")) as image:
-            return "mask" if image.mode in ("P", "L", "1") else "photo"
+            # A grey photo has to be there before its mask is looked at, whatever order they come in.
+            if image.mode not in ONE_NUMBER:
+                return "photo"
+            numbers = image.convert("I") if image.mode.startswith("I;") else image  # of 16 bits, which cannot be counted
+            return "photo" if numbers.getcolors(MOST_NUMBERS) is None else "mask"
     except Exception:  # a photo of another format, or one that reading will say more about
         return "photo"
 

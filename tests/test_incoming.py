@@ -77,6 +77,34 @@ def test_grey_photos_are_photos(workspace):
     assert workspace.session.annotations == {}
 
 
+def test_a_grey_photo_has_its_mask_also_where_the_folder_of_masks_comes_first(workspace):
+    grey = png(Image.open(io.BytesIO(photo_bytes(1))).convert("L"))
+    take_in(workspace, [("annotations/a.png", indexed_png(REGION)), ("images/a.png", grey)])
+    assert [item.name for item in workspace.session.images] == ["images/a.png"]
+    assert np.array_equal(labels(workspace, "a"), REGION)
+
+
+def test_masks_of_16_bits_are_masks(workspace):
+    deep = REGION.astype(np.uint16)
+    files = [("a.jpg", photo_bytes(1)), ("b.jpg", photo_bytes(2)), ("m/a.png", png(Image.fromarray(deep)))]
+    take_in(workspace, [*files, ("m/b.png", png(Image.fromarray(deep * 65535)))])
+    assert [item.name for item in workspace.session.images] == ["a.jpg", "b.jpg"]
+    assert all(np.array_equal(labels(workspace, name), REGION) for name in "ab")
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_each_folder_and_each_zip_has_the_class_names_that_lie_in_it(workspace, zipped):
+    mine = [("classes.txt", b"background\ncat"), ("a.png", indexed_png(REGION)), ("deep/c.png", indexed_png(REGION))]
+    theirs = [("classes.txt", b"background\ntree"), ("b.png", indexed_png(REGION))]
+    if zipped:
+        files = [("1.zip", zip_bytes(mine)), ("2.zip", zip_bytes(theirs))]
+    else:
+        files = [(f"{folder}/{name}", data) for folder, inside in (("1", mine), ("2", theirs)) for name, data in inside]
+    assert take_in(workspace, [(f"{name}.jpg", photo_bytes(i)) for i, name in enumerate("abc")] + files) == []
+    classes = {item.name: workspace.session.annotation(item.key).classes for item in workspace.session.images}
+    assert classes == {"a.jpg": NAMES, "b.jpg": ("background", "tree"), "c.jpg": NAMES}
+
+
 def test_our_own_masks_come_back_from_their_zips(workspace, segmenter):
     take_in(workspace, [("a.png", photo_bytes(1)), ("sub/b.png", photo_bytes(2))])
     first, _ = workspace.session.images
