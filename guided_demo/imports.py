@@ -23,7 +23,7 @@ ONE_NUMBER = ("P", "L", "1", "I;16", "I;16B", "I")  # Pillow's modes of pictures
 def read_json(data: bytes, name: str) -> Iterator[tuple[str, Callable[[], Annotation]]]:
     """Photos by name, each with a function that makes its annotation; from COCO, labelme, or points and strokes.
 
-    COCO has polygons or run lengths, labelme shapes of all kinds that have an area, about one photo; later ones lie over
+    COCO has polygons, run lengths or boxes, labelme shapes of all kinds that have an area, about one photo; later ones lie over
     earlier ones, and what is in none is background. The third form is
     {"photo.jpg": {"marks": [...]}}, where a mark is {"point": [x, y], "label": "cat"} or {"stroke": [[x, y], ...], "label":
     "cat", "radius": 6}; the label null erases, and "shape": "polygon" fills.
@@ -157,6 +157,8 @@ def _drawn(shapes: list[tuple[str, str, Any, Any]], size: tuple[int, int], name:
                     picture.paste(value, (left, top), Image.fromarray(np.array(part) > 0))
             else:
                 raise InputError(f"{name} has a {kind}, which has no area; make it a polygon, a rectangle or a circle.")
+    except InputError:
+        raise
     except (TypeError, ValueError, IndexError, ArithmeticError, OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputError(f"{name} is not a labelme file ({error}).") from error
     return Annotation.from_mask(np.array(picture), classes)
@@ -168,12 +170,20 @@ def _read_coco(coco: dict[str, Any], name: str) -> Iterator[tuple[str, Callable[
         classes = [BACKGROUND, *(kind for kind in dict.fromkeys(categories.values()) if kind != BACKGROUND)]
         regions: dict[Any, list[tuple[int, Any]]] = {item["id"]: [] for item in coco["images"]}
         for item in coco["annotations"]:
-            regions[item["image_id"]].append((classes.index(categories[item["category_id"]]), item["segmentation"]))
+            regions[item["image_id"]].append((classes.index(categories[item["category_id"]]), _coco_shape(item)))
         photos = [(str(i["file_name"]), (int(i["width"]), int(i["height"])), regions[i["id"]]) for i in coco["images"]]
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise _not_coco(name, error) from error
     for photo, size, parts in photos:
         yield photo, partial(_filled, parts, size, classes, name)
+
+
+def _coco_shape(item: dict[str, Any]) -> Any:
+    """An annotation's segmentation; of those that have a box only, which are for detection, its corners."""
+    if item.get("segmentation"):
+        return item["segmentation"]
+    x, y, width, height = item["bbox"]
+    return [[x, y, x + width, y, x + width, y + height, x, y + height]]
 
 
 def _filled(parts: list[tuple[int, Any]], size: tuple[int, int], classes: Sequence[str], name: str) -> Annotation:
@@ -202,7 +212,7 @@ def _checked(size: tuple[int, int], name: str) -> tuple[int, int]:
 
 
 def _not_coco(name: str, error: Exception) -> InputError:
-    return InputError(f"{name} is not COCO JSON with segmentations ({type(error).__name__}: {error}).")
+    return InputError(f"{name} is not COCO JSON with segmentations or boxes ({type(error).__name__}: {error}).")
 
 
 def _decompressed(text: str) -> list[int]:

@@ -113,6 +113,17 @@ def test_run_lengths_of_pycocotools(compressed):
     assert np.array_equal(annotation.label_map((50, 40), ("background", "cat")), LABELS == 1)
 
 
+@pytest.mark.parametrize("no_outline", [{}, {"segmentation": []}])
+def test_a_coco_box_without_an_outline_is_its_area(no_outline):
+    coco = {
+        "images": [{"id": 7, "file_name": "a.jpg", "width": 5, "height": 4}],
+        "categories": [{"id": 3, "name": "cat"}],
+        "annotations": [{"image_id": 7, "category_id": 3, "bbox": [1, 1, 3, 2], **no_outline}],
+    }
+    found = read_coco(json.dumps(coco).encode(), "a.json")["a.jpg"].label_map((5, 4), ("background", "cat"))
+    assert found.tolist() == [[0, 0, 0, 0, 0], [0, 1, 1, 1, 0], [0, 1, 1, 1, 0], [0, 0, 0, 0, 0]]
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -122,6 +133,8 @@ def test_run_lengths_of_pycocotools(compressed):
         {"annotations": [{"image_id": 7, "category_id": 3, "segmentation": {"size": [4, 5], "counts": [21]}}]},
         {"annotations": [{"image_id": 7, "category_id": 3, "segmentation": {"size": [4, 5], "counts": [-1, 21]}}]},
         {"annotations": [{"image_id": 7, "category_id": 3, "segmentation": [[1, 2, 3]]}]},
+        {"annotations": [{"image_id": 7, "category_id": 3, "segmentation": []}]},
+        {"annotations": [{"image_id": 7, "category_id": 3, "bbox": [1, 2, 3]}]},
         {"annotations": [{"image_id": 7, "category_id": 3, "segmentation": [[0, 0, 2, float("nan"), 2, 2]]}]},
         {"images": [{"id": 7, "file_name": "a.jpg", "width": float("inf"), "height": 4}]},
     ],
@@ -214,3 +227,10 @@ def test_damaged_labelme_files_get_a_sentence(change):
     content = {"imageWidth": 50, "imageHeight": 40, "shapes": []} | change
     with pytest.raises(InputError, match=r"a\.json"):
         [annotation() for _, annotation in read_json(json.dumps(content).encode(), "a.json")]
+
+
+def test_a_labelme_shape_without_area_is_told_of_and_the_file_is_not_called_broken():
+    shapes = [{"label": "cat", "shape_type": "point", "points": [[1, 1]]}]
+    ((_, annotation),) = read_json(json.dumps({"imageWidth": 5, "imageHeight": 4, "shapes": shapes}).encode(), "a.json")
+    with pytest.raises(InputError, match=r"^a\.json has a point, which has no area"):
+        annotation()
