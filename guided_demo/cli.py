@@ -219,7 +219,7 @@ def _annotations(arguments: argparse.Namespace, failures: Failures) -> list[tupl
     """Each image with a function that gives its annotation, or raises InputError: one that fails stops no other."""
     given = marks(arguments)
     listed = arguments.annotations
-    table = dict(read_json(read_bytes(listed), str(listed))) if listed else {}
+    table = dict(read_json(read_bytes(listed), listed.name)) if listed else {}  # which names photos from where it lies
     images = list(_images(arguments.images, failures))
     if not arguments.images:
         images = [(name, listed.parent / name) for name in table]
@@ -262,7 +262,9 @@ def _parser() -> argparse.ArgumentParser:
     make.add_argument("images", nargs="*", type=Path, metavar="IMAGE", help="images, or folders of them")
     make.add_argument("-o", "--out", required=True, type=Path, metavar="FILE", help="the .safetensors file to write")
     add_marks(make)
-    make.add_argument("--annotations", type=Path, metavar="JSON", help="points and strokes of many images, see below, or COCO")
+    make.add_argument(
+        "--annotations", type=Path, metavar="JSON", help="points and strokes of many images, see below, COCO or labelme"
+    )
     make.add_argument("--masks", type=Path, metavar="PATH", help="a mask, or a folder of masks named as the images")
     make.add_argument("--add", action="append", default=[], type=Path, metavar="FILE", help="guidance to start from; repeatable")
 

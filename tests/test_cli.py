@@ -110,6 +110,16 @@ def test_annotations_of_many_photos_from_json(call, photos, tmp_path):
     assert Guidance.load(tmp_path / "h.safetensors").annotations == guidance.annotations
 
 
+def test_a_labelme_file_beside_its_photo_is_of_that_photo(call, photos, tmp_path):
+    shapes = [{"label": "cat", "shape_type": "rectangle", "points": [[5, 5], [20, 20]]}]
+    content = {"shapes": shapes, "imagePath": "a.jpg", "imageWidth": 64, "imageHeight": 48}
+    (photos / "a.json").write_text(json.dumps(content))
+    for images in ([], [photos / "a.jpg"]):
+        arguments = [*images, "--annotations", photos / "a.json", "-o", tmp_path / "g.safetensors"]
+        assert call("guide", *arguments)[::2] == (0, "")
+        assert Guidance.load(tmp_path / "g.safetensors").classes == ("background", "cat")
+
+
 def test_masks_to_guidance(call, photos, tmp_path):
     labels = np.full((48, 64), 255, np.uint8)
     labels[:9], labels[30:] = 0, 1
