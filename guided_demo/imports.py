@@ -76,9 +76,12 @@ def class_names(data: bytes, name: str) -> list[str]:
 def yolo_names(data: bytes, name: str) -> list[str]:
     """The class names that a YOLO data.yaml has, after `background`. Raises InputError."""
     try:
+        # A few hundred bytes of aliases stand for as much text as one likes.
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(data, yaml.SafeLoader)):
+            raise yaml.YAMLError
         names = yaml.safe_load(data)["names"]
         listed = [names[number] for number in sorted(names)] if isinstance(names, dict) else list(names)
-    except (yaml.YAMLError, KeyError, TypeError) as error:
+    except (yaml.YAMLError, LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise InputError(f"{name} has no list of class names ({type(error).__name__}).") from error
     return [BACKGROUND, *map(str, listed)]
 
