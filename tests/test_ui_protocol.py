@@ -146,6 +146,19 @@ def test_a_bad_mark_is_refused_with_a_sentence_and_what_was_marked_stays(page, m
     assert len(reply["marks"]) == 1
 
 
+@pytest.mark.parametrize(
+    "marks",
+    [[{"point": [5, 5], "label": "cat"}] * 5_000, [{"stroke": [[5, 5]] * 10_001, "label": "cat"}] * 2],
+    ids=["marks", "places"],
+)
+def test_more_marks_than_anybody_draws_are_refused(page, marks):
+    """Each was a step with all marks before it: a message of 3 MB took all memory of the server."""
+    page.click(5, 5, "cat")
+    reply = page.change("mark", marks=marks)
+    assert "at most 5000" in reply["error"] or "in parts" in reply["error"]
+    assert len(reply["marks"]) == 1
+
+
 def test_every_problem_is_answered(page, caplog):
     assert "error" in page.read("save_guidance")
     for strange in ({}, {"do": "no such thing"}, {"do": ["start"]}, [], None):

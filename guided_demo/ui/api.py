@@ -16,7 +16,6 @@ import gradio as gr
 from gradio.data_classes import FileData
 from gradio.utils import get_upload_folder
 
-from ..annotation import Annotation
 from ..core.features import FeatureCache
 from ..core.guidance import Guidance
 from ..core.model import GuidedSegmenter, Scope
@@ -25,6 +24,7 @@ from ..events import LoadGuidance, SetAnnotation
 from ..export import Mask, indexed_png, write
 from ..files import zip_bytes
 from ..workspace import Problem, Workspace
+from .protocol import read_marks
 from .seeing import base64_of
 
 Photo = FileData | str
@@ -148,7 +148,7 @@ def _add(workspace: Workspace, image: Any) -> str:
         raise InputError("A photo is an uploaded file, or a data URL.")
     if source.startswith("data:"):
         return workspace.add_image(_name(image), _bytes(source.partition(",")[2], "The photo"))
-    path = Path(source.rpartition("/gradio_api/file=")[2]).resolve()
+    path = Path(source.rpartition("/gradio_api/file=")[2].replace("\0", "")).resolve()
     if not path.is_relative_to(Path(get_upload_folder()).resolve()):  # else anybody could look at any file of this machine
         raise InputError(f"{source} was not uploaded here; send it to /gradio_api/upload first, or give it as a data URL.")
     return workspace.add_image(_name(image), path)
@@ -163,7 +163,7 @@ def _name(image: Any) -> str:
 
 def _annotate(workspace: Workspace, key: str, marks: dict[str, Any]) -> None:
     """Add marks to what the guidance has of the image already."""
-    annotation = Annotation.from_json(marks)
+    annotation = read_marks(marks)
     if not annotation.is_empty:
         workspace.apply(SetAnnotation(key, workspace.session.annotation(key) + annotation))
 

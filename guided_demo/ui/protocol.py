@@ -32,6 +32,7 @@ from .transfer import Message, Transfer, offers
 
 SORRY = "Something went wrong here; it was written to the server's log. What you marked before is kept."
 ANYTHING = "thing"  # what there is to mark on people's own photos, until they name it
+MOST_MARKS, MOST_PLACES = 5_000, 20_000  # on a photo, and in the strokes of one message; every mark is a step of the history
 STRANGE = "The page asked for something that is not known here; reload it."
 
 
@@ -150,7 +151,8 @@ class Desk:
         return reply
 
     def _annotate(self, key: str, marks: list[Message]) -> None:
-        for mark in Annotation.from_json({"marks": marks}).marks:
+        before = len(self.workspace.session.annotation(key).marks)
+        for mark in read_marks({"marks": marks}, before).marks:
             self.workspace.apply(Annotate(key, mark))
 
     def _look(self, message: Message) -> None:
@@ -258,6 +260,17 @@ class Desk:
             return {}
         marks = self.workspace.session.annotation(key).to_json()["marks"]
         return {"key": key, "marks": marks, "mask": self.seeing.mask(key, edge_of(message))}
+
+
+def read_marks(data: Message, before: int = 0) -> Annotation:
+    """An annotation from JSON; `before`: how many marks the photo has. Raises InputError for more than anybody draws, as one such
+    message could take all memory, or keep the server from others."""
+    annotation = Annotation.from_json(data)
+    if before + len(annotation.marks) > MOST_MARKS:
+        raise InputError(f"A photo can have at most {MOST_MARKS} marks; go on in another photo, or undo some.")
+    if sum(len(stroke.path) for stroke in annotation.strokes) > MOST_PLACES:
+        raise InputError(f"That is more than {MOST_PLACES} points of strokes at once; draw it in parts.")
+    return annotation
 
 
 def _answer(respond: Callable[[], Message]) -> Message:
