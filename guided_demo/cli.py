@@ -14,12 +14,12 @@ from guided_demo.annotation import Annotation
 from guided_demo.core.model import GuidedSegmenter
 from guided_demo.core.parallel import side_by_side
 from guided_demo.errors import InputError
-from guided_demo.events import LoadGuidance, SetAnnotation
+from guided_demo.events import LoadGuidance, RecolorClass, SetAnnotation
 from guided_demo.export import FORMATS, Mask, write
 from guided_demo.files import SUFFIXES, list_images, read_bytes, write_atomic, zip_bytes
 from guided_demo.imports import class_names, read_json, read_mask
 from guided_demo.options import Failures, add_command, add_marks, marks, probability
-from guided_demo.project import read_guidance
+from guided_demo.project import read_guidance, read_project
 from guided_demo.render import overlay
 from guided_demo.video import read_frames, segment_frames, write_film
 from guided_demo.workspace import Workspace
@@ -107,7 +107,7 @@ def guide(arguments: argparse.Namespace, failures: Failures) -> None:
     jobs = _annotations(arguments, failures)
     workspace = Workspace(GuidedSegmenter.load(arguments.checkpoint, device=arguments.device))
     for path in arguments.add:
-        workspace.apply(_loaded(path))
+        _load(workspace, path)
     for image, annotation in jobs:
         with failures.of(image):
             added = annotation()
@@ -124,7 +124,7 @@ def guide(arguments: argparse.Namespace, failures: Failures) -> None:
 def segment(arguments: argparse.Namespace, failures: Failures) -> None:
     """Guidance and images to a folder or zip of masks."""
     workspace = Workspace(GuidedSegmenter.load(arguments.checkpoint, device=arguments.device))
-    workspace.apply(_loaded(arguments.guidance))
+    _load(workspace, arguments.guidance)
     classes = workspace.mask_classes
     images = list(_images(arguments.images, failures))
     done = 0
@@ -158,7 +158,7 @@ def video(arguments: argparse.Namespace, failures: Failures) -> None:
         raise InputError(f"{arguments.film} is the film itself; give --overlay another name.")
     workspace = Workspace(GuidedSegmenter.load(arguments.checkpoint, device=arguments.device))
     if arguments.guidance:
-        workspace.apply(_loaded(arguments.guidance))
+        _load(workspace, arguments.guidance)
     frames = read_frames(arguments.film, failures.add)
     first = next(frames)
     annotation = Annotation(marks=marks(arguments))
@@ -201,8 +201,13 @@ def _write_into(folder: Path, files: Iterable[tuple[str, bytes]], images: Iterab
         write_atomic(path, data)
 
 
-def _loaded(path: Path) -> LoadGuidance:
-    return LoadGuidance(read_guidance(read_bytes(path), str(path)))
+def _load(workspace: Workspace, path: Path) -> None:
+    """Guidance, or that of a project, whose classes keep their colours."""
+    data = read_bytes(path)
+    workspace.apply(LoadGuidance(read_guidance(data, str(path))))
+    colors = read_project(data, str(path)).colors if data.startswith(b"PK") else {}
+    for name in colors.keys() & workspace.session.colors.keys():
+        workspace.apply(RecolorClass(name, colors[name]))
 
 
 def _images(paths: Iterable[Path], failures: Failures) -> Iterator[tuple[str, Path]]:

@@ -8,7 +8,7 @@ from PIL import Image
 
 from guided_demo import Annotation, Guidance, Point, Stroke
 from guided_demo.cli import main
-from guided_demo.events import AddClass, Annotate
+from guided_demo.events import AddClass, Annotate, RecolorClass
 from guided_demo.export import indexed_png
 from guided_demo.files import read_zip
 from guided_demo.project import save_project
@@ -156,6 +156,16 @@ def test_a_project_guides_as_its_guidance_does_and_coco_as_masks_do(call, photos
     assert call("guide", photos, "--annotations", tmp_path / "coco" / "annotations.json", "-o", made[0])[0] == 0
     assert call("guide", photos, "--masks", tmp_path / "zip", "-o", made[1])[0] == 0
     assert made[0].read_bytes() == made[1].read_bytes()
+
+
+def test_the_classes_of_a_project_keep_their_colours(call, photos, tmp_path, segmenter, checkpoint):
+    work = Workspace(type(segmenter).load(checkpoint))
+    key = work.add_image("a.jpg", (photos / "a.jpg").read_bytes())
+    for event in (AddClass("cat"), RecolorClass("cat", "#123456"), Annotate(key, Point(5, 6, "cat"))):
+        work.apply(event)
+    (tmp_path / "work.zip").write_bytes(save_project(work))
+    call("segment", tmp_path / "work.zip", photos / "a.jpg", "-o", tmp_path / "tinted", "--form", "overlays")
+    assert [("a.jpg", (tmp_path / "tinted" / "a.jpg").read_bytes())] == list(work.export("overlays"))
 
 
 def test_guidance_is_added_and_merged(call, photos, tmp_path):
