@@ -63,8 +63,8 @@ def add_marks(command: argparse.ArgumentParser) -> None:
         action=_AddStroke,
         default=[],
         nargs="+",
-        metavar="",
-        help="CLASS X,Y X,Y ...: a brush stroke; repeatable",
+        metavar=("CLASS", "X,Y"),
+        help="a brush stroke from pixel to pixel; repeatable",
     )
     command.add_argument("--radius", type=float, default=6.0, metavar="PIXELS", help="half a stroke's width (default 6)")
     command.add_argument(
