@@ -21,6 +21,7 @@ from guided_demo.errors import InputError
 ImageSource = str | os.PathLike | bytes | BinaryIO | Image.Image | np.ndarray
 
 MAX_PIXELS = 120_000_000
+MAX_UNPACKED = 2_000_000_000  # bytes
 SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm", ".pbm", ".avif", ".jp2")
 )
@@ -163,13 +164,14 @@ def zip_bytes(entries: Iterable[tuple[str, bytes]]) -> bytes:
     return buffer.getvalue()
 
 
-def read_zip(data: bytes, name: str, limit: int = 2_000_000_000) -> dict[str, bytes]:
+def read_zip(data: bytes, name: str, limit: int = MAX_UNPACKED) -> dict[str, bytes]:
     """The files of a zip by name. Raises InputError if it is damaged, or would unpack to more than `limit` bytes."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             files = [info for info in archive.infolist() if not info.is_dir()]
             if sum(info.file_size for info in files) > limit:
-                raise InputError(f"{name} unpacks to more than {limit // 1_000_000} MB; split it into smaller ones.")
+                room = f"{max(limit, 0) // 1_000_000} MB there is room for"
+                raise InputError(f"{name} unpacks to more than the {room}; add it by itself, or split it into smaller ones.")
             return {info.filename: archive.read(info) for info in files}
     except InputError:
         raise

@@ -14,7 +14,7 @@ from .annotation import Annotation
 from .core.guidance import Guidance
 from .errors import InputError
 from .events import LoadGuidance, SetAnnotation
-from .files import SUFFIXES, image_key, read_image, read_zip
+from .files import MAX_UNPACKED, SUFFIXES, image_key, read_image, read_zip
 from .imports import ONE_NUMBER, class_names, read_json, read_mask, read_yolo, yolo_names
 from .project import LISTING, read_project
 from .session import ImageItem, Session
@@ -100,9 +100,10 @@ class Intake:
         return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
     def _unpacked(self, files: Iterable[tuple[str, bytes]]) -> Iterator[tuple[Place, str, bytes]]:
+        room = MAX_UNPACKED - self.held  # of all together: a hundred small zips could take all memory
         for name, data in files:
             try:
-                inside = read_zip(data, name) if data.startswith(ZIP) else {}
+                inside = read_zip(data, name, room) if data.startswith(ZIP) else {}
             except InputError as error:
                 self.problems.append(Problem(name, str(error)))
                 continue
@@ -110,6 +111,7 @@ class Intake:
                 yield _folder(0, name), name, data
             else:
                 self._zips += 1
+                room -= sum(map(len, inside.values()))
                 yield from ((_folder(self._zips, name), name, data) for name, data in inside.items() if not _hidden(name))
 
     def _each(self, files: Iterable[tuple[str, Callable[[], str | Iterator[str]]]]) -> Iterator[str]:

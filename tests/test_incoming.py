@@ -216,3 +216,11 @@ def test_the_photos_of_a_project_count(workspace, segmenter):
     calls = []
     assert take_in(workspace, [("work.zip", save_project(source))], lambda *call: calls.append(call)) == []
     assert calls == [(0, 1, "work.zip"), (0, 3, "a.png"), (1, 3, "b.png")]
+
+
+def test_zips_that_come_together_share_the_room_to_unpack_in(workspace, monkeypatch):
+    monkeypatch.setattr("guided_demo.incoming.MAX_UNPACKED", 150_000)
+    bomb = zip_bytes([("empty.txt", b"0 " * 50_000)])
+    problems = take_in(workspace, [("a.zip", bomb), ("b.zip", bomb), ("c.png", photo_bytes(1))])
+    assert "b.zip unpacks to more than" in next(problem.sentence for problem in problems if problem.name == "b.zip")
+    assert [item.name for item in workspace.session.images] == ["c.png"]
