@@ -108,6 +108,15 @@ def test_there_are_never_too_many_desks(sessions, clock, monkeypatch):
     assert [sessions.find(token) is not None for token in tokens] == [False] * 3 + [True] * 3
 
 
+def test_many_empty_desks_do_not_end_the_work_at_another(sessions, clock, monkeypatch):
+    monkeypatch.setattr(module, "MOST_DESKS", 3)
+    token, *_ = sessions.open()
+    for _ in range(6):
+        clock.now += 1
+        sessions.open()[1].is_touched = False
+    assert sessions.find(token) is not None
+
+
 def test_nothing_outlives_the_server_unless_it_is_to(sessions):
     token, desk, _ = sessions.open()
     sessions.close()

@@ -169,9 +169,15 @@ class Sessions:
 
     def _sweep(self) -> None:
         now = self.clock()
-        by_use = sorted(self._places, key=lambda digest: self._places[digest].used)
-        crowd = len(by_use) - MOST_DESKS
-        for rank, digest in enumerate(by_use):
+
+        def worth(digest: str) -> tuple[bool, float]:
+            # Empty desks go first, however new: else whoever opens many ends the work of all others.
+            place = self._places[digest]
+            return now - place.used < GRACE_SECONDS and place.desk.is_touched, place.used
+
+        by_worth = sorted(self._places, key=worth)
+        crowd = len(by_worth) - MOST_DESKS
+        for rank, digest in enumerate(by_worth):
             place = self._places[digest]
             gone = place.left is not None and now - max(place.left, place.used) > GRACE_SECONDS
             if gone or now - place.used > IDLE_SECONDS or rank < crowd:
