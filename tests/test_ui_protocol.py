@@ -159,6 +159,12 @@ def test_more_marks_than_anybody_draws_are_refused(page, marks):
     assert len(reply["marks"]) == 1
 
 
+def test_what_is_no_photo_is_not_kept_as_the_open_one(page):
+    page.read("open", key=page.keys[1])
+    page.read("open", key="\ud800" * 1000)
+    assert page.read("start")["focus"] == page.keys[1]
+
+
 def test_every_problem_is_answered(page, caplog):
     assert "error" in page.read("save_guidance")
     for strange in ({}, {"do": "no such thing"}, {"do": ["start"]}, [], None):

@@ -54,7 +54,7 @@ def test_every_page_gets_a_token_and_a_desk_of_its_own(sessions):
     assert all(len(token) >= 24 and sessions.find(token) is desk for token, desk, _ in opened)
 
 
-@pytest.mark.parametrize("token", [None, "", "guess", 7, ["x"], {}])
+@pytest.mark.parametrize("token", [None, "", "guess", "\ud800", 7, ["x"], {}])
 def test_whoever_has_no_token_gets_no_desk(sessions, token):
     sessions.open()
     assert sessions.find(token) is None
@@ -106,6 +106,15 @@ def test_there_are_never_too_many_desks(sessions, clock, monkeypatch):
         tokens.append(sessions.open()[0])
     sessions.leave("anyone")
     assert [sessions.find(token) is not None for token in tokens] == [False] * 3 + [True] * 3
+
+
+def test_nothing_is_kept_of_pages_without_a_desk(sessions, clock):
+    token, *_ = sessions.open()
+    sessions.enter("a", token)
+    sessions.enter("b", "guess")
+    clock.now += IDLE_SECONDS + 1
+    sessions.leave("c")
+    assert not sessions._pages
 
 
 def test_many_empty_desks_do_not_end_the_work_at_another(sessions, clock, monkeypatch):

@@ -112,8 +112,9 @@ class Desk:
         return {"state": self._state(), "focus": self._open_key, "downloads": offers()}
 
     def _open(self, message: Message) -> Message:
-        self._open_key = message["key"]
-        return {"state": self._state(images=False), **self._shown(message)}
+        shown = self._shown(message)
+        self._open_key = shown.get("key", self._open_key)
+        return {"state": self._state(images=False), **shown}
 
     def _save_guidance(self, message: Message) -> Message:
         guidance = self.workspace.guidance

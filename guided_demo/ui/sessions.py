@@ -100,10 +100,11 @@ class Sessions:
         """Whether `open` would bring back what had this token, though `find` does not: the server was started again."""
         return self._stored(_digest(token)) is not None
 
-    def enter(self, page: str, token: str) -> None:
+    def enter(self, page: str, token: object) -> None:
         """Remember that the page the host knows as `page` holds this token."""
         with self._lock:
-            self._pages[page] = _digest(token)
+            if _digest(token) in self._places:  # else nothing would ever take the page from here
+                self._pages[page] = _digest(token)
 
     def leave(self, page: str) -> None:
         """The page has gone; its desk is kept for a while, in case it comes back."""
@@ -189,6 +190,7 @@ class Sessions:
 
     def _let_go(self, digest: str) -> None:
         place = self._places.pop(digest)
+        self._pages = {page: known for page, known in self._pages.items() if known != digest}
         place.desk.close()
         if self.root is None or not place.desk.is_touched:
             shutil.rmtree(place.folder, ignore_errors=True)
@@ -196,4 +198,4 @@ class Sessions:
 
 def _digest(token: object) -> str:
     """What is kept of a token. Nothing has the digest of what is no token."""
-    return hashlib.sha256(token.encode()).hexdigest() if isinstance(token, str) and token else ""
+    return hashlib.sha256(token.encode(errors="replace")).hexdigest() if isinstance(token, str) and token else ""
