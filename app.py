@@ -129,6 +129,7 @@ def main() -> None:
     mcp = parser.parse_args().mcp
     if mcp and importlib.util.find_spec("mcp") is None:
         parser.error(f'--mcp needs one package more: {sys.executable} -m pip install "gradio[mcp]"')
+    os.umask(0o077)  # photos that programs upload lie in a folder of gradio's, which other users of this machine could read
     # Requests are answered in threads of their own, whose helpers on the other half of each core would slow all of them down.
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that what visitors left on disk goes, as with Ctrl+C

@@ -1,5 +1,8 @@
 """The page as a program: where it keeps people's work."""
 
+import os
+from types import SimpleNamespace
+
 import app
 
 
@@ -25,3 +28,19 @@ def test_where_nothing_can_be_kept_the_page_starts_and_says_so(monkeypatch, tmp_
     monkeypatch.setenv("GUIDED_DEMO_WORK", str(tmp_path / "file" / "work"))
     assert app.work_folder() is None
     assert "will not outlive" in capsys.readouterr().out
+
+
+def test_what_programs_upload_is_not_for_other_users_of_the_machine(monkeypatch, tmp_path):
+    page = SimpleNamespace(launch=lambda **options: (tmp_path / "upload").touch())
+    monkeypatch.setattr(app, "build", lambda *given: page)
+    monkeypatch.setattr(app, "work_folder", lambda: None)
+    monkeypatch.setattr(app.GuidedSegmenter, "load", lambda: None)
+    monkeypatch.setattr(app.torch, "set_num_threads", lambda number: None)
+    monkeypatch.setattr(app.signal, "signal", lambda *given: None)
+    monkeypatch.setattr("sys.argv", ["app.py"])
+    before = os.umask(0o022)
+    try:
+        app.main()
+    finally:
+        os.umask(before)
+    assert (tmp_path / "upload").stat().st_mode & 0o077 == 0
