@@ -60,6 +60,8 @@ class Sides:
         """Of (R, n, pixels), the largest of the class and the largest of the rest: (B, 2, pixels)."""
         x = x if self.outside is None else x + self.outside
         largest = torch.stack([part.amax(1) for part in x.split(self.sizes, 1)], 1)
+        if len(self.sizes) == 2:
+            return largest
         rest = [torch.cat([largest[:, :k], largest[:, k + 1 :]], 1).amax(1) for k in range(len(self.sizes) - 1)]
         return torch.stack([largest[:, :-1], torch.stack(rest, 1)], 2).flatten(0, 1)
 
@@ -68,7 +70,8 @@ class Sides:
         pixels) in [-1, 1]. `largest` (B, 2, pixels): of these logits, which are overwritten, except in training: new memory
         costs more than sums.
         """
-        most = largest.detach().unflatten(0, (len(logits), -1)).amax((1, 2))[:, None]
+        # The class and the rest of any problem of a set are all of the set.
+        most = largest.detach()[:: len(largest) // len(logits)].amax(1, keepdim=True)
         share = logits - most if logits.requires_grad else logits.sub_(most)
         share = share.clamp_(-FARTHEST, FARTHEST).exp_()  # only what fills up a block is above 0
         own, other = _pairs(self.weight @ share).split(1, 1)
