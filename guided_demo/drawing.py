@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from math import floor
+from dataclasses import dataclass, field, replace
+from math import ceil, floor, hypot, prod, sqrt
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from .errors import InputError
 from .marks import MAX_CLASSES, UNMARKED, DenseMask, Mark, Point, Stroke
 
 LARGE = 1 << 20  # pixels
+MOST_PAINTED = 1 << 32  # pixels for one stroke, a second's work
 Box = tuple[int, int, int, int]
 Marked = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -53,11 +54,10 @@ class Drawing:
         picture = Image.new("L", (right - left, bottom - top), UNMARKED)
         if self.canvas.size:
             picture.paste(Image.fromarray(self.canvas), (self.left - left, self.top - top))
-        draw = ImageDraw.Draw(picture)
         for mark in marks:
             value = UNMARKED if mark.label is None else names.index(mark.label)
             if isinstance(mark, Stroke):
-                _paint(draw, mark, value, left, top)
+                _paint(picture, mark, value, (left, top), self.size)
             else:
                 x, y = (min(max(int(place), 0), side - 1) for place, side in zip((mark.x, mark.y), self.size, strict=True))
                 picture.putpixel((x - left, y - top), value)
@@ -149,15 +149,29 @@ class Drawings:
                 self._held -= self._kept.popitem(last=False)[1][2]
 
 
-def _paint(draw: ImageDraw.ImageDraw, stroke: Stroke, value: int, left: int, top: int) -> None:
+def _paint(picture: Image.Image, stroke: Stroke, value: int, corner: tuple[int, int], size: tuple[int, int]) -> None:
+    """Paint a stroke on the part of an image of `size` (W, H) that begins at `corner`, its left and top."""
+    left, top = corner
+    draw = ImageDraw.Draw(picture)
     # Pillow's pixel i is drawn for coordinate i, ours has its centre at i + 0.5.
     path = [(x - left - 0.5, y - top - 0.5) for x, y in stroke.path]
     if stroke.shape == "polygon" and len(path) >= 3:
         draw.polygon(path, fill=value, outline=value)
         return
-    radius = stroke.radius - 0.5
+    reach = min(stroke.radius, hypot(*size))  # from a place in the image, more covers no more
+    coarse = ceil(sqrt(len(path) * min(prod(size), 4 * reach**2) / MOST_PAINTED))
+    if coarse > 1:
+        # Over the same pixels again and again, as no hand does: on a grid of the image's, so that no other mark matters.
+        shrunk = tuple((x / coarse, y / coarse) for x, y in stroke.path)
+        small = Image.new("L", (-(-size[0] // coarse), -(-size[1] // coarse)))
+        _paint(small, replace(stroke, path=shrunk, radius=reach / coarse), 255, (0, 0), small.size)
+        whole = small.resize((small.width * coarse, small.height * coarse), Image.Resampling.NEAREST)
+        part = np.asarray(whole)[top : top + picture.height, left : left + picture.width]
+        picture.paste(value, mask=Image.fromarray(part))
+        return
+    radius = reach - 0.5
     if len(path) > 1:
-        draw.line(path, fill=value, width=max(1, round(2 * stroke.radius)) if radius > 0 else 1)
+        draw.line(path, fill=value, width=max(1, round(2 * reach)) if radius > 0 else 1)
     for x, y in path:
         if radius > 0:
             draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=value)

@@ -1,6 +1,7 @@
 import base64
 import io
 import re
+import time
 
 import numpy as np
 import pytest
@@ -44,6 +45,20 @@ def test_a_brush_may_reach_far_over_the_edge():
     far = Annotation(strokes=[Stroke(((5, 5), (FARTHEST, -FARTHEST)), "cat", radius=1), Stroke(((5, 5),), "dog", WIDEST)])
     far.validate((20, 10))
     assert (far.label_map((20, 10), ["cat", "dog"]) == 1).all()
+
+
+@pytest.mark.parametrize("radius", [700, WIDEST])
+def test_a_stroke_over_the_same_pixels_again_and_again_is_soon_drawn(radius):
+    """One message of these kept the server busy for minutes."""
+    size, rng = (4000, 3000), np.random.default_rng(0)
+    path = tuple(map(tuple, rng.uniform(800, 1200, (20_000, 2))))
+    begun = time.process_time()
+    labels = Annotation(strokes=[Stroke(path, "cat", radius)]).label_map(size, ["cat"])
+    assert time.process_time() - begun < 4
+    x, y = np.meshgrid(np.arange(0, 4000, 10) + 0.5, np.arange(0, 3000, 10) + 0.5)
+    distance = np.hypot(np.maximum(np.abs(x - 1000) - 200, 0), np.maximum(np.abs(y - 1000) - 200, 0))
+    found = labels[::10, ::10] == 0
+    assert found[distance < radius - 20].all() and not found[distance > radius + 10].any()
 
 
 def test_a_mark_is_drawn_the_same_wherever_the_others_are():
