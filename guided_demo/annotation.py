@@ -19,10 +19,10 @@ from PIL import Image
 
 from .drawing import Drawing, Drawings, Marked
 from .errors import InputError
-from .marks import MAX_CLASSES, UNMARKED, DenseMask, Mark, Point, Stroke
+from .marks import MAX_CLASSES, UNMARKED, DenseMask, Mark, Point, Stroke, check_name
 
 BACKGROUND = "background"
-FARTHEST, WIDEST = 10_000_000, 100_000  # pixels; what draws strokes counts in 32 bits, and takes minutes for a far wider one
+FARTHEST, WIDEST = 10_000_000, 100_000  # pixels; what draws strokes counts in 32 bits
 _DRAWINGS = Drawings(512 << 20)
 
 
@@ -139,11 +139,9 @@ class Annotation:
         return Annotation() if nothing_left else Annotation(mask=mask, marks=kept)
 
     def validate(self, size: tuple[int, int]) -> None:
-        """Raise InputError unless every mark has a class and lies in an image of `size` (W, H)."""
+        """Raise InputError unless every class has a name that can be used and every mark lies in an image of `size` (W, H)."""
         width, height = size
         for mark in self.marks:
-            if mark.label is not None and not mark.label.strip():
-                raise InputError("A mark has an empty class name; give it a name.")
             if isinstance(mark, Point):
                 _check_inside(mark.x, mark.y, width, height)
             else:
@@ -152,6 +150,8 @@ class Annotation:
             h, w = self.mask.labels().shape
             if (w, h) != (width, height):
                 raise InputError(f"The mask is {w}x{h} pixels but its image is {width}x{height}; they must agree.")
+        for name in self.classes:
+            check_name(name)
         if len(self.classes) > MAX_CLASSES:
             raise InputError(f"At most {MAX_CLASSES} classes can be annotated.")
 

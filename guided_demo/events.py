@@ -9,6 +9,7 @@ from typing import ClassVar
 from .annotation import BACKGROUND, Annotation, Mark
 from .core.guidance import Guidance
 from .errors import InputError
+from .marks import check_name
 from .render import parse_color
 from .session import ImageItem, Session
 
@@ -188,20 +189,6 @@ EVENTS = {
         ClearAnnotation, LoadGuidance, MarkCorrect,
     )
 }  # fmt: skip
-
-
-_JOINERS = dict.fromkeys(map(ord, "\u200c\u200d"))  # unseen, but part of Persian words and of emoji made of several
-
-
-def check_name(name: str) -> str:
-    """A class name without outer blanks; raises InputError if it is empty, over 80 characters, or has control characters."""
-    name = name.strip()
-    visible = name.translate(_JOINERS)
-    if not visible.strip():
-        raise InputError("A class needs a name.")
-    if len(name) > 80 or not visible.isprintable():
-        raise InputError("A class name is one line of at most 80 characters, without control characters.")
-    return name
 
 
 def _new_name(session: Session, name: str) -> str:

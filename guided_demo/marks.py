@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
@@ -13,6 +13,7 @@ from .errors import InputError
 
 UNMARKED = 255
 MAX_CLASSES = 254
+_JOINERS = dict.fromkeys(map(ord, "\u200c\u200d"))  # unseen, but part of Persian words and of emoji made of several
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Point:
     def __post_init__(self) -> None:
         object.__setattr__(self, "x", float(self.x))
         object.__setattr__(self, "y", float(self.y))
+        object.__setattr__(self, "label", _stripped(self.label))
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Stroke:
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", tuple((float(x), float(y)) for x, y in self.path))
         object.__setattr__(self, "radius", float(self.radius))
+        object.__setattr__(self, "label", _stripped(self.label))
 
 
 Mark = Point | Stroke
@@ -52,6 +55,9 @@ class DenseMask:
     png: bytes = field(repr=False)
     classes: tuple[str, ...]
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "classes", tuple(map(_stripped, self.classes)))
+
     def labels(self) -> np.ndarray:
         """HxW uint8. Raises InputError if the bytes are no PNG with one number a pixel, as one from elsewhere may be."""
         try:
@@ -61,3 +67,19 @@ class DenseMask:
         except (OSError, SyntaxError, Image.DecompressionBombError) as error:
             raise InputError(f"A mask cannot be read ({error}); save it as an indexed or grey PNG.") from error
         raise InputError("A mask is a picture in colour; save it as an indexed or grey PNG.")
+
+
+def check_name(name: str) -> str:
+    """A class name without outer blanks; raises InputError if it is empty, over 80 characters, or has control characters."""
+    name = name.strip()
+    visible = name.translate(_JOINERS)
+    if not visible.strip():
+        raise InputError("A class needs a name.")
+    if len(name) > 80 or not visible.isprintable():
+        raise InputError("A class name is one line of at most 80 characters, without control characters.")
+    return name
+
+
+def _stripped(label: Any) -> Any:
+    # As check_name has it, or the classes of marks would not be found among those of a session.
+    return label.strip() if isinstance(label, str) else label

@@ -11,7 +11,7 @@ import torch
 
 from guided_demo.annotation import Mark, Point, Stroke
 from guided_demo.errors import InputError
-from guided_demo.events import check_name
+from guided_demo.marks import check_name
 
 
 class Failures:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from .core.guidance import Guidance
 from .errors import InputError
-from .events import AddClass, LoadGuidance, MarkCorrect, RecolorClass, check_name
+from .events import AddClass, LoadGuidance, MarkCorrect, RecolorClass
 from .files import read_zip, zip_bytes
+from .marks import check_name
 from .render import parse_color
 from .workspace import Problem, Workspace
 

@@ -171,6 +171,12 @@ def test_one_name_for_the_classes_of_a_mask_is_no_list_of_letters():
         Annotation.from_mask(np.zeros((2, 2), np.uint8), "cat")
 
 
+def test_blanks_around_a_class_name_are_not_part_of_it():
+    mask = Annotation.from_mask(np.zeros((2, 2), int), ["cat "]).mask
+    annotation = Annotation(points=[(1, 1, " cat")], strokes=[Stroke(((1, 1),), "\tcat\n")], mask=mask)
+    assert annotation.classes == ("cat",)
+
+
 def test_json_round_trip_is_exact():
     mask = Annotation.from_mask(np.eye(8, dtype=int), ["background", "cat"]).mask
     annotation = Annotation(points=[(1.25, 2, "dog")], strokes=[Stroke(((1, 1), (2, 2)), None, 3, "polygon")], mask=mask)
@@ -196,7 +202,8 @@ def test_dropping_a_class_leaves_what_it_had_painted_over_unmarked():
         (Annotation(points=[(float("nan"), 1, "cat")]), "not a number"),
         (Annotation(points=[(11, 1, "cat")]), "outside"),
         (Annotation(points=[(1, -0.1, "cat")]), "outside"),
-        (Annotation(points=[(1, 1, " ")]), "empty class name"),
+        (Annotation(points=[(1, 1, " ")]), "needs a name"),
+        (Annotation(points=[(1, 1, "a\nb")]), "one line"),
         (Annotation(strokes=[Stroke((), "cat")]), "no points"),
         (Annotation(strokes=[Stroke(((50, 50),), "cat")]), "outside"),
         (Annotation(strokes=[Stroke(((1, 1),), "cat", radius=0)]), "radius"),

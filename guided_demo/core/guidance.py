@@ -17,8 +17,9 @@ from safetensors import SafetensorError
 
 from ..annotation import BACKGROUND, Annotation
 from ..errors import InputError
-from ..files import read_bytes, write_atomic
+from ..files import MAX_PIXELS, read_bytes, write_atomic
 from .encoder import DETAIL, SEMANTIC
+from .exemplars import COUNT
 
 FORMAT = 2  # of the first, OLD_PARTS with semantics in float16, files are still read
 PARTS, OLD_PARTS = ("steps", "step", "detail", "weight"), ("semantic", "detail", "weight")
@@ -216,12 +217,17 @@ def _contribution(i: int, entry: dict[str, Any], tensors: dict[str, np.ndarray])
         count = int(pixels)
         sample = Sample.of(a[0], a[1], a[2], count) if old else Sample(a[0], a[1], a[2], a[3], count)
         _check(sample)
-        samples[str(name)] = sample
-    width, height = entry["size"]
+        samples[str(name).strip()] = sample
+    width, height = map(int, entry["size"])
+    if min(width, height) < 1 or width * height > MAX_PIXELS:
+        raise ValueError("an image has a size that none has")
     annotation, centre = Annotation.from_json(entry["annotation"]), tensors[f"{i}.centre"]
+    annotation.validate((width, height))
+    if not samples.keys() <= set(annotation.classes):
+        raise ValueError("exemplars are of a class that is not marked")
     if centre.shape != (SEMANTIC,) or not np.isfinite(centre).all():
         raise ValueError("an image has no mean descriptor")
-    return Contribution(str(entry["key"]), (int(width), int(height)), samples, centre, annotation)
+    return Contribution(str(entry["key"]), (width, height), samples, centre, annotation)
 
 
 def _check(sample: Sample) -> None:
@@ -230,7 +236,7 @@ def _check(sample: Sample) -> None:
     parts = [getattr(sample, part) for part in PARTS]
     if any(part.shape != shape or not np.isfinite(part).all() for part, shape in zip(parts, shapes, strict=True)):
         raise ValueError("exemplars do not agree")
-    if not (sample.pixels > 0 and sample.weight.sum() > 0 and (sample.weight >= 0).all()):
+    if not (n <= COUNT and 0 < sample.pixels <= MAX_PIXELS and sample.weight.sum() > 0 and (sample.weight >= 0).all()):
         raise ValueError("exemplars stand for nothing")
 
 

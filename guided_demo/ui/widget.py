@@ -21,8 +21,9 @@ import numpy as np
 
 from ..core.guidance import Guidance
 from ..errors import InputError
-from ..events import AddClass, check_name
+from ..events import AddClass
 from ..files import ImageSource
+from ..marks import check_name
 from ..session import Session
 from ..workspace import Workspace
 from . import assets

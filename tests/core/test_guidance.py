@@ -153,6 +153,12 @@ def changed(data, header=(), **tensors):
         {"0.0.detail": np.zeros((1, DETAIL + 1), np.float16)},
         {"0.0.weight": np.zeros(1, np.float16)},
         {"0.0.weight": np.zeros((1, 1), np.float16)},
+        {
+            "0.0.steps": np.ones((81, SEMANTIC), np.int8),
+            "0.0.step": np.ones((81, 1), np.float16),
+            "0.0.detail": np.ones((81, DETAIL), np.float16),
+            "0.0.weight": np.ones(81, np.float16),
+        },
     ],
 )
 def test_a_guidance_file_with_parts_that_do_not_fit_is_refused(segmenter, change):
@@ -160,6 +166,28 @@ def test_a_guidance_file_with_parts_that_do_not_fit_is_refused(segmenter, change
     assert Guidance.from_bytes(changed(data)).to_bytes() == data
     with pytest.raises(InputError, match="not a guidance file"):
         Guidance.from_bytes(changed(data, **change))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"size": [0, 60]}, "not a guidance file"),
+        ({"size": [10**9, 10**9]}, "not a guidance file"),
+        ({"size": [30, 30]}, "outside the image"),
+        ({"pixels": [10**400, 1]}, "not a guidance file"),
+        ({"annotation": {}}, "not a guidance file"),
+        ({"classes": ["background", "dog"]}, "not a guidance file"),
+        ({"annotation": {"marks": [{"point": [float("nan"), 3], "label": "cat"}]}}, "not a number"),
+        ({"annotation": {"marks": [{"point": [2, 3], "label": "a\nb"}]}, "classes": ["a\nb"], "pixels": [1]}, "one line"),
+    ],
+)
+def test_a_guidance_file_that_says_what_cannot_be_is_refused(segmenter, change, words):
+    data = segmenter.guide(photo(0), CAT).to_bytes()
+    (length,) = struct.unpack("<Q", data[:8])
+    (image,) = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["guidance"])["images"]
+    with pytest.raises(InputError, match=words):
+        Guidance.from_bytes(changed(data, {"images": [image | change]}))
+    assert Guidance.from_bytes(changed(data, {"images": [image | {"classes": ["background", " cat "]}]})).to_bytes() == data
 
 
 def test_a_guidance_file_with_any_byte_changed_is_read_or_refused(segmenter):
