@@ -34,10 +34,9 @@ VOC_CLASSES = (
     "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
     "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
 )  # fmt: skip
-# The same things in COCO's words; they are kept out of its many-shot split.
-COCO_NAMES_OF_VOC = frozenset(VOC_CLASSES) | {
-    "airplane", "couch", "dining table", "motorcycle", "potted plant", "tv",
-}  # fmt: skip
+# What COCO calls things of VOC, where it has another name for them.
+COCO_NAME_OF = {"aeroplane": "airplane", "diningtable": "dining table", "motorbike": "motorcycle", "pottedplant": "potted plant",
+                "sofa": "couch", "tvmonitor": "tv"}  # fmt: skip
 
 
 # --- PASCAL VOC 2012, SBD, PASCAL-5i ---------------------------------------------------------------------------------
@@ -179,7 +178,7 @@ def coco_many_shot(root: str | Path, half: str = "support", seed: int = 0) -> Da
     """
     _one_of("half", half, ("support", "test"))
     whole = coco(root, "val2017")
-    new = [i for i, name in enumerate(whole.classes) if i > 0 and name not in COCO_NAMES_OF_VOC]
+    new = [i for i, name in enumerate(whole.classes) if i > 0 and name not in {*VOC_CLASSES, *COCO_NAME_OF.values()}]
     generator = np.random.default_rng(int(seed))
     side: dict[int, int] = {}
     for number in sorted((n for n in new if n in whole.by_class), key=lambda n: len(whole.by_class[n])):
@@ -196,10 +195,12 @@ def coco_many_shot(root: str | Path, half: str = "support", seed: int = 0) -> Da
 
 
 def davis(root: str | Path, year: str = "2016", split: str = "val", resolution: str = "480p") -> Dataset:
-    """DAVIS: 2016 has one object a clip (0/1), 2017 numbers the objects of a clip (instances of class 1)."""
+    """DAVIS: 2016 has one object a clip (0/1); its lists are in `ImageSets/{resolution}`, or in `ImageSets/2016` where the
+    archive of 2017 brought them. 2017 numbers the objects of a clip (instances of class 1)."""
     _one_of("year", year, ("2016", "2017"))
-    root = Path(root)
-    listing = expect(root / "ImageSets" / year / f"{split}.txt", f"The list of clips of DAVIS {year}")
+    root, lists = Path(root), Path(root, "ImageSets")
+    lists /= resolution if year == "2016" and (lists / resolution).exists() else year
+    listing = expect(lists / f"{split}.txt", f"The list of clips of DAVIS {year}")
     entries = []
     for clip in dict.fromkeys(Path(line.split()[0]).parent.name or line for line in _lines(listing)):
         folder = expect(root / "Annotations" / resolution / clip, f"The masks of clip {clip} of DAVIS")

@@ -198,6 +198,9 @@ def test_davis(tmp_path):
     assert (several[1].labels[:, 6:] == several.ignore).all()
     mask(tmp_path / "Annotations" / "480p" / "goat" / "00000.png", halves(0, 255))  # as in DAVIS 2016 itself
     assert (open_dataset(f"davis/2016/val:{tmp_path}")[0].labels == halves(0, 1)).all()
+    (tmp_path / "ImageSets" / "2016").rename(tmp_path / "ImageSets" / "480p")  # as its own archive has it
+    assert open_dataset(f"davis/2016/val:{tmp_path}").names == single.names
+    assert open_dataset(f"davis/2017/val:{tmp_path}").names == several.names
 
 
 def test_fss1000(tmp_path):
