@@ -18,6 +18,7 @@ from guided_demo.files import MAX_PIXELS
 from guided_demo.polygons import fill
 
 ONE_NUMBER = ("P", "L", "1", "I;16", "I;16B", "I")  # Pillow's modes of pictures with one whole number a pixel
+DEEPEST = 20  # lists in lists of a data.yaml
 
 
 def read_json(data: bytes, name: str) -> Iterator[tuple[str, Callable[[], Annotation]]]:
@@ -76,9 +77,12 @@ def class_names(data: bytes, name: str) -> list[str]:
 def yolo_names(data: bytes, name: str) -> list[str]:
     """The class names that a YOLO data.yaml has, after `background`. Raises InputError."""
     try:
-        # A few hundred bytes of aliases stand for as much text as one likes.
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(data, yaml.SafeLoader)):
-            raise yaml.YAMLError
+        depth = 0
+        for event in yaml.parse(data, yaml.SafeLoader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            # A few hundred bytes of aliases stand for as much text as one likes, and brackets in brackets take minutes.
+            if isinstance(event, yaml.AliasEvent) or depth > DEEPEST:
+                raise yaml.YAMLError
         names = yaml.safe_load(data)["names"]
         listed = [names[number] for number in sorted(names)] if isinstance(names, dict) else list(names)
     except (yaml.YAMLError, LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:

@@ -205,15 +205,17 @@ def test_damaged_yolo_files_get_a_sentence(data, words):
     "data",
     [
         b"a: &a [x, x]\nb: &b [*a, *a]\nnames: *b",
-        b"names: " + b"[" * 3000,
+        b"names: " + b"[" * 30_000,
+        b"- " * 30_000,
         b"names: [2001-99-99]",
         b"names: !!int x",
         b"names: !!timestamp x",
     ],
-    ids=["aliases", "deep", "date", "int", "timestamp"],
+    ids=["aliases", "deep", "dashes", "date", "int", "timestamp"],
 )
 def test_a_list_of_names_made_to_take_all_memory_gets_a_sentence(data):
-    """Aliases of aliases made terabytes of some hundred bytes; the others ended the reading of all files."""
+    """Aliases of aliases made terabytes of some hundred bytes, brackets in brackets took minutes; the others ended the reading of
+    all files."""
     with pytest.raises(InputError, match=r"data\.yaml has no list of class names"):
         yolo_names(data, "data.yaml")
 
