@@ -156,7 +156,8 @@ def open_contestant(spec: str, device: str = "cpu") -> Contestant:
         return NetworkContestant(network, spec, "none", device=device)
     state, metadata, identity = checkpoint.read(checkpoint.find(spec))
     kind = metadata.get("model", "guided")
-    label = kind if spec in checkpoint.NAMES else Path(spec).stem
+    # With its folder: all runs call their checkpoints last and best.
+    label = kind if spec in checkpoint.NAMES else "/".join(Path(spec).resolve().with_suffix("").parts[-2:])
     if kind == "guided":
         return SegmenterContestant(GuidedSegmenter.load(spec, device=device), label)
     network = build(kind, **metadata["config"])

@@ -21,7 +21,8 @@ from guided_demo.meta.registry import build
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """Checkpoints of a segmenter and of a registry network, both of random weights."""
-    folder = tmp_path_factory.mktemp("runs")
+    folder = tmp_path_factory.mktemp("trained") / "runs"
+    folder.mkdir()
     torch.manual_seed(0)
     config = {"variant": "lite0", "width": 128}
     checkpoint.save(GuidedNetwork(**config), folder / "ours.safetensors", {"config": config, "side": 64})
@@ -81,7 +82,7 @@ def test_annotation_reaches_the_network_where_it_was_made():
 def test_contestants_by_name(trained):
     assert isinstance(open_contestant(str(trained / "ours.safetensors")), SegmenterContestant)
     ridge = open_contestant(str(trained / "their-ridge.safetensors"))
-    assert ridge.name == "their-ridge" and isinstance(ridge.network, Ridge) and len(ridge.checkpoint_id) == 12
+    assert ridge.name == "runs/their-ridge" and isinstance(ridge.network, Ridge) and len(ridge.checkpoint_id) == 12
     for lender, prefix in (("ours", "encoder."), ("their-ridge", "encoder.encoder."), ("their-prototype", "encoder.encoder.")):
         path = trained / f"{lender}.safetensors"
         borrowed = open_contestant(f"prototype={path}")
@@ -120,20 +121,25 @@ def test_the_command_writes_a_table_curves_and_json(trained, tmp_path, capsys):
     assert (tmp_path / "out" / "table.md").read_text().strip() in capsys.readouterr().out
     assert Image.open(tmp_path / "out" / "curves.png").width > 400
     results = json.loads((tmp_path / "out" / "results.json").read_text())
-    assert results["seed"] == 3 and [m["name"] for m in results["models"]] == ["ours", "their-ridge"]
+    assert results["seed"] == 3 and [m["name"] for m in results["models"]] == ["runs/ours", "runs/their-ridge"]
     assert set(results["data"]) == {"another image", "same image", "video", "many shots", "domain mud", "swap"}
     listed = results["data"]["another image"]
     assert listed["dataset"] == still and all(len(t["support"]) == 2 and len(t["queries"]) == 1 for t in listed["tasks"])
     found = {(c["protocol"], c["contestant"], c["setting"], c["measure"]): c["value"] for c in results["cells"]}
-    each = [r for r in results["per_task"]["another image"] if (r["model"], r["setting"]) == ("ours", "S=2 P=all")]
+    each = [r for r in results["per_task"]["another image"] if (r["model"], r["setting"]) == ("runs/ours", "S=2 P=all")]
     mean = np.mean([np.mean(r["iou"]) for r in each])
-    assert found["another image", "ours", "S=2 P=all", "mean IoU"]["value"] == pytest.approx(mean, abs=1e-3)
-    assert ("video", "their-ridge", "S=1 P=1", "J&F") in found and ("many shots", "ours", "S=3 P=all", "mean IoU") in found
+    assert found["another image", "runs/ours", "S=2 P=all", "mean IoU"]["value"] == pytest.approx(mean, abs=1e-3)
+    assert ("video", "runs/their-ridge", "S=1 P=1", "J&F") in found and (
+        "many shots",
+        "runs/ours",
+        "S=3 P=all",
+        "mean IoU",
+    ) in found
 
     assert evaluation.main(["--model", ridge, "--clicks", instances, "--tasks", "1", "-o", str(tmp_path / "c")]) == 0
     clicked = json.loads((tmp_path / "c" / "results.json").read_text())
     assert {c["measure"] for c in clicked["cells"]} >= {"NoC@85", "NoC@90"}
-    assert len(clicked["per_task"]["clicks"]["their-ridge"][0]) == 20
+    assert len(clicked["per_task"]["clicks"]["runs/their-ridge"][0]) == 20
 
 
 @pytest.mark.parametrize(
