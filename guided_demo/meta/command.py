@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import operator
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import fields, replace
+from difflib import get_close_matches
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,30 +17,39 @@ from pickle import UnpicklingError
 
 import torch
 import torch.distributed as dist
+from safetensors import SafetensorError
 from torch import nn
 
 from ..core import checkpoint
 from ..core.backbone import EfficientNetLite, imagenet_state
 from ..core.paper import GuidedFCN
 from ..errors import InputError
-from ..files import make_folder
+from ..files import make_folder, writing
 from ..options import device_of, positive
 from .baselines import PixelForest
 from .datasets import Dataset, open_dataset
+from .layouts import COCO_NAME_OF
+from .log import Log
 from .pool import Pool, Record, load_records, records_of
 from .registry import build
 from .training import CONFIGS, Run, TrainConfig, mean_iou, train
 
 EXAMPLES = """examples:
-  On generated pictures, in a minute:
-    train --data procedural:200 --validate procedural/1:40 --steps 60 --batch 4 --side 96 -o runs/tiny
+  On generated pictures, in a minute or two; the curves in runs/tiny/curves.png have begun to move then:
+    train --data procedural:200 --validate procedural/1:40 --steps 60 --batch 4 --side 96 --warmup 10 --backbone-rate 1e-3 \\
+          --every 10 -o runs/tiny
+
+  On your own photos, from the shipped checkpoint on; the result serves wherever a checkpoint is asked for:
+    train --data plain:/data/leaves --validate plain:/data/leaves --hold-out oak --start-from default --steps 500 --batch 4 \\
+          --rate 1e-4 --backbone-rate 1e-5 --every 50 -o runs/leaves
+    guide photo.jpg --point 128,60,oak --checkpoint runs/leaves/best.safetensors -o oak.safetensors
 
   As the shipped checkpoint was (a name before = says which weights of the mixture a set gets):
     train --data voc/train:/data/VOC ccp=plain:/data/ccp facade=plain:/data/facade davis/2016/train:/data/DAVIS \\
           bsds/train:/data/BSDS coco/train2017/instance:/data/coco128 synth=styles:300 --validate voc/val:/data/VOC \\
           --hold-out cow tvmonitor pottedplant --steps 3500 --device cuda -o runs/ours
 
-  The paper's network with the paper's settings, on two processes:
+  The paper's network with the paper's annotation and optimiser, on our mixture of episodes and on two processes:
     torchrun --nproc-per-node 2 -m guided_demo train --config paper --data voc/train:/data/VOC -o runs/paper
 
 A run that was stopped goes on where it was when the same command is given again. Datasets are named as for `evaluate`."""
@@ -106,7 +115,14 @@ def _run(arguments: argparse.Namespace) -> int:
         except (RuntimeError, UnpicklingError, EOFError, LookupError, TypeError, ValueError) as error:
             raise InputError(f"{state} is broken or of another run: give another folder, or delete it.") from error
         _say(first, f"going on from step {run.step}")
-    log = Log(out / "log.jsonl", run.step) if first else None
+    with writing(out):
+        _train(run, pool, validation, arguments, Log(out / "log.jsonl", run.step) if first else None)
+    return 0
+
+
+def _train(run: Run, pool: Pool, validation: Pool | None, arguments: argparse.Namespace, log: Log | None) -> None:
+    """Train to the end; the process that has the log validates and saves, every so many steps."""
+    out, config = arguments.out, run.config
     started = time.monotonic()
     while run.step < config.steps:
         stop = min(config.steps, (run.step // arguments.every + 1) * arguments.every)
@@ -115,63 +131,12 @@ def _run(arguments: argparse.Namespace) -> int:
             score = None if validation is None else mean_iou(run.average, validation, config.side)
             best = score is not None and score >= max(log.scores, default=0.0)
             log.validated(run.step, score)
-            _save(run, out / "last.safetensors", arguments, score)
-            if best:
-                _save(run, out / "best.safetensors", arguments, score)
-            _replace(state, run.state())
+            for name in ("last", "best") if best else ("last",):
+                _replace(out / f"{name}.safetensors", partial(_save, run, arguments=arguments, score=score))
+            _replace(out / "state.pt", partial(torch.save, run.state()))
             log.plot(out / "curves.png")
             told = "" if score is None else f", held-out IoU {score:.3f}"
-            _say(first, f"step {run.step} of {config.steps}: loss {log.recent:.3f}{told}, {time.monotonic() - started:.0f} s")
-    return 0
-
-
-class Log:
-    """Losses and validation scores by step, as JSON lines, and as a picture."""
-
-    def __init__(self, path: Path, step: int) -> None:
-        self.path = path
-        lines = path.read_text().splitlines(keepends=True) if path.is_file() else []
-        whole = [json.loads(line) for line in lines if line.endswith("\n")]  # the last may be cut short, as on a full disk
-        self.lines = [line for line in whole if line["step"] <= step]
-        path.write_text("".join(json.dumps(line) + "\n" for line in self.lines))
-
-    @property
-    def scores(self) -> list[float]:
-        return [line["iou"] for line in self.lines if line.get("iou") is not None]
-
-    @property
-    def recent(self) -> float:
-        losses = [line["loss"] for line in self.lines[-50:] if "loss" in line]
-        return sum(losses) / max(1, len(losses))
-
-    def loss(self, step: int, loss: float) -> None:
-        self._write({"step": step, "loss": round(loss, 5)})
-
-    def validated(self, step: int, score: float | None) -> None:
-        if score is not None:
-            self._write({"step": step, "iou": round(score, 4)})
-
-    def _write(self, line: dict) -> None:
-        self.lines.append(line)
-        with self.path.open("a") as out:
-            out.write(json.dumps(line) + "\n")
-
-    def plot(self, path: Path) -> None:
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(8, 3.2), layout="constrained")
-        left, right = figure.subplots(1, 2)
-        losses = [(line["step"], line["loss"]) for line in self.lines if "loss" in line]
-        smooth, value = [], None
-        for _, loss in losses:
-            value = loss if value is None else 0.98 * value + 0.02 * loss
-            smooth.append(value)
-        left.plot([s for s, _ in losses], smooth)
-        left.set(xlabel="step", ylabel="loss", title="Training loss, smoothed")
-        scores = [(line["step"], line["iou"]) for line in self.lines if "iou" in line]
-        right.plot([s for s, _ in scores], [v for _, v in scores], marker="o")
-        right.set(xlabel="step", ylabel="mean IoU", title="Held-out classes, 5 points", ylim=(0, 1))
-        figure.savefig(path, dpi=120)
+            _say(True, f"step {run.step} of {config.steps}: loss {log.recent:.3f}{told}, {time.monotonic() - started:.0f} s")
 
 
 def _open(spec: str) -> tuple[str, Dataset | str]:
@@ -182,20 +147,34 @@ def _open(spec: str) -> tuple[str, Dataset | str]:
 
 
 def _held_out(names: Sequence[str], sets: Sequence[tuple[str, Dataset | str]]) -> set[str]:
-    """The classes to hold out, if the sets allow that.
+    """The classes to hold out, if the sets allow that; names that may be others for them are told.
 
     Raises:
         InputError: if a name is of no class of any set, or if a set is a .zip, which does not know names.
     """
-    known: set[str] = set()
+    known: dict[str, str] = {}  # each class, and a set that has it
     for _, data in sets if names else ():
         if isinstance(data, str):
             raise InputError(f"{data} has no names of classes, so --hold-out cannot leave any of them out.")
-        known |= set(data.classes)
+        known |= dict.fromkeys(data.classes[1:], data.name)
     for name in names:
+        alike = _alike(name, known)
         if name not in known:
-            raise InputError(f"No data set has a class {name!r} to hold out; check how it is spelt.")
+            near = f"do you mean {' or '.join(map(repr, alike))}?" if alike else "check how it is spelt."
+            raise InputError(f"No data set has a class {name!r} to hold out; {near}")
+        for other in alike:
+            if other not in names:
+                print(f"guided_demo: {known[other]} has {other!r}, which is not held out; if it is what others call {name!r}, "
+                      "name it after --hold-out, too.", file=sys.stderr)  # fmt: skip
     return set(names)
+
+
+def _alike(name: str, known: Collection[str]) -> list[str]:
+    """Classes that may be the same as `name` under another: spelt nearly so, or what VOC and COCO call it."""
+    pairs = {**COCO_NAME_OF, **{theirs: ours for ours, theirs in COCO_NAME_OF.items()}}
+    plain = {other.lower(): other for other in known if other != name}
+    found = [plain[near] for near in get_close_matches(name.lower(), plain, cutoff=0.8)]
+    return [other for other in dict.fromkeys([pairs.get(name, name), *found]) if other in known and other != name]
 
 
 def _records(sets: Sequence[tuple[str, Dataset | str]], held: set[str], keep: bool) -> Iterator[Record]:
@@ -255,9 +234,23 @@ def _save(run: Run, path: Path, arguments: argparse.Namespace, score: float | No
     checkpoint.save(run.average, path, metadata)
 
 
-def _replace(path: Path, state: dict) -> None:
-    torch.save(state, path.with_suffix(".new"))
-    os.replace(path.with_suffix(".new"), path)
+def _replace(path: Path, write: Callable[[Path], None]) -> None:
+    """Make a file of what `write` writes, all of it or none, which others may read if the umask says so.
+
+    Raises:
+        InputError: if it cannot be written, as on a full disk; what was there before is there still.
+    """
+    new = path.with_suffix(".new")
+    try:
+        new.touch()
+        mode = new.stat().st_mode
+        write(new)
+        new.chmod(mode)
+        os.replace(new, path)
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise InputError(f"{path} cannot be written; is there room on the disk?") from error
+    finally:
+        new.unlink(missing_ok=True)
 
 
 def _silent(step: int, loss: float) -> None:

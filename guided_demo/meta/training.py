@@ -75,6 +75,7 @@ class TrainConfig:
 CONFIGS = {
     "ours": TrainConfig(),
     # Section 7.2: SGD 1e-5, momentum 0.99, weight decay 5e-4, batch 1, 100k iterations; S = 1 and P uniform in 1..100.
+    # The episodes are ours for every network, so that networks compare: the mixture, the crops, colours and sizes of `Sampler`.
     "paper": TrainConfig(
         model="late-global", steps=100_000, batch=1, shots=(1,), annotator="paper", optimiser="sgd", rate=1e-5,
         backbone_rate=1e-5, weight_decay=5e-4, warmup=0, dice=0.0, average=0.0,

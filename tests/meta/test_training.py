@@ -1,5 +1,7 @@
 import json
 import os
+import re
+import resource
 import subprocess
 import sys
 from dataclasses import replace
@@ -7,11 +9,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from matplotlib.axes import Axes
 from torch import nn
 
 from guided_demo.core import checkpoint
 from guided_demo.meta.command import main
 from guided_demo.meta.episodes import Sampler, render
+from guided_demo.meta.log import Log
 from guided_demo.meta.pool import Pool, records_of, save_records
 from guided_demo.meta.procedural import procedural
 from guided_demo.meta.registry import build
@@ -134,9 +138,38 @@ def test_the_command_trains_validates_and_resumes(tmp_path, capsys):
     assert [json.loads(line)["step"] for line in (tmp_path / "log.jsonl").read_text().splitlines()] == [1, 1, 2, 2]
     assert "going on from step 1" in capsys.readouterr().out
     assert (tmp_path / "curves.png").stat().st_size > 1000
+    modes = {(tmp_path / name).stat().st_mode for name in ("last.safetensors", "best.safetensors", "state.pt", "log.jsonl")}
+    assert len(modes) == 1  # as the umask says
     _, metadata, _ = checkpoint.read(tmp_path / "last.safetensors")
     assert metadata["model"] == "prototype" and metadata["step"] == 2 and 0 <= metadata["held_out_iou"] <= 1
     assert TrainConfig.from_json(metadata["training"]).seed == 3
+
+
+def test_a_full_disk_is_told_and_takes_nothing_that_was_there(tmp_path, capsys):
+    options = ["--data", "procedural:4", "--model", "prototype", "--batch", "1", "--side", "32", "-o", str(tmp_path)]
+    assert main([*options, "--steps", "1"]) == 0
+    names = ("last.safetensors", "state.pt")
+    before, limit = [(tmp_path / name).read_bytes() for name in names], resource.getrlimit(resource.RLIMIT_FSIZE)
+    for most, told in ((10, "log.jsonl"), (2**20, names[0]), (12 * 2**20, names[1])):
+        (tmp_path / names[0]).write_bytes(before[0])
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, limit[1]))
+        try:
+            assert main([*options, "--steps", "2"]) == 2
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        assert re.search(rf"{tmp_path}.* cannot be written", capsys.readouterr().err), told
+        assert (tmp_path / names[1]).read_bytes() == before[1] and not list(tmp_path.glob("*.new"))
+        assert told == names[1] or (tmp_path / names[0]).read_bytes() == before[0]
+
+
+def test_a_short_run_is_not_drawn_as_it_began(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(Axes, "plot", lambda _, steps, values, **looks: drawn.append(values))
+    log = Log(tmp_path / "log.jsonl", 0)
+    for n in range(60):
+        log.loss(n + 1, 8.0 if n < 30 else 2.0)
+    log.plot(tmp_path / "curves.png")
+    assert drawn[0][0] == 8.0 and drawn[0][-1] < 2.2
 
 
 def test_a_head_can_be_trained_on_the_encoder_of_a_checkpoint(tmp_path):
@@ -173,10 +206,24 @@ def test_what_cannot_be_held_out_is_told(place, tmp_path, capsys):
     save_records(records_of(procedural(2, 0), "p"), tmp_path / "r.zip")
     known = procedural(1).classes[1]
     common = ["--data", "procedural:8", "-o", str(tmp_path / "out")]
-    assert main([*common, "--hold-out", known, "strped disc"]) == 2
-    assert "'strped disc'" in capsys.readouterr().err
+    assert main([*common, "--hold-out", known, "Strped disc"]) == 2
+    assert "class 'Strped disc' to hold out; do you mean 'striped disc'?" in capsys.readouterr().err
+    assert main([*common, "--hold-out", "background"]) == 2  # which all images have
     assert main([*common, place, str(tmp_path / "r.zip"), "--hold-out", known]) == 2
     assert "r.zip has no names of classes" in capsys.readouterr().err
+
+
+def test_another_name_for_what_is_held_out_is_told(tmp_path, capsys):
+    from tiny import halves, mask, picture
+
+    for name, classes in {"voc": ("tvmonitor", "Leaf"), "coco": ("tv", "leaf")}.items():
+        picture(tmp_path / name / "images" / "a.jpg")
+        mask(tmp_path / name / "masks" / "a.png", halves(1, 2))
+        (tmp_path / name / "classes.txt").write_text("\n".join(("background", *classes)))
+    data = ["--data", f"plain:{tmp_path}/voc", f"plain:{tmp_path}/coco", "-o", str(tmp_path / "out")]
+    for given, others in (("tvmonitor", ["tv"]), ("tv", ["tvmonitor"]), ("leaf", ["Leaf"]), ("tv leaf tvmonitor Leaf", [])):
+        assert main([*data, "--hold-out", *given.split()]) == 2  # nothing is left
+        assert re.findall(r"has '(\w+)', which is not held out", capsys.readouterr().err) == others
 
 
 @pytest.mark.parametrize(
