@@ -65,10 +65,12 @@ class Project:
             except InputError as error:
                 problems.append(Problem(name, str(error)))
         here = {item.key for item in workspace.session.images}
-        for key, name in self.names.items():
-            if key not in self.photos and key not in here:
-                said = f"{name} is not in the project file; add the photo, and what was marked on it is there again."
-                problems.append(Problem(name, said))
+        if absent := [name for key, name in self.names.items() if key not in self.photos and key not in here]:
+            one = len(absent) == 1
+            what = f"{absent[0]} is" if one else f"{len(absent)} photos, such as {absent[0]}, are"
+            which, whose = ("the photo", "it") if one else ("the photos", "them")
+            said = f"{what} not in the project file; add {which} as well, and what was marked on {whose} is there again."
+            problems.append(Problem(absent[0], said))
         for label, color in self.colors.items():
             known = label in workspace.session.colors
             workspace.apply(RecolorClass(label, color) if known else AddClass(label, color))
