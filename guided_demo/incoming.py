@@ -30,7 +30,8 @@ KINDS = {
     "guidance": ("guidance file", "guidance files"),
     "annotations": ("file of annotations", "files of annotations"),
 }
-MOST_NUMBERS = 64  # in a mask; a grey photo has more
+CLASS_LISTS = ("classes.txt", "data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
+MOST_NUMBERS = 64  # or colours, in a mask; a photo has more
 ZIP = b"PK\x03\x04"
 
 Place = tuple[int | str, ...]  # where a file lies: the number of the zip it came in, or 0, and its folders
@@ -42,9 +43,9 @@ def take_in(
     """Add files, (name, bytes) in any order, to a workspace; returns those that could not be used, the others are done.
 
     A zip that is no project stands for the files in it. A picture with one number a pixel is a mask if the gallery has a photo
-    of its name and size; a classes.txt or data.yaml that comes along names the numbers, the nearest one where several do. Masks,
-    COCO, labelme, YOLO and points go to the photos that have their names, and join what is marked there. In folders, files of
-    other kinds are passed over.
+    of its name; a classes.txt, data.yaml or dataset.yaml that comes along names the numbers, the nearest one where several do.
+    Masks, COCO, labelme, YOLO and points go to the photos that have their names, and join what is marked there. In folders and
+    zips, files of other kinds are passed over.
     progress: called before each file with how many are done, how many there are, and the name.
     """
     intake = Intake(workspace)
@@ -74,7 +75,7 @@ class Intake:
 
     def take(self, files: Iterable[tuple[str, bytes]]) -> Iterator[str]:
         """Take files in, (name, bytes); yields the name of each before it is done."""
-        brought = [(kind, *file) for file in self._unpacked(files) if (kind := _kind(*file[1:]))]
+        brought = [(kind, *file) for file in self._unpacked(files) if (kind := _kind(*file))]
         self.known += len(brought)
         self._waiting += [file for file in brought if file[0] != "photo"]
         photos = [(name, data) for kind, _, name, data in brought if kind == "photo"]
@@ -134,7 +135,7 @@ class Intake:
             case "project":
                 return self._open(name, data)
             case "class list":
-                self._lists[place] = yolo_names(data, name) if name.lower().endswith(".yaml") else class_names(data, name)
+                self._lists[place] = class_names(data, name) if name.lower().endswith(".txt") else yolo_names(data, name)
             case "mask":
                 return self._take_mask(name, data, self._names_at(place))
             case "outlines":
@@ -142,9 +143,7 @@ class Intake:
             case "guidance":
                 self.workspace.apply(LoadGuidance(Guidance.from_bytes(data)))
             case "annotations":
-                problems = list(_take_annotations(self.workspace, name, data))
-                self.problems += problems
-                return "" if problems else kind
+                return kind if _take_annotations(self.workspace, name, data, self.problems) else ""
         return "" if kind == "class list" else kind
 
     def _open(self, name: str, data: bytes) -> Iterator[str]:
@@ -175,15 +174,26 @@ class Intake:
         return self._lists[max(reversed(self._lists), key=near)] if self._lists else None
 
     def _take_mask(self, name: str, data: bytes, numbers: list[str] | None) -> str:
-        """A picture with one number a pixel, and few numbers; it may be a drawing as well."""
+        """A picture of few numbers or colours; it may be a drawing as well."""
         image = read_image(data, name)
         item = find_image(self.workspace.session, name)
-        if item is not None and item.size == image.size and item.key != image_key(image):
-            _mark(self.workspace, item, read_mask(data, numbers, name))
-            return "mask"
-        if numbers is None:
-            return self._added(name, partial(self.workspace.add_image, name, data))
-        raise InputError(f"{name} looks like a mask, but the gallery has no photo of this name and size; add the photo first.")
+        with Image.open(io.BytesIO(data)) as opened:
+            is_stack, is_colored = getattr(opened, "n_frames", 1) > 1, opened.mode not in ONE_NUMBER
+        if item is None and is_stack:
+            raise InputError(f"{name} is a stack that does not name the photos of its pages; bring a mask file for each photo.")
+        if item is None or item.key == image_key(image):
+            if numbers is None or is_colored:
+                return self._added(name, partial(self.workspace.add_image, name, data))
+            raise InputError(f"{name} looks like a mask, but the gallery has no photo of this name; add the photo first.")
+        if item.size != image.size:
+            sizes = [f"{width}x{height}" for width, height in (image.size, item.size)]
+            said = f"{name} looks like a mask of {item.name}, but has {sizes[0]} pixels where that has {sizes[1]}"
+            raise InputError(f"{said}; save the mask in the size of the photo, or rename it if it is a photo itself.")
+        if is_colored:
+            said = f"{name} looks like a mask of {item.name} in colours; save it with one number a pixel, as an indexed PNG"
+            raise InputError(f"{said}, or rename it if it is a photo itself.")
+        _mark(self.workspace, item, read_mask(data, numbers, name))
+        return "mask"
 
     def _take_outlines(self, name: str, data: bytes, numbers: list[str] | None) -> None:
         item = find_image(self.workspace.session, name)
@@ -222,22 +232,23 @@ def _hidden(name: str) -> bool:
     return any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(name).parts)
 
 
-def _kind(name: str, data: bytes) -> str | None:
-    """A key of KINDS; None for a file of another kind that lay in a folder with others."""
+def _kind(place: Place, name: str, data: bytes) -> str | None:
+    """A key of KINDS; None for a file of another kind that lay in a folder or a zip with others."""
     path = PurePosixPath(name.lower())
-    if path.name in ("classes.txt", "data.yaml"):
+    if path.name in CLASS_LISTS:
         return "class list"
     if data.startswith(ZIP):
         return "project"
     by_suffix = {".safetensors": "guidance", ".json": "annotations", ".txt": "outlines"}
     if path.suffix in by_suffix and not (path.suffix == ".txt" and not _numbers(data)):
         return by_suffix[path.suffix]
-    if path.suffix not in SUFFIXES and path.suffix and len(path.parts) > 1:
+    if path.suffix not in SUFFIXES and path.suffix and place != (0,):
         return None
     try:
         with Image.open(io.BytesIO(data), formats=("PNG", "TIFF", "BMP")) as image:
             # A grey photo has to be there before its mask is looked at, whatever order they come in.
-            if image.mode not in ONE_NUMBER:
+            # In colours, too; but that takes long to find out of a photo, which has more bytes.
+            if image.mode not in ONE_NUMBER and len(data) > image.width * image.height:
                 return "photo"
             numbers = image.convert("I") if image.mode.startswith("I;") else image  # of 16 bits, which cannot be counted
             return "photo" if numbers.getcolors(MOST_NUMBERS) is None else "mask"
@@ -250,8 +261,11 @@ def _numbers(data: bytes) -> bool:
     return not data.translate(None, b"0123456789.eE+- \t\r\n")
 
 
-def _take_annotations(workspace: Workspace, name: str, data: bytes) -> Iterator[Problem]:
-    absent = []
+def _take_annotations(workspace: Workspace, name: str, data: bytes, problems: list[Problem]) -> bool:
+    """Says whether any of it could be used; what could not be is added to `problems`."""
+    absent: list[str] = []
+    before = len(problems)
+    used = 0
     for photo, annotation in read_json(data, name):
         item = find_image(workspace.session, photo)
         if item is None:
@@ -259,11 +273,13 @@ def _take_annotations(workspace: Workspace, name: str, data: bytes) -> Iterator[
             continue
         try:
             _mark(workspace, item, annotation())
+            used += 1
         except InputError as error:
-            yield Problem(photo, str(error))
+            problems.append(Problem(photo, str(error)))
     if absent:
         what = f"{absent[0]} is" if len(absent) == 1 else f"{len(absent)} photos, such as {absent[0]}, are"
-        yield Problem(name, f"{what} not in the gallery; add the photos first, then {name} again.")
+        problems.append(Problem(name, f"{what} not in the gallery; add the photos first, then {name} again."))
+    return used > 0 or len(problems) == before
 
 
 def _mark(workspace: Workspace, item: ImageItem, annotation: Annotation) -> None:

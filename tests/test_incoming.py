@@ -105,6 +105,40 @@ def test_each_folder_and_each_zip_has_the_class_names_that_lie_in_it(workspace, 
     assert classes == {"a.jpg": NAMES, "b.jpg": ("background", "tree"), "c.jpg": NAMES}
 
 
+def test_a_mask_of_another_size_or_in_colours_is_no_photo_without_a_word(workspace):
+    red = np.zeros((60, 80, 3), np.uint8)
+    red[REGION > 0] = 200, 0, 0
+    files = [
+        ("m/a.png", png(Image.fromarray(REGION[::2, ::2]))),
+        ("m/b.png", png(Image.fromarray(red))),
+        ("logo.png", png(Image.fromarray(red[::-1].copy()))),
+        ("a.jpg", photo_bytes(1)),
+        ("b.jpg", photo_bytes(2)),
+    ]
+    problems = take_in(workspace, files)
+    assert [problem.sentence.split(";")[0] for problem in problems] == [
+        "m/a.png looks like a mask of a.jpg, but has 40x30 pixels where that has 80x60",
+        "m/b.png looks like a mask of b.jpg in colours",
+    ]
+    assert [item.name for item in workspace.session.images] == ["a.jpg", "b.jpg", "logo.png"]
+
+
+@pytest.mark.parametrize("form", ["tiff", "csv"])
+def test_what_cannot_come_back_is_no_photo(workspace, form):
+    take_in(workspace, [("a.png", photo_bytes(1)), ("b.png", photo_bytes(2))])
+    problems = take_in(workspace, [("m.zip", workspace.export_zip(form))])
+    stack = "masks.tif is a stack that does not name the photos of its pages; bring a mask file for each photo."
+    assert [problem.sentence for problem in problems] == ([stack] if form == "tiff" else [])
+    assert len(workspace.session.images) == 2
+
+
+@pytest.mark.parametrize("name", ["data.yaml", "dataset.yaml", "Data.yml"])
+def test_the_class_names_of_yolo_have_several_file_names(workspace, name):
+    files = [("a.png", photo_bytes(1)), ("labels/a.txt", b"0 .5 .5 .2 .2"), (name, b"names: [cat]")]
+    assert take_in(workspace, files) == []
+    assert workspace.session.class_names == NAMES
+
+
 def test_our_own_masks_come_back_from_their_zips(workspace, segmenter):
     take_in(workspace, [("a.png", photo_bytes(1)), ("sub/b.png", photo_bytes(2))])
     first, _ = workspace.session.images
@@ -157,7 +191,10 @@ def test_one_bad_file_stops_no_other(workspace):
         ("coco.json", json.dumps(coco).encode()),
         ("a.png", photo_bytes(1)),
     ]
-    problems = {problem.name: problem.sentence for problem in take_in(workspace, files)}
+    intake = Intake(workspace)
+    assert len([*intake.take(files), *intake.finish()]) == len(files) - 1
+    assert intake.taken == "1 photo and 1 file of annotations"
+    problems = {problem.name: problem.sentence for problem in intake.problems}
     assert set(problems) == {"bad.zip", "bad.jpg", "bad.json", "bad.safetensors", "a.png", "coco.json"}
     assert "outside the image" in problems["a.png"]
     assert "3 photos, such as x.png, are not in the gallery" in problems["coco.json"]

@@ -4,7 +4,7 @@ import { button, el } from "./dom.js";
 import { Menu } from "./menu.js";
 
 const SAVED = ".safetensors,.zip";
-const ANY = `image/*,.tif,.tiff,.bmp,.webp,.avif,.jp2,.json,.txt,.yaml,${SAVED}`;
+const ANY = `image/*,.tif,.tiff,.bmp,.webp,.avif,.jp2,.json,.txt,.yaml,.yml,${SAVED}`;
 
 const ADD = "Add photos, and masks, COCO, YOLO or labelme files that belong to them, or zips; you can also drop them here";
 
