@@ -41,6 +41,24 @@ def test_a_third_finger_marks_nothing(hand):
     assert hand.marks() == []
 
 
+def test_the_other_end_of_a_pen_erases_whatever_the_tool(hand):
+    places = [hand.at(x, 50) for x in (50, 70, 90)]
+    hand.page.evaluate(
+        """(places) => {
+          const kinds = ["pointerdown", "pointermove", "pointerup"];
+          for (const [i, [clientX, clientY]] of places.entries()) {
+            const pen = { pointerId: 1, pointerType: "pen", button: i === 1 ? -1 : 5, buttons: i === 2 ? 0 : 32 };
+            annotator.stage.ink.dispatchEvent(new PointerEvent(kinds[i], { ...pen, clientX, clientY }));
+          }
+        }""",
+        places,
+    )
+    hand.click(100, 100)
+    erased, point = hand.marks()
+    assert erased["label"] is None and erased["shape"] == "brush" and erased["stroke"][0] == near(50, 50)
+    assert point["label"] == "cat"
+
+
 @pytest.mark.parametrize("palm_first", [True, False])
 def test_the_palm_of_the_hand_with_the_pen_is_no_finger(hand, palm_first):
     pen = hand.page.context.new_cdp_session(hand.page)

@@ -1,12 +1,13 @@
 /**
  * Pointer events to marks and moves. Left button, pen or one finger makes a mark of the active class, the right button
  * one of the background; two fingers, the middle button, or a drag with the space bar held move the photo. While a pen is
- * down, fingers are the palm of its hand.
+ * down, fingers are the palm of its hand; its other end erases, whatever the tool.
  */
 
 import { BACKGROUND, thin } from "./marks.js";
 
 const CLOSE_ENOUGH = 12;
+const ERASER_END = 5; // the button of a pointer event
 
 export class Gestures {
   /** The mark being made, as it would be if it ended now; null between gestures. */
@@ -17,6 +18,7 @@ export class Gestures {
   #mode = null; // "mark", "move", "pinch" or null
   #path = [];
   #label = null;
+  #isErasing = false; // with the other end of the pen
 
   /** `settings()` gives {tool, label, radius (in CSS pixels)}; `onMark(mark)` takes what was made; `onChange(moved)`
    * is called when the draft has changed, with `moved` when the view has. */
@@ -36,6 +38,11 @@ export class Gestures {
     return this.draft?.shape === "polygon" && this.#mode === null;
   }
 
+  get #settings() {
+    const settings = this.settings();
+    return this.#isErasing ? { ...settings, tool: "eraser" } : settings;
+  }
+
   /** Give up the mark being made. */
   cancel() {
     this.draft = null;
@@ -46,7 +53,7 @@ export class Gestures {
 
   /** Give up what the pointer that is down has begun: all but the corners of an outline. */
   #giveUp() {
-    if (this.settings().tool !== "polygon") this.cancel();
+    if (this.#settings.tool !== "polygon") this.cancel();
     this.#mode = null;
   }
 
@@ -78,13 +85,14 @@ export class Gestures {
       this.#mode = "pinch";
     } else if (event.button === 1 || this.spaceHeld) {
       this.#mode = "move";
-    } else if (event.button === 0 || event.button === 2) {
+    } else if ([0, 2].includes(event.button) || (event.button === ERASER_END && !this.isDrawingPolygon)) {
       this.#begin(event);
     }
   }
 
   #begin(event) {
-    const { tool, label } = this.settings();
+    this.#isErasing = event.button === ERASER_END;
+    const { tool, label } = this.#settings;
     const point = this.view.toImage(...this.#at(event));
     this.#mode = "mark";
     if (tool === "polygon" && this.#path.length) return;
@@ -122,7 +130,7 @@ export class Gestures {
   }
 
   #extend(event) {
-    const { tool } = this.settings();
+    const { tool } = this.#settings;
     const points = (event.getCoalescedEvents?.() ?? [event]).map((e) => this.view.toImage(...this.#at(e)));
     const point = points.at(-1) ?? this.view.toImage(...this.#at(event));
     if (tool === "brush" || tool === "eraser") this.#path.push(...points);
@@ -148,7 +156,7 @@ export class Gestures {
   }
 
   #finish(point) {
-    const { tool } = this.settings();
+    const { tool } = this.#settings;
     if (tool === "polygon") return this.#corner(point);
     const path = this.#path;
     this.cancel();
@@ -172,7 +180,7 @@ export class Gestures {
 
   /** What the gesture would mark if it ended at `point`. */
   #sketch(point) {
-    const { tool, radius } = this.settings();
+    const { tool, radius } = this.#settings;
     if (tool === "point") this.draft = { point: this.#path[0], label: this.#label };
     else if (tool === "box") this.draft = { stroke: boxOf(this.#path[0], point), label: this.#label, shape: "polygon" };
     else if (tool === "polygon") this.draft = { stroke: [...this.#path, point], label: this.#label, shape: "polygon" };
@@ -185,7 +193,7 @@ export class Gestures {
   }
 
   #emit(path, shape) {
-    const radius = this.settings().radius / this.view.scale;
+    const radius = this.#settings.radius / this.view.scale;
     if (touches(path, this.view.image))
       this.onMark({ stroke: thin(path, 1 / this.view.scale), label: this.#label, radius, shape });
   }
