@@ -53,12 +53,24 @@ def test_a_photo_wider_than_the_gallery_stays_within_it(many):
     assert tiles.evaluate("(node) => node.scrollWidth <= node.clientWidth")
 
 
+def test_on_a_laptop_two_photos_share_a_row_and_messages_leave_the_gallery_free(many):
+    many.page.set_viewport_size({"width": 1280, "height": 720})
+    image = {"name": "photo", "marks": 0, "correct": False}
+    images = [{**image, "key": "square", "size": [256, 256]}, {**image, "key": "wide", "size": [502, 343]}]
+    many.page.evaluate("(images) => annotator.take({ state: { ...annotator.server, images } })", images)
+    many.page.evaluate("annotator.notices.show('word '.repeat(99), { problem: true })")
+    first, second = (many.page.locator(f"[data-key={key}]").bounding_box() for key in ("square", "wide"))
+    assert first["y"] == second["y"]
+    notice, side = (many.page.locator(name).bounding_box() for name in (".g-notice", ".g-side"))
+    assert notice["x"] > 0 and notice["x"] + notice["width"] < side["x"]
+
+
 def test_a_tile_tells_what_its_masks_cover_and_how_sure_they_are(many):
     tile = many.tile(8)
     assert tile.locator(".g-doubt").inner_text() == "89 % unsure"
     (bar,) = tile.locator(".g-shares i").all()
     assert bar.evaluate("(node) => [node.style.width, node.style.background]") == ["25%", "rgb(0, 153, 238)"]
-    assert "cat 25 %" in tile.locator(".g-open").get_attribute("title")
+    assert "\u2068cat\u2069 25 %" in tile.locator(".g-open").get_attribute("title")
 
 
 def test_photos_are_sorted_and_found(many):

@@ -4,6 +4,8 @@ import { button, el } from "./dom.js";
 import { BACKGROUND } from "./marks.js";
 
 const LONG_PRESS = 450;
+// A name that is read from right to left would take the number after it to its other side.
+const apart = (name) => `\u2068${name}\u2069`;
 const percent = (share) => `${share > 0 && share < 0.01 ? "<1" : Math.round(100 * share)} %`;
 
 export class Tile {
@@ -96,7 +98,7 @@ export class Tile {
 
   /** What the tile says to a pointer that rests on it, and to who cannot see it. */
   #tell() {
-    const shares = this.#found.map(([name, share]) => `${name} ${percent(share)}`);
+    const shares = this.#found.map(([name, share]) => `${apart(name)} ${percent(share)}`);
     const facts = [
       this.#isMarked && "marked",
       this.#isCorrect && "said to be correct",
