@@ -23,6 +23,7 @@ import app
 from guided_demo import GuidedSegmenter
 from guided_demo.cli import main
 from guided_demo.files import read_zip
+from guided_demo.ui.wishes import STRANGE
 
 DOCS = (Path(__file__).parents[1] / "docs" / "api.md").read_text(encoding="utf-8")
 PHOTOS = Path(gradio.__file__).parent / "media_assets" / "images"
@@ -134,6 +135,19 @@ def test_mcp_tools_give_what_the_endpoints_give(url, client):
     assert mask in found.content[0].text
     assert refused.isError
     assert "was not uploaded here" in refused.content[0].text
+
+
+def test_files_of_no_page_are_answered(url, tmp_path):
+    (tmp_path / "a.txt").write_text("7")
+    (canvas,) = (part["id"] for part in config(url)["components"] if part["props"].get("elem_id") == "canvas")
+    aim = {"component_id": canvas, "session_hash": "a"}
+    token = post(url, "component_server", {**aim, "fn_name": "talk", "data": {"do": "start"}})["token"]
+    assert "reload" in post(url, "component_server", {**aim, "fn_name": "send", "data": {"token": token}})["error"]
+    sent = {**aim, "fn_name": "send", "token": token, "name": "a.txt", "place": "0"}
+    for lacks, words in ((None, "{}"), ("name", STRANGE), ("place", STRANGE), ("token", "reload")):
+        fields = [f"-F{name}={value}" for name, value in sent.items() if name != lacks]
+        command = ["curl", "-s", *fields, f"-Ffile=@{tmp_path / 'a.txt'}", f"{url}gradio_api/component_server"]
+        assert words in subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def test_nothing_but_the_three_is_listed(url, client):
@@ -251,6 +265,11 @@ def test_mcp_is_asked_for_by_name(monkeypatch, capsys, segmenter):
         app.main()
     assert end.value.code == 2
     assert 'pip install "gradio[mcp]"' in capsys.readouterr().err
+
+
+def config(url):
+    with urllib.request.urlopen(f"{url}config") as answer:
+        return json.load(answer)
 
 
 def upload(url, path):

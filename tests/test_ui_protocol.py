@@ -2,6 +2,7 @@
 
 import base64
 import io
+import itertools
 import json
 import threading
 
@@ -13,7 +14,8 @@ from PIL import Image
 from guided_demo.annotation import BACKGROUND
 from guided_demo.events import AddClass
 from guided_demo.ui import seeing
-from guided_demo.ui.protocol import SORRY, STRANGE, Desk
+from guided_demo.ui.protocol import SORRY, Desk
+from guided_demo.ui.wishes import STRANGE
 from guided_demo.workspace import Workspace
 
 EDGE = 64
@@ -175,6 +177,24 @@ def test_every_problem_is_answered(page, caplog):
     assert page.read("take", made=0, part=0)["data"] == ""
     assert "error" in page.read("take", made=7, part=0)
     assert caplog.records == []
+
+
+WELL_FORMED = {"edge": 64, "keys": [], "marks": [], "name": "cat", "to": "dog", "color": "#123456", "photo": "", "correct": True}
+STRANGE_VALUES = (None, 10**400, float("nan"), float("inf"), 7, "\ud800", [1], [[1]], {"a": 1})
+
+
+def test_a_field_that_is_strange_or_lacks_is_answered_without_a_word_in_the_log(desk, caplog):
+    """Each left a traceback of a page, and an endless number kept all that came after it from being done."""
+    keys, count = [item.key for item in desk.workspace.session.images], itertools.count(1)
+    for answer, verbs in ((desk.handle, desk._verbs), (lambda message: list(desk.work(message)), desk._long)):
+        for verb in verbs:
+            message = {"do": verb, "key": keys[0], "made": 0, "part": 0, "form": "csv", "unsure": 0, **WELL_FORMED}
+            for name in (*message, "number"):
+                for value in STRANGE_VALUES:
+                    answer({**message, "number": next(count), name: value})
+                answer({key: value for key, value in message.items() if key != name} | {"number": 1})
+    assert caplog.records == []
+    assert "error" not in desk.handle({"do": "add_class", "name": "bird", "number": 10_000, "key": None, "edge": 64})
 
 
 def test_classes_are_added_renamed_recoloured_and_removed(page):

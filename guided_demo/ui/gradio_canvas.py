@@ -15,6 +15,7 @@ from gradio.data_classes import DataWithFiles
 
 from . import assets
 from .sessions import MOST_OTHERS, Sessions
+from .wishes import STRANGE
 
 GONE = "This page was away for long, or its work is open in another tab. Close that tab and reload this one to go on here."
 
@@ -109,12 +110,15 @@ def guided_canvas(page: gr.Blocks, sessions: Sessions, max_file_bytes: int, **op
         return {"error": GONE} | ({"reload": True} if sessions.is_kept(message.get("token")) else {})
 
     def send(message: DataWithFiles) -> dict[str, Any]:
-        fields = message.data
+        fields, files = (message.data, message.files) if isinstance(message, DataWithFiles) else ({}, [])
         desk = sessions.find(fields.get("token"))
         if desk is None:
             return gone(fields)
-        (_, data), *_ = message.files
-        return desk.receive(str(fields["name"]), data, int(fields["place"]))
+        try:
+            name, place, ((_, data),) = str(fields["name"]), int(fields["place"]), files
+        except (KeyError, ValueError):
+            return {"error": STRANGE}
+        return desk.receive(name, data, place)
 
     def work(event: gr.EventData) -> Iterator[dict[str, Any]]:
         message = event._data if isinstance(event._data, dict) else {}
@@ -123,7 +127,8 @@ def guided_canvas(page: gr.Blocks, sessions: Sessions, max_file_bytes: int, **op
             yield {**reply, "id": message.get("id")}
 
     def enter(event: gr.EventData, request: gr.Request) -> None:
-        sessions.enter(str(request.session_hash), event._data["token"])
+        message = event._data if isinstance(event._data, dict) else {}
+        sessions.enter(str(request.session_hash), message.get("token"))
 
     def leave(request: gr.Request) -> None:
         sessions.leave(str(request.session_hash))

@@ -29,11 +29,11 @@ from ..workspace import Workspace
 from .memory import Memory, read_memory
 from .seeing import Seeing, base64_of, edge_of, marked
 from .transfer import Message, Transfer, offers
+from .wishes import read_wish
 
 SORRY = "Something went wrong here; it was written to the server's log. What you marked before is kept."
 ANYTHING = "thing"  # what there is to mark on people's own photos, until they name it
 MOST_MARKS, MOST_PLACES = 5_000, 20_000  # on a photo, and in the strokes of one message; every mark is a step of the history
-STRANGE = "The page asked for something that is not known here; reload it."
 
 
 class Desk:
@@ -57,9 +57,12 @@ class Desk:
 
     def handle(self, message: Message) -> Message:
         """Answer a short message."""
-        verb = _verb(message, self._verbs)
-        reply = {"error": STRANGE} if verb is None else _answer(lambda: verb(self, message))
-        return reply | _answer(self._remember)
+
+        def respond() -> Message:
+            wish = read_wish(message, self._verbs)
+            return self._verbs[wish["do"]](self, wish)
+
+        return _answer(respond) | _answer(self._remember)
 
     def receive(self, name: str, data: bytes, place: int = 0) -> Message:
         """Keep a file of any kind until the message take_in. Files may arrive in any order; `place` is the one it has."""
@@ -72,12 +75,9 @@ class Desk:
 
     def work(self, message: Message) -> Iterator[Message]:
         """Answer a long message: replies with "done" and "total" on the way, the result last."""
-        verb = _verb(message, self._long)
-        if verb is None:
-            yield {"error": STRANGE}
-            return
         try:
-            yield from verb(self, message)
+            wish = read_wish(message, self._long)
+            yield from self._long[wish["do"]](self, wish)
             self._remember()
         except InputError as error:
             yield {"error": str(error)}
@@ -148,7 +148,7 @@ class Desk:
             reply = self._change(message, lambda: self._annotate(message["key"], message["marks"]))
         del reply["state"]["images"], reply["focus"]
         if "error" not in reply:
-            del reply["marks"]  # the page has them: it drew them
+            reply.pop("marks", None)  # the page has them: it drew them
         return reply
 
     def _annotate(self, key: str, marks: list[Message]) -> None:
@@ -282,12 +282,6 @@ def _answer(respond: Callable[[], Message]) -> Message:
     except Exception:
         logging.getLogger(__name__).exception("a message failed")
         return {"error": SORRY}
-
-
-def _verb(message: Any, verbs: dict[str, Any]) -> Callable[..., Any] | None:
-    """What answers a message, or None where nothing does."""
-    wish = message.get("do") if isinstance(message, dict) else None
-    return verbs.get(wish) if isinstance(wish, str) else None
 
 
 def _touched(before: Session, after: Session, current: str | None) -> str | None:

@@ -1,0 +1,42 @@
+"""What a page wishes for, as it arrives: a message may come from anybody, in any form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container
+from typing import Any
+
+from ..errors import InputError
+
+STRANGE = "The page asked for something that is not known here; reload it."
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and abs(value) < 1 << 53  # which no NaN is
+
+
+FORMS: dict[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("do", "photo", "name", "to", "color", "form"), _text),
+    **dict.fromkeys(("edge", "number", "made", "unsure"), _number),
+    "part": lambda value: isinstance(value, int),
+    "key": lambda value: value is None or _text(value),
+    "keys": lambda value: isinstance(value, list) and all(map(_text, value)),
+}
+
+
+class Wish(dict[str, Any]):
+    """A message whose fields have the form they are to have; to ask it for one that it lacks raises InputError."""
+
+    def __missing__(self, name: str) -> Any:
+        raise InputError(STRANGE)
+
+
+def read_wish(message: Any, known: Container[str]) -> Wish:
+    """The wish in a message. known: what "do" may be. Raises InputError if it is none."""
+    wish = Wish(message) if isinstance(message, dict) else Wish()
+    if not all(fits(wish[name]) for name, fits in FORMS.items() if name in wish) or wish["do"] not in known:
+        raise InputError(STRANGE)
+    return wish
