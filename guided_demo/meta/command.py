@@ -52,7 +52,8 @@ EXAMPLES = """examples:
   The paper's network with the paper's annotation and optimiser, on our mixture of episodes and on two processes:
     torchrun --nproc-per-node 2 -m guided_demo train --config paper --data voc/train:/data/VOC -o runs/paper
 
-A run that was stopped goes on where it was when the same command is given again. Datasets are named as for `evaluate`."""
+A run that was stopped goes on where it was when the same command is given again. Datasets are
+named as for `evaluate`; docs/training.md says what each expects."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

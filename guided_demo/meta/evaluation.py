@@ -34,7 +34,8 @@ EXAMPLES = """examples:
     evaluate --another procedural:100 --tasks 10
 
 datasets are reader[/option...]:path with the readers plain, voc, pascal5i, coco, coco-many-shot, davis, fss1000, bsds,
-procedural; a model is a checkpoint, frozen-prototype, forest-filters, or network=checkpoint (with its encoder)."""
+procedural, styles; docs/training.md says what each expects. A model is a checkpoint, frozen-prototype, forest-filters, or
+network=checkpoint (with its encoder)."""
 
 
 def evaluate(jobs: Sequence[Job], contestants: Sequence[Contestant], seed: int, log: Callable[[str], None]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import itertools
 import pickle
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from tiny import halves, mask, picture
 
 from guided_demo import InputError
 from guided_demo.meta.datasets import Dataset, Entry, open_dataset, plain
+from guided_demo.meta.layouts import READERS
 
 
 @pytest.fixture
@@ -20,6 +22,11 @@ def leaves(tmp_path):
         mask(tmp_path / "masks" / f"{name}.png", numbers)
     (tmp_path / "classes.txt").write_text("ground\nleaf\nstem\n")
     return tmp_path
+
+
+def test_every_reader_is_in_the_documentation():
+    documented = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
+    assert [name for name in READERS if f"`{name}" not in documented] == []
 
 
 def test_a_plain_folder(leaves):
