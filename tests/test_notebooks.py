@@ -76,7 +76,11 @@ def test_meta_training_teaches_classes_that_were_held_out(tmp_path, monkeypatch)
     own, another = numbers(r"held-out classes: ([\d.]+) with its own support, ([\d.]+) with another", printed(notebook))
     assert own == after > max(0.3, before + 0.15)
     assert another < after - 0.15  # it reads the annotation, and does not mark whatever stands out
-    assert pictures(notebook) == 5
+    one, *_, dense = numbers(r"\(S = 1\): ([\d.]+), ([\d.]+), ([\d.]+), ([\d.]+), ([\d.]+)", printed(notebook))
+    assert dense > one > before + 0.15
+    encoding, reading = numbers(r"picture: ([\d.]+) ms\nread a click: ([\d.]+) ms", printed(notebook))
+    assert reading < encoding
+    assert pictures(notebook) == 6
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
