@@ -165,6 +165,7 @@ class ForegroundBackground(FeatureBaseline):
 class FineTuned(nn.Module):
     """A foreground-background network optimised on the support of each task: the head alone, or all of it.
 
+    Class and rest weigh the same in the loss, few points or dense masks, where plain cross-entropy would count pixels.
     With the whole network, more steps and all support of a class it is the fully supervised oracle. Meta-trained as its
     `base` is; the optimisation happens when evaluated, task after task.
     """

@@ -90,7 +90,8 @@ def boundary_f(prediction: np.ndarray, truth: np.ndarray, bound: float = DAVIS_B
 
 
 def next_click(prediction: np.ndarray, truth: np.ndarray, known: np.ndarray, clicked: np.ndarray) -> tuple[int, int, bool] | None:
-    """Where someone would click next: the innermost pixel of the largest error, which is the widest one.
+    """Where someone would click next: the innermost pixel of the largest error, which is the widest one (of two
+    as wide the one on the object; elsewhere it is the other).
 
     Args:
         clicked: HxW bool, pixels not to click again.
