@@ -88,7 +88,7 @@ def build(segmenter: GuidedSegmenter, work: Path | None = None) -> gr.Blocks:
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(3600, 3600), fill_width=True) as page:
         gr.HTML(f"<div id='title'><h1>{TITLE}</h1><p>{CAPTION}</p></div>")
         guided_canvas(page, sessions, MAX_FILE_BYTES, elem_id="canvas")
-        add_endpoints(segmenter, cache)
+        add_endpoints(page, segmenter, cache)
     return page
 
 

@@ -234,6 +234,24 @@ def test_what_cannot_be_done_is_refused_with_a_sentence(url, uploads, endpoint, 
     assert words in said
 
 
+def test_nothing_is_fetched_for_those_who_ask(url, monkeypatch):
+    """Gradio refuses addresses of its own network only."""
+    asked = []
+
+    async def fetch(address, cache_dir):
+        asked.append(address)
+        raise OSError("there is no network in tests")
+
+    monkeypatch.setattr(gradio.processing_utils, "async_ssrf_protected_download", fetch)
+    photo = {"path": "https://example.org/a.jpg", "meta": FILE}
+    calls = {"guide": [photo, MARKS, ""], "segment": ["a", "", {"marks": [photo]}, "everywhere", 0]}
+    for endpoint, arguments in calls.items():
+        event = post(url, f"call/{endpoint}", {"data": arguments})["event_id"]
+        with urllib.request.urlopen(f"{url}gradio_api/call/{endpoint}/{event}") as answer:
+            assert "was not uploaded here" in answer.read().decode()
+    assert asked == []
+
+
 def test_only_photos_were_ever_in_the_folder_that_is_served(client, uploads):
     photo = handle_file(str(PHOTOS / "cheetah1.jpg"))
     guidance = client.predict(photo, MARKS, api_name="/guide")

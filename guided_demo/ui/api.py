@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.components.api_component import Api
 from gradio.data_classes import FileData
 from gradio.utils import get_upload_folder
+from gradio_client.utils import is_http_url_like
 
 from ..core.features import FeatureCache
 from ..core.guidance import Guidance
@@ -121,11 +123,21 @@ class Endpoints:
         return workspace
 
 
-def add_endpoints(segmenter: GuidedSegmenter, cache: FeatureCache) -> None:
-    """Offer /guide, /segment and /export beside the page that is being built; called inside its `with` block."""
+def add_endpoints(page: gr.Blocks, segmenter: GuidedSegmenter, cache: FeatureCache) -> None:
+    """Offer /guide, /segment and /export beside `page`; called inside its `with` block."""
     endpoints = Endpoints(segmenter, cache)
     for endpoint in (endpoints.guide, endpoints.segment, endpoints.export):
         gr.api(_told(endpoint), api_name=endpoint.__name__)
+    for block in page.blocks.values():
+        if isinstance(block, Api):
+            block.async_move_resource_to_block_cache = _uploaded  # type: ignore[method-assign, assignment]
+
+
+async def _uploaded(path: str) -> str:
+    """What Gradio takes for a file of an argument: it is where it was uploaded, and nothing is fetched from elsewhere for it."""
+    if is_http_url_like(path):
+        raise gr.Error(_foreign(path), print_exception=False)
+    return path
 
 
 def _told(endpoint: Callable) -> Callable:
@@ -150,8 +162,12 @@ def _add(workspace: Workspace, image: Any) -> str:
         return workspace.add_image(_name(image), _bytes(source.partition(",")[2], "The photo"))
     path = Path(source.rpartition("/gradio_api/file=")[2].replace("\0", "")).resolve()
     if not path.is_relative_to(Path(get_upload_folder()).resolve()):  # else anybody could look at any file of this machine
-        raise InputError(f"{source} was not uploaded here; send it to /gradio_api/upload first, or give it as a data URL.")
+        raise InputError(_foreign(source))
     return workspace.add_image(_name(image), path)
+
+
+def _foreign(source: str) -> str:
+    return f"{source} was not uploaded here; send it to /gradio_api/upload first, or give it as a data URL."
 
 
 def _name(image: Any) -> str:
