@@ -28,6 +28,7 @@ TITLE = "Guided segmentation"
 CAPTION = "Point at a thing in one photo. It is looked for in all of them."
 MAX_FILE_BYTES = 300_000_000
 FEATURE_BYTES = 2_000_000_000
+MOST_REMEMBERED = 16
 
 # Photographs that come with gradio, for the first visit.
 _GRADIO = Path(gr.__file__).parent
@@ -141,6 +142,7 @@ def main() -> None:
         enable_monitoring=False,
         ssr_mode=False,
         max_file_size=MAX_FILE_BYTES,
+        state_session_capacity=MOST_REMEMBERED,  # calls whose arguments, photos among them, Gradio keeps; nothing asks for them
         mcp_server=mcp or None,  # None: as GRADIO_MCP_SERVER says
     )
 
