@@ -107,7 +107,7 @@ def write_tiff(masks: Iterable[Mask], classes: Sequence[ClassItem]) -> Files:
 
     def pages() -> Iterator[Image.Image]:
         for mask in masks:
-            names.append(mask.name)
+            names.append(safe_name(mask.name))  # of one line
             yield Image.fromarray(mask.labels)
 
     page = pages()
@@ -126,8 +126,13 @@ def write_csv(masks: Iterable[Mask], classes: Sequence[ClassItem]) -> Files:
     for mask in masks:
         counts = np.bincount(mask.labels.ravel(), minlength=len(classes))
         for item, count in zip(classes, counts.tolist(), strict=False):
-            table.writerow([mask.name, item.name, count, f"{count / mask.labels.size:.6f}"])
-    yield "areas.csv", text.getvalue().encode()
+            table.writerow([_cell(mask.name), _cell(item.name), count, f"{count / mask.labels.size:.6f}"])
+    yield "areas.csv", text.getvalue().encode(errors="replace")
+
+
+def _cell(name: str) -> str:
+    """A name as a cell: after an apostrophe where a spreadsheet would compute it, as names come from others, too."""
+    return f"'{name}" if name.startswith(("=", "+", "-", "@", "\t", "\r")) else name
 
 
 def write_overlays(masks: Iterable[Mask], classes: Sequence[ClassItem]) -> Files:

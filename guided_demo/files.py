@@ -5,6 +5,7 @@ import hashlib
 import io
 import os
 import re
+import unicodedata
 import uuid
 import warnings
 import zipfile
@@ -28,7 +29,7 @@ SUFFIXES = frozenset(
 Image.init()
 # Formats whose decoder runs another program (EPS, WMF), or takes any bytes for an image (TGA), are left out on purpose.
 _FORMATS = tuple({"JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "JPEG2000", "ICO"} & Image.OPEN.keys())
-_RESERVED = {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt") for n in range(10)}
+_RESERVED = {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt") for n in "0123456789¹²³"}
 
 
 def read_image(source: ImageSource, name: str | None = None) -> Image.Image:
@@ -93,16 +94,16 @@ def safe_name(name: str) -> str:
 def unique_names(suffix: str) -> Callable[[str], str]:
     """A function that makes a name safe and gives it `suffix` for an extension.
 
-    Names that would collide with one it gave before, case aside, get -2, -3 … appended.
+    Names that would collide with one it gave before on any system, as with another case, get -2, -3 … appended.
     """
     taken: set[str] = set()
 
     def give(name: str) -> str:
         stem = re.sub(r"\.[A-Za-z0-9]{1,5}$", "", safe_name(name)) or "image"
         candidate, number = stem + suffix, 2
-        while candidate.lower() in taken:
+        while (same := unicodedata.normalize("NFC", candidate).casefold()) in taken:
             candidate, number = f"{stem}-{number}{suffix}", number + 1
-        taken.add(candidate.lower())
+        taken.add(same)
         return candidate
 
     return give

@@ -159,6 +159,21 @@ def test_csv(masks):
         assert float(row["share"]) == pytest.approx((mask.labels == value).mean(), abs=1e-6)
 
 
+def test_a_spreadsheet_computes_no_name():
+    classes = (CLASSES[0], ClassItem('=HYPERLINK("http://example.org")', "#ff0000"), ClassItem("-2+3", "#0000ff"))
+    blank = Mask("@a.jpg", np.zeros((4, 5), np.uint8), lambda: None)
+    rows = list(csv.reader(io.StringIO(dict(write([blank], classes, "csv"))["areas.csv"].decode(), newline="")))
+    assert [row[:2] for row in rows[1:]] == [["'@a.jpg", name] for name in ("background", "'" + classes[1].name, "'-2+3")]
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_any_name_of_a_photo_can_be_written(form):
+    blank = [Mask(name, np.zeros((4, 5), np.uint8), lambda: Image.new("RGB", (5, 4))) for name in ("a\nb.jpg", "c\ud800.jpg")]
+    files = dict(write(blank, CLASSES, form))
+    if form == "tiff":
+        assert files["pages.txt"].decode().splitlines() == ["a_b.jpg", "c.jpg"]
+
+
 def test_overlays(masks):
     files = dict(write(masks[:1], CLASSES, "overlays"))
     picture = np.asarray(Image.open(io.BytesIO(files["cat.jpg"])), int)

@@ -189,6 +189,7 @@ def test_a_file_name_that_is_no_utf8_can_be_printed(tmp_path):
     [
         ("cat.jpg", "cat.jpg"), ("sub/cat.jpg", "sub/cat.jpg"), ("../../etc/passwd", "etc/passwd"), ("/root", "root"),
         ("C:\\a\\b.png", "C_/a/b.png"), ("a\0b\n.png", "a_b_.png"), ("con.png", "_con.png"), ("...", "image"),
+        ("COM¹.png", "_COM¹.png"),
         (".env", "env"), ("Zürich ☀.jpg", "Zürich ☀.jpg"), ("", "image"), ("a\ud800.png", "a.png"),
     ],
 )  # fmt: skip
@@ -197,8 +198,8 @@ def test_safe_names(name, safe):
 
 
 def test_unique_names_never_collide():
-    names = ["cat.jpg", "cat.png", "CAT.gif", "sub/cat.jpg", "v1.2 final.jpg", "cat-2.png"]
-    expected = ["cat.png", "cat-2.png", "CAT-3.png", "sub/cat.png", "v1.2 final.png", "cat-2-2.png"]
+    names = ["cat.jpg", "cat.png", "CAT.gif", "sub/cat.jpg", "v1.2 final.jpg", "cat-2.png", "\xe9.jpg", "e\u0301.jpg"]
+    expected = ["cat.png", "cat-2.png", "CAT-3.png", "sub/cat.png", "v1.2 final.png", "cat-2-2.png", "\xe9.png", "e\u0301-2.png"]
     assert list(map(unique_names(".png"), names)) == expected
 
 
