@@ -24,7 +24,7 @@ from .exemplars import pool
 from .guidance import Contribution, Guidance, Sample
 from .head import Classifier
 from .network import GuidedNetwork, closeness
-from .problem import MARKS, assemble
+from .problem import MARKS, assemble, shown_in
 from .result import Result
 
 Scope = Literal["everywhere", "object"]
@@ -73,7 +73,7 @@ class GuidedSegmenter:
         self.device = torch.device(device)
         self.side: int = metadata["side"]
         # Guidance is immutable, so what is worked out for one can be kept as long as somebody holds it.
-        self._compiled: WeakKeyDictionary[Guidance, dict[tuple[bool, bool], Classifier]] = WeakKeyDictionary()
+        self._compiled: WeakKeyDictionary[Guidance, dict[tuple[frozenset[str], bool], Classifier]] = WeakKeyDictionary()
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -203,11 +203,12 @@ class GuidedSegmenter:
         shared = sum(len(c.annotation.marks) for c in guidance.ledger.values() if c.key == own) <= MARKS
         with self._lock:
             kept = self._compiled.setdefault(guidance, {})
-        classifier = kept.get((own is not None, alone)) if shared else None
+        shown = shown_in(guidance, own).intersection(guided)
+        classifier = kept.get((shown, alone)) if shared else None
         if classifier is None:
             classifier = self.network.head.prepare(assemble(guidance, guided, own, alone).to(self.device))
             if shared:
-                kept[own is not None, alone] = classifier
+                kept[shown, alone] = classifier
         return classifier
 
     def _novelty(self, semantic: Tensor, classifier: Classifier) -> Tensor:
@@ -215,13 +216,16 @@ class GuidedSegmenter:
         return self.network.head.novelty(semantic.to(self.device).float(), classifier).cpu()
 
     def _own(self, frame: Frame, own: Annotation, guided: list[str], classes: tuple[str, ...]) -> Tensor:
-        """Closeness to the own marks of each guided class, and to those of all others: (K', OWN, h4, w4)."""
+        """Closeness to the own marks of each guided class, and to those of all others: (K', OWN, h4, w4).
+
+        Zeros for a class that has none, see `assemble`.
+        """
         names = tuple(dict.fromkeys([*classes, *own.classes]))
         marks = frame.annotation_to_input(own, names, FINE)[0]
         rows = [names.index(name) for name in guided]
         rest = [[i for i in range(len(names)) if i != row] for row in rows]
         sides = torch.stack([torch.stack([marks[row], marks[others].amax(0)]) for row, others in zip(rows, rest, strict=True)])
-        return closeness(sides).to(self.device)
+        return closeness(sides * sides[:, :1].amax((2, 3), keepdim=True)).to(self.device)
 
 
 def _expect(given: Any, kind: type, made: str) -> None:

@@ -92,6 +92,9 @@ def assemble(guidance: Guidance, guided: tuple[str, ...], own: str | None, alone
     Weights sum to 1 over the class and to 1 over the rest. On either side images count equally, but for the query itself, which
     counts as one for every MARKS marks of its own; among the rest of an image its classes do; within a class in an image,
     annotations count by their pixels. alone: whether the query's own marks are all there is to be (scope "object").
+
+    A class counts as shown in the query only where marks of it are: in training the query's own marks always had some. With
+    background alone, a click, told as own, took most of the class away.
     """
     samples = [(c.key, name, s) for c in guidance.ledger.values() for name, s in c.samples.items()]
     semantic = np.concatenate([s.semantic for *_, s in samples])
@@ -109,7 +112,8 @@ def assemble(guidance: Guidance, guided: tuple[str, ...], own: str | None, alone
         shots.append(len({key for key, n, _ in samples if n == name}))
     centre = np.mean([c.centre.astype(np.float32) for c in guidance.ledger.values()], 0)
     count = len(guided)
-    flags = [torch.full((count,), float(f)) for f in (own is not None, alone)]
+    shown = shown_in(guidance, own)
+    flags = torch.tensor([name in shown for name in guided]), torch.full((count,), alone)
     positive, negative = torch.tensor(pixels, dtype=torch.float32).unbind(1)
     sides = torch.from_numpy(np.stack(signs)), torch.from_numpy(np.stack(weights))
     return Problem(
@@ -119,6 +123,11 @@ def assemble(guidance: Guidance, guided: tuple[str, ...], own: str | None, alone
         stats=statistics(positive, negative, torch.tensor(shots, dtype=torch.float32), *flags),
         compared=_thin(owner, len(samples)),
     )
+
+
+def shown_in(guidance: Guidance, own: str | None) -> frozenset[str]:
+    """The classes, background among them, that the image of a key has marks of."""
+    return frozenset(name for c in guidance.ledger.values() if c.key == own for name in c.samples)
 
 
 def _shares(samples: list, side: np.ndarray, marks: Counter[tuple[str, str | None]]) -> np.ndarray:

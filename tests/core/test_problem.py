@@ -74,3 +74,11 @@ def test_pixels_are_compared_with_an_even_choice_of_all_samples(images):
 
 def test_few_exemplars_are_all_compared(guidance):
     assert assemble(guidance, ("cat",), None, False).compared is None
+
+
+def test_a_class_counts_as_shown_in_the_query_only_where_it_is_marked(guidance):
+    """Told that a background click was its own, the head took most of the class away: training had no such queries."""
+    background = contribution("d", 0, 1)
+    more = guidance + Guidance("some", {background.entry: background})
+    assert assemble(more, ("cat",), "d", False).stats[0, 4] == 0
+    assert assemble(more, ("cat",), "a", False).stats[0, 4] == 1
