@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import math
 import threading
 import time
 from collections.abc import Callable
@@ -54,7 +53,7 @@ class Look:
     def change(self, wish: Reply) -> Look:
         """With what a message asks for. Raises InputError where there is no such thing."""
         after = replace(self, **{name: wish[name] for name in ("scope", "unsure", "view", "label") if name in wish})
-        sure = isinstance(after.unsure, int | float) and math.isfinite(after.unsure) and 0 <= after.unsure <= 1
+        sure = isinstance(after.unsure, int | float) and 0 <= after.unsure <= 1
         if after.scope not in SCOPES or after.view not in VIEWS or not sure or not isinstance(after.label, str | None):
             raise InputError("There is no such way to look at masks; reload the page.")
         return after

@@ -20,7 +20,7 @@ def _number(value: Any) -> bool:
 
 FORMS: dict[str, Callable[[Any], bool]] = {
     **dict.fromkeys(("do", "photo", "name", "to", "color", "form"), _text),
-    **dict.fromkeys(("edge", "number", "made", "unsure"), _number),
+    **dict.fromkeys(("edge", "number", "made"), _number),
     "part": lambda value: isinstance(value, int),
     "key": lambda value: value is None or _text(value),
     "keys": lambda value: isinstance(value, list) and all(map(_text, value)),
