@@ -137,8 +137,7 @@ def test_mcp_tools_give_what_the_endpoints_give(url, client):
     assert "was not uploaded here" in refused.content[0].text
 
 
-def test_files_of_no_page_are_answered(url, tmp_path):
-    (tmp_path / "a.txt").write_text("7")
+def test_files_of_no_page_are_answered(url):
     (canvas,) = (part["id"] for part in config(url)["components"] if part["props"].get("elem_id") == "canvas")
     aim = {"component_id": canvas, "session_hash": "a"}
     token = post(url, "component_server", {**aim, "fn_name": "talk", "data": {"do": "start"}})["token"]
@@ -146,7 +145,7 @@ def test_files_of_no_page_are_answered(url, tmp_path):
     sent = {**aim, "fn_name": "send", "token": token, "name": "a.txt", "place": "0"}
     for lacks, words in ((None, "{}"), ("name", STRANGE), ("place", STRANGE), ("token", "reload")):
         fields = [f"-F{name}={value}" for name, value in sent.items() if name != lacks]
-        command = ["curl", "-s", *fields, f"-Ffile=@{tmp_path / 'a.txt'}", f"{url}gradio_api/component_server"]
+        command = ["curl", "-s", *fields, f"-Ffile=@{__file__}", f"{url}gradio_api/component_server"]
         assert words in subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
