@@ -215,6 +215,9 @@ def _from_array(array: np.ndarray, name: str) -> Image.Image:
         array = array[:, :, 0]
     if not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))) or 0 in array.shape:
         raise InputError(f"{name} has shape {array.shape}; give HxW, HxWx3 or HxWx4.")
+    # What resampling leaves below black is little; far below lie values that were normalized, or are no brightness.
+    if array.dtype.kind in "if" and array.min() < -0.25 * max(1, array.max()):
+        raise InputError(f"{name} has values from {array.min():g} to {array.max():g}; give uint8, or float from 0 to 1.")
     return Image.fromarray(array if array.dtype == np.uint8 else _to_8_bit(array, name))
 
 
@@ -236,15 +239,18 @@ def _to_rgb(image: Image.Image, name: str) -> Image.Image:
 
 
 def _to_8_bit(array: np.ndarray, name: str) -> np.ndarray:
-    """Scale deeper pixels to uint8. Integers by the fewest bits that hold the brightest: 12-bit cameras fill 16."""
+    """Scale deeper pixels to uint8, by the fewest bits that hold the brightest: 12-bit cameras fill 16.
+
+    Floats may be a quarter brighter than white, as they are where a photo was resampled.
+    """
     if array.dtype == bool:
         return array.astype(np.uint8) * 255
     if array.dtype.kind not in "iuf":
         raise InputError(f"{name} has pixels of type {array.dtype}; give uint8, uint16 or float.")
     values = np.nan_to_num(array.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
     top = float(values.max())
-    full = 1.0 if array.dtype.kind == "f" else 255.0
-    while full < top:
+    full, over = (1.0, 1.25) if array.dtype.kind == "f" else (255.0, 1.0)
+    while full * over < top:
         full = 2 * full + 1
     return np.clip(values * (255 / full) + 0.5, 0, 255).astype(np.uint8)
 

@@ -110,6 +110,13 @@ def test_float_and_bool_arrays():
     assert np.asarray(read_image(array > 0.4))[..., 2].tolist() == [[0, 255], [255, 0]]
 
 
+def test_floats_that_overshoot_as_resampling_makes_them_stay_as_bright(tmp_path):
+    array = np.array([[-0.06, 0.5, 1.11]])
+    Image.fromarray(array.astype(np.float32)).save(tmp_path / "a.tif")
+    for source in (array, array * 255, tmp_path / "a.tif"):
+        assert np.asarray(read_image(source))[0, :, 0].tolist() == [0, 128, 255]
+
+
 def test_one_pixel():
     assert read_image(encoded(Image.new("RGB", (1, 1), "red"))).getpixel((0, 0)) == (255, 0, 0)
 
@@ -160,6 +167,8 @@ def test_damaged_files_give_a_sentence(kind, tmp_path):
         (np.zeros((4, 4, 2), np.uint8), r"shape \(4, 4, 2\)"),
         (np.zeros((0, 4, 3), np.uint8), "shape"),
         (np.zeros((4, 4), complex), "type complex"),
+        (np.array([[-2.1, 0.4, 2.6]]), "values from -2.1 to 2.6"),
+        (np.array([[-128, 127]], np.int16), "values from -128 to 127"),
     ],
 )
 def test_what_is_no_image_gives_a_sentence(source, words):
