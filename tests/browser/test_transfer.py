@@ -134,3 +134,40 @@ def test_more_files_and_a_download_wait_until_those_before_are_read(visitor, tmp
         assert {file.name for file in files} < set(archive.namelist())
     assert len(visitor.masks()) == 5 + len(files)
     page.wait_for_selector(".g-progress", state="hidden")
+
+
+UNREADABLE_DROP = """async () => {
+  const target = document.createElement("div");
+  const [sent, told] = [[], []];
+  const { promise, resolve: done } = Promise.withResolvers();
+  const send = async (file, name) => {
+    if (name === "in/gone.png") await file.arrayBuffer();
+    return sent.push(name) && {};
+  };
+  const transfer = new modules.module_transfer.Transfer({
+    host: { send, work: async () => ({ problems: [], taken: "1 photo" }) },
+    progress: new modules.module_overlay.Progress(),
+    notices: { show: (text, { details = [] }) => told.push(text, ...details) },
+    take: () => {},
+    done,
+  });
+  transfer.acceptDrops(target, target);
+  const refused = (_, no) => no(new DOMException("", "NotReadableError"));
+  const gone = { arrayBuffer: () => Promise.reject(new DOMException("", "NotFoundError")) };
+  const entry = (name, rest) => ({ name, fullPath: `/in/${name}`, ...rest });
+  const file = (name, give) => entry(name, { isFile: true, file: give });
+  const inside = [file("no.png", refused), file("gone.png", (yes) => yes(gone)), file("a.png", (yes) => yes(new File([], "a.png")))];
+  const batches = [[...inside, entry("shut", { createReader: () => ({ readEntries: refused }) })], []];
+  const folder = entry("in", { createReader: () => ({ readEntries: (yes) => yes(batches.shift()) }) });
+  const items = [{ kind: "file", webkitGetAsEntry: () => folder }];
+  target.dispatchEvent(Object.assign(new Event("drop"), { dataTransfer: { types: ["Files"], items } }));
+  await Promise.race([promise, new Promise((resolve) => setTimeout(resolve, 1000))]);
+  return { sent, told, unread: transfer.unread };
+}"""
+
+
+def test_what_cannot_be_read_of_a_drop_is_named_and_the_rest_is_taken(canvas):
+    found = canvas.evaluate(UNREADABLE_DROP)
+    assert found["sent"] == ["in/a.png"] and found["unread"] == 0
+    assert found["told"][0] == "3 files could not be used; the rest is here: 1 photo."
+    assert [line.split(": ")[0] for line in found["told"][1:]] == ["in/no.png", "in/gone.png", "in/shut"]

@@ -3,6 +3,7 @@
 import { el } from "./dom.js";
 
 const CHUNK = 4;
+const UNREADABLE = { error: "It cannot be read; see that it is still there and that you may open it, and add it again." };
 const USEFUL = "Nothing in there can be used here. Bring photos, masks or outlines of them, guidance, or projects.";
 
 export class Transfer {
@@ -96,21 +97,25 @@ export class Transfer {
   }
 }
 
-/** Every file below what was dropped, with its path as its name; hidden folders are left out. */
+/** Every file below what was dropped, with its path as its name; null for one, or a folder, that the system refuses to open.
+ * What is hidden is left out. */
 async function droppedFiles(transfer) {
   const items = [...transfer.items].filter((item) => item.kind === "file");
   const entries = items.map((item) => item.webkitGetAsEntry?.() ?? item.getAsFile());
   const found = [];
+  const given = (give) => new Promise((resolve) => give(resolve, () => resolve(null)));
   const walk = async (entry) => {
     if (entry.name.startsWith(".")) return;
+    const name = entry.fullPath.replace(/^\//, "");
     if (entry.isFile) {
-      const file = await new Promise((resolve, reject) => entry.file(resolve, reject));
-      found.push({ file, name: entry.fullPath.replace(/^\//, "") });
+      found.push({ file: await given((...answers) => entry.file(...answers)), name });
       return;
     }
     const reader = entry.createReader();
-    const batch = () => new Promise((resolve, reject) => reader.readEntries(resolve, reject));
-    for (let part = await batch(); part.length; part = await batch()) for (const inner of part) await walk(inner);
+    const batch = () => given((...answers) => reader.readEntries(...answers));
+    let part = await batch();
+    for (; part?.length; part = await batch()) for (const inner of part) await walk(inner);
+    if (!part) found.push({ file: null, name });
   };
   for (const entry of entries) {
     if (entry instanceof File) found.push({ file: entry, name: entry.name });
@@ -133,7 +138,8 @@ async function sendAll(files, { send, work, report, take, isStopped }) {
   };
   for (let at = 0; at < files.length; at += CHUNK) {
     const chunk = files.slice(at, at + CHUNK);
-    const sent = await Promise.all(chunk.map(({ file, name }, i) => send(file, name, at + i)));
+    const hand = async ({ file, name }, i) => (file ? send(file, name, at + i) : UNREADABLE);
+    const sent = await Promise.all(chunk.map((one, i) => hand(one, i).catch(() => UNREADABLE)));
     const refused = sent.map((reply, i) => ({ name: chunk[i].name, sentence: reply.error })).filter((file) => file.sentence);
     problems.push(...refused);
     expected -= refused.length;
