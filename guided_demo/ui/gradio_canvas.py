@@ -23,6 +23,19 @@ _TEMPLATE = """<style>{style}</style>
 <div class="g-root"><div class="guided g-loading" role="status">Loading …</div></div>"""
 
 _ON_LOAD = """
+// In a frame on another site, as a Space is, browsers may forbid all storage. The history of the tab outlives a reload, at least.
+for (const storage of ["localStorage", "sessionStorage"]) {{
+  try {{
+    window[storage];
+  }} catch {{
+    const getItem = (name) => history.state?.[storage + name] ?? null;
+    const setItem = (name, value) => {{
+      if (value !== getItem(name)) history.replaceState({{ ...history.state, [storage + name]: value }}, "");
+    }};
+    Object.defineProperty(window, storage, {{ value: {{ getItem, setItem }} }});
+  }}
+}}
+
 const KEY = "guided-demo-token";
 let token = null;
 let waiting = null;  // the long message that is being worked on: {{ id, resolve, onProgress }}
@@ -50,7 +63,10 @@ async function call(message) {{
 const UNFINISHED = "guided-demo-unfinished";
 const unfinished = {{
   last: JSON.parse(sessionStorage.getItem(UNFINISHED)),
-  keep: (now) => addEventListener("pagehide", () => sessionStorage.setItem(UNFINISHED, JSON.stringify(now()))),
+  keep(now) {{
+    for (const leaving of ["pagehide", "beforeunload"]) // by the former, the history can no longer be written to
+      addEventListener(leaving, () => sessionStorage.setItem(UNFINISHED, JSON.stringify(now())));
+  }},
 }};
 
 // The server was started again and has the work: a page that is loaded again shows it.

@@ -8,6 +8,11 @@ from PIL import Image
 from test_large import kept_marks
 from visitor import BESIDE_IT, ON_IT, Visitor
 
+NO_STORAGE = """
+for (const storage of ["localStorage", "sessionStorage"])
+  Object.defineProperty(window, storage, { configurable: true, get() { throw new DOMException("denied", "SecurityError"); } });
+"""
+
 
 def shown(visitor):
     """All that the page shows of somebody's work."""
@@ -92,6 +97,22 @@ def test_files_that_were_not_read_when_the_page_was_loaded_again_are_asked_for(v
     page.reload()
     visitor.settle()
     assert page.locator(".g-problem").count() == 0
+
+
+def test_where_the_browser_forbids_storage_the_page_works_and_a_reload_brings_back_what_was_done_and_what_was_not_sent(
+    page, server
+):
+    page.add_init_script(NO_STORAGE)  # as in a frame on another site, where a Space is seen
+    visitor = Visitor(page, server)
+    visitor.click(*ON_IT)
+    page.route("**/component_server/", lambda route: route.abort())
+    box = page.locator(".g-ink").bounding_box()
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + 30, button="right")
+    page.wait_for_selector(".g-problem:has-text('your marks are kept')")
+    page.unroute("**/component_server/")
+    page.reload()
+    visitor.settle()
+    assert [mark["label"] for mark in kept_marks(visitor)] == ["cheetah", "background"]
 
 
 def test_a_tab_opened_anew_goes_on_where_the_last_was_closed(context, server):
