@@ -36,7 +36,8 @@ class ClassItem:
 
 @dataclass(frozen=True)
 class State:
-    """What undo and redo move between. `own` has what was marked here; `loaded` what came from guidance files."""
+    """What undo and redo move between. `own` has what was marked here; `loaded` what came from guidance files, without the
+    images whose annotation has been changed here since."""
 
     classes: tuple[ClassItem, ...] = (ClassItem(BACKGROUND, BACKGROUND_COLOR),)
     own: Mapping[str, Annotation] = field(default_factory=lambda: MappingProxyType({}))
@@ -81,11 +82,6 @@ class Session:
         """What is marked on the images of the gallery, by key, whether here or in loaded guidance; none is empty."""
         found = {item.key: self.annotation(item.key) for item in self.images}
         return {key: annotation for key, annotation in found.items() if not annotation.is_empty}
-
-    @property
-    def guidance(self) -> Guidance:
-        """What was loaded, without the images whose annotation has been changed here since."""
-        return self.state.loaded
 
     @property
     def correct(self) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""A user's work on disk: a folder that a crash cannot damage, and a project as one zip.
+"""A user's work on disk: a folder that a crash cannot damage.
 
 The folder has `journal.jsonl`, a line for every event since the beginning, undo and redo among them, and `blobs/` with
 the bytes that events speak of by digest. A blob is there before the line that needs it; a line cut short by a crash is

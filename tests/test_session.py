@@ -181,17 +181,17 @@ def test_loaded_guidance_brings_classes_and_marks(cats):
     loaded = session.apply(LoadGuidance(first + second))
     assert loaded.class_names == (BACKGROUND, "dog", "cat")
     assert loaded.annotations == {encoded.key: first.annotations[encoded.key]}
-    assert set(loaded.guidance.images) == {*first.images, *second.images}
+    assert set(loaded.state.loaded.images) == {*first.images, *second.images}
 
     more = loaded.apply(Annotate(encoded.key, Point(9, 9, "dog")))
     assert more.annotations[encoded.key] == first.annotations[encoded.key].add(Point(9, 9, "dog"))
-    assert set(more.guidance.images) == set(second.images)
+    assert set(more.state.loaded.images) == set(second.images)
     assert more.apply(ClearAnnotation(encoded.key)).annotations == {}
 
     renamed = loaded.apply(RenameClass("cat", "lynx"))
-    assert renamed.guidance.classes == (BACKGROUND, "lynx")
+    assert renamed.state.loaded.classes == (BACKGROUND, "lynx")
     assert renamed.annotations[encoded.key].classes == (BACKGROUND, "lynx")
-    assert "cat" not in loaded.apply(RemoveClass("cat")).guidance.classes
+    assert "cat" not in loaded.apply(RemoveClass("cat")).state.loaded.classes
     assert loaded.undo().state is session.state
 
 
@@ -201,5 +201,5 @@ def test_guidance_of_two_people_is_merged(cats):
     mine = session.apply(Annotate(encoded.key, Point(40, 30, "dog")))
     merged = mine.apply(LoadGuidance(first + second))
     assert merged.annotations[encoded.key] == mine.annotations[encoded.key] + first.annotations[encoded.key]
-    assert set(merged.guidance.images) == set(second.images)
-    assert merged.apply(LoadGuidance(second)).guidance.images == merged.guidance.images
+    assert set(merged.state.loaded.images) == set(second.images)
+    assert merged.apply(LoadGuidance(second)).state.loaded.images == merged.state.loaded.images

@@ -156,7 +156,8 @@ UNREADABLE_DROP = """async () => {
   const gone = { arrayBuffer: () => Promise.reject(new DOMException("", "NotFoundError")) };
   const entry = (name, rest) => ({ name, fullPath: `/in/${name}`, ...rest });
   const file = (name, give) => entry(name, { isFile: true, file: give });
-  const inside = [file("no.png", refused), file("gone.png", (yes) => yes(gone)), file("a.png", (yes) => yes(new File([], "a.png")))];
+  const fine = new File([], "a.png");
+  const inside = [file("no.png", refused), file("gone.png", (yes) => yes(gone)), file("a.png", (yes) => yes(fine))];
   const batches = [[...inside, entry("shut", { createReader: () => ({ readEntries: refused }) })], []];
   const folder = entry("in", { createReader: () => ({ readEntries: (yes) => yes(batches.shift()) }) });
   const items = [{ kind: "file", webkitGetAsEntry: () => folder }];
