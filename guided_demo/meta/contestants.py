@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -13,11 +13,11 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from guided_demo.annotation import Annotation
+from guided_demo.annotation import BACKGROUND, Annotation
 from guided_demo.core import checkpoint
 from guided_demo.core.encoder import Encoder
 from guided_demo.core.guidance import Guidance
-from guided_demo.core.model import EncodedImage, GuidedSegmenter
+from guided_demo.core.model import EncodedImage, GuidedSegmenter, Scope
 from guided_demo.errors import InputError
 from guided_demo.geometry import PADDING, Frame
 
@@ -26,7 +26,7 @@ from .encoders import MobileNet
 from .registry import REGISTRY, UNTRAINED, build
 
 OBJECT = "object"  # the name that every task's class has, so that no model can know it by name
-Scope = Literal["everywhere", "object"]
+CLASSES = (OBJECT, BACKGROUND)
 Support = Sequence[tuple[np.ndarray, Annotation]]
 
 
@@ -37,7 +37,7 @@ class Contestant(Protocol):
     checkpoint_id: str
 
     def guide(self, support: Support) -> Any:
-        """Guidance, in whatever form, from images (HxWx3 uint8) with annotation of `OBJECT` and "background"."""
+        """Guidance, in whatever form, from images (HxWx3 uint8) with annotation of `CLASSES`."""
 
     def segment(self, guidance: Any, query: np.ndarray, own: Annotation | None = None, scope: Scope = "everywhere") -> np.ndarray:
         """HxW bool for a query (HxWx3 uint8); `own` is its annotation where it is among the support."""
@@ -89,7 +89,7 @@ class NetworkContestant:
             _padded(frame.to_input(Image.fromarray(image)), size) for frame, (image, _) in zip(frames, support, strict=True)
         ]
         marks = [
-            _padded(frame.annotation_to_input(annotation, (OBJECT, "background")).float(), size, 0)
+            _padded(frame.annotation_to_input(annotation, CLASSES).float(), size, 0)
             for frame, (_, annotation) in zip(frames, support, strict=True)
         ]
         shown, annotated = torch.cat(images).to(self.device), torch.cat(marks).to(self.device)
@@ -111,7 +111,7 @@ class NetworkContestant:
         asked = _padded(frame.to_input(Image.fromarray(query)), size).to(self.device)
         extra = {}
         if getattr(network, "takes_own", False):
-            marks = frame.annotation_to_input(own or Annotation(), (OBJECT, "background")).float()
+            marks = frame.annotation_to_input(own or Annotation(), CLASSES).float()
             local = own is not None and scope == "object"
             extra = {"own": _padded(marks, size, 0).to(self.device), "scope": torch.tensor([float(local)]).to(self.device)}
         logits = network(_padded(shown, size), _padded(annotated, size, 0), asked, **extra)

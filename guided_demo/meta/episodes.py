@@ -16,7 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import InputError
-from .pool import IGNORE, Pool
+from .datasets import IGNORE
+from .pool import Pool
 from .simulate import ANNOTATORS, Drawing, annotate
 
 GREY = 127 / 255

@@ -23,9 +23,8 @@ from torch import Tensor
 
 from guided_demo.errors import InputError
 
-from .datasets import Dataset
+from .datasets import IGNORE, Dataset
 
-IGNORE = 255
 MAX_REGIONS = 254
 SMALL = 0.002  # of the image: parts smaller than this are not regions of their own
 

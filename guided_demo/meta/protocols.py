@@ -15,14 +15,14 @@ from itertools import combinations, cycle, islice
 import numpy as np
 
 from guided_demo.annotation import Annotation, Point
+from guided_demo.core.model import Scope
 from guided_demo.errors import InputError
 
 from . import metrics
-from .contestants import OBJECT, Contestant, Scope
+from .contestants import CLASSES, Contestant
 from .datasets import Dataset, Sample
 
 SMALLEST = 0.005  # of the image: a class or object smaller than this is not asked for
-CLASSES = (OBJECT, "background")
 
 
 @dataclass(frozen=True)

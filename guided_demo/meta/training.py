@@ -17,8 +17,9 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from .baselines import FineTuned
+from .datasets import IGNORE
 from .episodes import Batch, Mixture, Sampler, render
-from .pool import IGNORE, Pool
+from .pool import Pool
 from .simulate import ANNOTATORS, Drawing
 
 OUR_MIXTURE = Mixture(

@@ -7,7 +7,7 @@ import torch
 from guided_demo import Annotation, InputError
 from guided_demo.meta import protocols
 from guided_demo.meta.baselines import ForegroundBackground
-from guided_demo.meta.contestants import OBJECT, NetworkContestant
+from guided_demo.meta.contestants import CLASSES, OBJECT, NetworkContestant
 from guided_demo.meta.datasets import Dataset, open_dataset
 from guided_demo.meta.protocols import Setting, annotate, run
 from guided_demo.meta.report import losses, summarise, table
@@ -72,9 +72,9 @@ def test_points_are_drawn_from_both_sides_and_a_larger_p_adds_to_a_smaller():
     few, many, dense = (annotate(truth, known, p, (3, 1)) for p in (5, 25, None))
     assert set(few.points) < set(many.points) and len(many.points) == 50
     for annotation in (few, many, dense):
-        marks = annotation.label_map((30, 20), protocols.CLASSES)
+        marks = annotation.label_map((30, 20), CLASSES)
         assert (truth[marks == 0]).all() and not truth[marks == 1].any() and (marks[~known] == 255).all()
-    assert ((dense.label_map((30, 20), protocols.CLASSES) == 255) == ~known).all()
+    assert ((dense.label_map((30, 20), CLASSES) == 255) == ~known).all()
     assert annotate(truth, known, 5, (3, 1)) == few != annotate(truth, known, 5, (3, 2))
     assert len(annotate(truth, known, 150, (0,)).points) == 100 + 150, "no more than there are"
 
