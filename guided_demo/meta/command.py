@@ -32,7 +32,7 @@ from .layouts import COCO_NAME_OF
 from .log import Log
 from .pool import Pool, Record, load_records, records_of
 from .registry import build
-from .training import CONFIGS, Run, TrainConfig, mean_iou, train
+from .training import CONFIGS, Run, TrainConfig, held_out_iou, train
 
 EXAMPLES = """examples:
   On generated pictures, in a minute or two; the curves in runs/tiny/curves.png have begun to move then:
@@ -129,7 +129,7 @@ def _train(run: Run, pool: Pool, validation: Pool | None, arguments: argparse.Na
         stop = min(config.steps, (run.step // arguments.every + 1) * arguments.every)
         train(run, pool, until=partial(operator.le, stop), report=log.loss if log else _silent)
         if log is not None:
-            score = None if validation is None else mean_iou(run.average, validation, config.side)
+            score = None if validation is None else held_out_iou(run.average, validation, config.side)
             best = score is not None and score >= max(log.scores, default=0.0)
             log.validated(run.step, score)
             for name in ("last", "best") if best else ("last",):

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import InputError
+from . import metrics
 from .baselines import FineTuned
 from .datasets import IGNORE
 from .episodes import Batch, Mixture, Sampler, render
@@ -245,17 +246,16 @@ def step(run: Run, batch: Batch, rank: int, world: int, device: str) -> float:
     return float(loss)
 
 
-def mean_iou(network: nn.Module, pool: Pool, side: int, tasks: int = 48, points: int = 5, seed: int = 1) -> float:
-    """Mean IoU of positives over `tasks` fixed tasks of another image of the class, whole images, `points` a class."""
+def held_out_iou(network: nn.Module, pool: Pool, side: int, tasks: int = 48, points: int = 5, seed: int = 1) -> float:
+    """Mean IoU over `tasks` fixed tasks of another image of the class, whole images, `points` a class."""
     sources = dict.fromkeys(sorted(pool.repeated), 1.0)
     mixture = Mixture(semantic=sources, video=0.0, views={}, same={}, parts={}, absent=0.0, union=0.0, swap=0.0)
     sampler = Sampler(pool, mixture, seed, augment=False, annotator=lambda rng: Drawing(points, points))
-    found = []
+    counts: list[np.ndarray] = []
     for start in range(0, tasks, 8):
         batch = render(pool, [sampler.draw(1) for _ in range(min(8, tasks - start))], side, seed=seed + start)
         with torch.no_grad():
             logits, *_ = logits_of(network, batch)
-        guess, truth, known = logits > 0, batch.target == 1, batch.target != IGNORE
-        overlap, union = (guess & truth).sum((1, 2)), ((guess | truth) & known).sum((1, 2))
-        found += (overlap / union.clamp_min(1)).tolist()
-    return float(np.mean(found))
+        masks = (logits > 0, batch.target == 1, batch.target != IGNORE)
+        counts += map(metrics.count, *(mask.cpu().numpy() for mask in masks))
+    return metrics.mean_iou(np.stack(counts))
