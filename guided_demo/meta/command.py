@@ -8,7 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from difflib import get_close_matches
 from functools import partial
 from importlib.util import find_spec
@@ -226,7 +226,7 @@ def _save(run: Run, path: Path, arguments: argparse.Namespace, score: float | No
         "model": run.config.model,
         "config": config,
         "side": 384,
-        "training": run.config.to_json(),
+        "training": asdict(run.config),
         "step": run.step,
         "data": [Path(spec.rsplit(":", 1)[-1]).name for spec in arguments.data],
         "held_out": arguments.hold_out,

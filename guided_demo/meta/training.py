@@ -6,7 +6,7 @@ import copy
 import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -65,13 +65,6 @@ class TrainConfig:
             value, least = getattr(self, item.name), 1 if item.name in ("steps", "batch", "side") else 0
             if isinstance(value, int | float) and not value >= least:
                 raise InputError(f"The {item.name.replace('_', ' ')} of training is at least {least}; {value} is not.")
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> TrainConfig:
-        return cls(**{**data, "shots": tuple(data["shots"]), "mixture": Mixture(**data["mixture"])})
 
 
 CONFIGS = {
