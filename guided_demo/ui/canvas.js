@@ -13,11 +13,10 @@
 import { BACKGROUND } from "./canvas/marks.js";
 import { parts } from "./canvas/parts.js";
 import { loadImage } from "./canvas/pictures.js";
+import { LARGEST_BRUSH, SMALLEST_BRUSH } from "./canvas/tools.js";
 import { goOn } from "./canvas/unfinished.js";
 
 const MASK_EDGE = 1280;
-const SMALLEST_BRUSH = 2;
-const LARGEST_BRUSH = 80;
 const FIRST_LOOK = { scope: "everywhere", unsure: 0, view: "overlay", label: null };
 
 class Annotator {

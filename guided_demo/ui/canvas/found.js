@@ -4,7 +4,7 @@ import { el, short } from "./dom.js";
 import { BACKGROUND } from "./marks.js";
 
 const FOUND = 0.01; // a class that covers less of a photo than this is hardly found in it
-const TRACE = 0.001;
+export const TRACE = 0.001;
 const ABOUT = "Counted where the class covers 1 % of the photo or more; a trace is less. Whether it is right, only you can tell.";
 
 /** What is so of a class, in a sentence. `seen` has what is known of photos, {shares, …} each, of `total` there are. */

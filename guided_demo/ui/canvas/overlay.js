@@ -27,7 +27,7 @@ export class Progress {
   #said = "";
 
   constructor() {
-    this.text = el("span", { class: "g-progress-text" });
+    this.text = el("span");
     this.bar = el("progress", { max: "1", value: "0", "aria-label": "Progress" });
     this.stop = el("button", { type: "button", text: "Stop" });
     this.element = el("div", { class: "g-progress", role: "status", hidden: true }, this.text, this.bar, this.stop);

@@ -1,6 +1,7 @@
 /** Which photos of the gallery are shown, and in what order: the fields, and what follows from them. */
 
 import { button, el } from "./dom.js";
+import { TRACE } from "./found.js";
 import { BACKGROUND } from "./marks.js";
 
 const ORDERS = [
@@ -15,7 +16,6 @@ const KINDS = [
   ["correct", "Marked as correct"],
 ];
 const CLASS = "class ";
-const LEAST_SHARE = 0.001;
 
 export const EVERYTHING = { text: "", kind: "all", order: "added" };
 
@@ -34,7 +34,7 @@ export function sift(images, { text, kind, order }, summary, kept = null) {
     unmarked: (image) => !image.marks,
     correct: (image) => image.correct,
   };
-  const has = (image) => (summary(image.key)?.shares[kind.slice(CLASS.length)] ?? 0) >= LEAST_SHARE;
+  const has = (image) => (summary(image.key)?.shares[kind.slice(CLASS.length)] ?? 0) >= TRACE;
   const isNamed = (image) => words.every((word) => image.name.toLowerCase().includes(word));
   const shown = images.filter((image) => image.key === kept || (isNamed(image) && (fits[kind] ?? has)(image)));
   const doubt = ({ key, correct }) => (correct ? -1 : (summary(key)?.uncertainty ?? 0));

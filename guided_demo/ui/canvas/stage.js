@@ -32,7 +32,7 @@ export class Stage {
     this.onPaint = onPaint;
     this.settings = settings;
     this.onMark = onMark;
-    this.base = el("canvas", { class: "g-base" });
+    this.base = el("canvas");
     this.ink = el("canvas", { class: "g-ink", tabindex: "0", role: "application", "aria-label": "Photo to mark" });
     this.element = el("div", { class: "g-stage" }, this.base, this.ink);
     this.gestures = new Gestures(this.ink, this.view, { settings, onMark, onChange: (moved) => this.draw(moved) });

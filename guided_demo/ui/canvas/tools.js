@@ -2,6 +2,9 @@
 
 import { button, el, slider } from "./dom.js";
 
+export const SMALLEST_BRUSH = 2;
+export const LARGEST_BRUSH = 80;
+
 const TOOLS = [
   ["point", "Point: click on a thing (P)"],
   ["brush", "Brush: paint over a thing (B)"],
@@ -30,8 +33,8 @@ export class Tools {
       group("History", this.undo, this.redo, this.clear, help),
     );
     this.brush = slider("Brush", "Size of the brush and the eraser (keys [ and ])", {
-      min: 2,
-      max: 80,
+      min: SMALLEST_BRUSH,
+      max: LARGEST_BRUSH,
       value: brush,
       oninput: actions.brushSize,
     });
