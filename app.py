@@ -13,11 +13,13 @@ from pathlib import Path
 
 import gradio as gr
 import torch
+from starlette.middleware import Middleware
 
 from guided_demo.core.features import FeatureCache
 from guided_demo.core.model import GuidedSegmenter
 from guided_demo.events import AddClass
 from guided_demo.ui.api import add_endpoints
+from guided_demo.ui.bodies import BoundedBodies
 from guided_demo.ui.gradio_canvas import guided_canvas
 from guided_demo.ui.memory import read_memory
 from guided_demo.ui.protocol import Desk
@@ -142,6 +144,7 @@ def main() -> None:
         enable_monitoring=False,
         ssr_mode=False,
         max_file_size=MAX_FILE_BYTES,
+        app_kwargs={"middleware": [Middleware(BoundedBodies, file_bytes=MAX_FILE_BYTES)]},
         state_session_capacity=MOST_REMEMBERED,  # calls whose arguments, photos among them, Gradio keeps; nothing asks for them
         mcp_server=mcp or None,  # None: as GRADIO_MCP_SERVER says
     )

@@ -4,6 +4,7 @@ import os
 from types import SimpleNamespace
 
 import app
+from guided_demo.ui.bodies import BoundedBodies
 
 
 def test_work_is_kept_in_a_folder_that_can_be_named(monkeypatch, tmp_path):
@@ -40,6 +41,14 @@ def test_what_programs_sent_is_not_kept_in_memory_for_thousands_of_calls(monkeyp
     options = {}
     _start(monkeypatch, lambda **given: options.update(given))
     assert options["state_session_capacity"] <= 20
+
+
+def test_no_request_can_take_all_memory(monkeypatch):
+    """A body of 500 MB took 1.9 GB, and one of 50 MB in short numbers kept all others waiting for 25 seconds."""
+    options = {}
+    _start(monkeypatch, lambda **given: options.update(given))
+    (bound,) = options["app_kwargs"]["middleware"]
+    assert bound.cls is BoundedBodies and bound.kwargs == {"file_bytes": app.MAX_FILE_BYTES}
 
 
 def _start(monkeypatch, launch):
