@@ -37,28 +37,13 @@ ZIP = b"PK\x03\x04"
 Place = tuple[int | str, ...]  # where a file lies: the number of the zip it came in, or 0, and its folders
 
 
-def take_in(
-    workspace: Workspace, files: Iterable[tuple[str, bytes]], progress: Callable[[int, int, str], None] | None = None
-) -> list[Problem]:
-    """Add files, (name, bytes) in any order, to a workspace; returns those that could not be used, the others are done.
+class Intake:
+    """Files that arrive a few at a time: photos are taken in as they come, what may need other files waits for `finish`.
 
     A zip that is no project stands for the files in it. A picture with one number a pixel is a mask if the gallery has a photo
     of its name; a classes.txt, data.yaml or dataset.yaml that comes along names the numbers, the nearest one where several do.
     Masks, COCO, labelme, YOLO and points go to the photos that have their names, and join what is marked there. In folders and
     zips, files of other kinds are passed over.
-    progress: called before each file with how many are done, how many there are, and the name.
-    """
-    intake = Intake(workspace)
-    for steps in (intake.take(files), intake.finish()):
-        for name in steps:
-            if progress is not None:
-                progress(intake.done, intake.known, name)
-    return intake.problems
-
-
-class Intake:
-    """Files that arrive a few at a time: photos are taken in as they come, what may need other files waits for `finish`.
-
     done, known: how many files are done, and how many there are by now; problems: those that could not be used; keys: of the
     images that were brought, whether they were in the gallery before or not.
     """

@@ -101,18 +101,6 @@ def read_project(data: bytes, name: str = "the project") -> Project:
         raise InputError(f"{name} is not a project that can be opened here ({error}).") from error
 
 
-def open_project(workspace: Workspace, data: bytes, name: str = "the project") -> list[Problem]:
-    """Add a project to a workspace, new or not; images, classes and strokes that are there stay.
-
-    Returns what could not be had, such as photos that were saved by digest only and are not in the gallery yet.
-    Raises InputError, and changes nothing, if the zip is not a project.
-    """
-    problems: list[Problem] = []
-    for _ in read_project(data, name).enter(workspace, problems):
-        pass
-    return problems
-
-
 def read_guidance(data: bytes, name: str) -> Guidance:
     """The guidance in a guidance file, or in a project. name: what an error calls it. Raises InputError."""
     if data.startswith(b"PK"):

@@ -95,20 +95,11 @@ class Workspace:
         for reading in side_by_side(self._read, images):
             yield lambda reading=reading: self._add(reading.result())  # type: ignore[misc]
 
-    def add_images(
-        self,
-        images: Iterable[tuple[str, ImageSource]],
-        progress: Callable[[int, int, str], None] | None = None,
-    ) -> list[Problem]:
-        """Add (name, source) pairs, and return those that could not be; the others are done.
-
-        progress: called before each with how many are done, how many there are, and the name.
-        """
+    def add_images(self, images: Iterable[tuple[str, ImageSource]]) -> list[Problem]:
+        """Add (name, source) pairs, and return those that could not be; the others are done."""
         images = list(images)
         problems = []
-        for done, ((name, _), add) in enumerate(zip(images, self.adding(images), strict=True)):
-            if progress is not None:
-                progress(done, len(images), name)
+        for (name, _), add in zip(images, self.adding(images), strict=True):
             try:
                 add()
             except InputError as error:

@@ -12,7 +12,7 @@ from guided_demo import Annotation, Point
 from guided_demo.events import AddClass, Annotate, RemoveImages
 from guided_demo.export import indexed_png
 from guided_demo.files import zip_bytes
-from guided_demo.incoming import Intake, find_image, take_in
+from guided_demo.incoming import Intake, find_image
 from guided_demo.project import save_project
 from guided_demo.workspace import Workspace
 
@@ -31,6 +31,15 @@ def png(picture):
 def labels(workspace, name):
     annotation = workspace.session.annotation(find_image(workspace.session, name).key)
     return annotation.label_map(SIZE, workspace.session.class_names)
+
+
+def take_in(workspace, files, progress=lambda *call: None):
+    """Files that come all at once; returns what could not be used."""
+    intake = Intake(workspace)
+    for steps in (intake.take(files), intake.finish()):
+        for name in steps:
+            progress(intake.done, intake.known, name)
+    return intake.problems
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pictures import photo_bytes
 from guided_demo import InputError, Point, Stroke
 from guided_demo.events import AddClass, Annotate, MarkCorrect
 from guided_demo.files import read_zip, zip_bytes
-from guided_demo.project import open_project, save_project
+from guided_demo.project import read_project, save_project
 from guided_demo.workspace import Workspace
 
 
@@ -23,6 +23,13 @@ def work(segmenter):
     workspace.apply(Annotate(second, Point(50, 40, "background")))
     workspace.apply(MarkCorrect(first))
     return workspace
+
+
+def open_project(workspace, data):
+    problems = []
+    for _ in read_project(data).enter(workspace, problems):
+        pass
+    return problems
 
 
 def masks(workspace):
