@@ -32,14 +32,14 @@ def parse_color(color: str) -> tuple[int, int, int]:
     return int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16)
 
 
-def mask_png(labels: np.ndarray, colors: Sequence[str], opacity: float = 1.0, background: bool = False) -> bytes:
+def mask_png(labels: np.ndarray, colors: Sequence[str], opacity: float = 1.0) -> bytes:
     """A label map as an indexed PNG with alpha, to be laid over its photo by a browser.
 
     labels: HxW uint8, values below len(colors), or 255 for "unsure", which stays transparent.
-    colors: "#rrggbb" by label; label 0, the background, is transparent unless `background`.
+    colors: "#rrggbb" by label; label 0, the background, is transparent.
     opacity: 0 to 1.
     """
-    alpha = bytes([_byte(opacity) if background else 0] + [_byte(opacity)] * (len(colors) - 1))
+    alpha = bytes([0] + [round(255 * opacity)] * (len(colors) - 1))
     palette = [channel for color in colors for channel in parse_color(color)]
     return _indexed_png(labels, palette, alpha.ljust(256, b"\0"))
 
@@ -67,10 +67,6 @@ def outline(labels: np.ndarray, width: int = 2) -> np.ndarray:
             mark[step:] |= differ
             mark[:-step] |= differ
     return np.where(edge, labels, 0).astype(np.uint8)
-
-
-def _byte(opacity: float) -> int:
-    return round(255 * min(max(opacity, 0.0), 1.0))
 
 
 def _indexed_png(labels: np.ndarray, palette: Sequence[int], alpha: bytes) -> bytes:

@@ -71,15 +71,14 @@ def test_what_is_no_color_is_refused(color):
         parse_color(color)
 
 
-@pytest.mark.parametrize("background, expected", [(False, 0), (True, 128)])
-def test_mask_png_keeps_labels_and_hides_what_should_be_hidden(background, expected):
-    image = Image.open(io.BytesIO(mask_png(LABELS, COLORS, 0.5, background)))
+def test_mask_png_keeps_labels_and_hides_what_should_be_hidden():
+    image = Image.open(io.BytesIO(mask_png(LABELS, COLORS, 0.5)))
     assert image.mode == "P"
     assert np.array_equal(image, LABELS)
     rgba = np.asarray(image.convert("RGBA"))
     assert rgba[0, 1].tolist() == [255, 0, 0, 128]
     assert rgba[1, 3].tolist() == [0, 0, 255, 128]
-    assert rgba[0, 0, 3] == expected
+    assert rgba[0, 0, 3] == 0
     assert rgba[0, 3, 3] == 0  # 255, unsure
 
 
