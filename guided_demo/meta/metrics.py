@@ -12,7 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
-DAVIS_BOUND = 0.008  # of the image's diagonal: how far off a boundary may be and still count
+DAVIS_BOUND = 0.008  # of the image's diagonal: how far off a boundary may be and still count, rounded up to pixels
+
+MOST_CLICKS = 20
 
 
 def count(prediction: np.ndarray, truth: np.ndarray, known: np.ndarray | None = None) -> np.ndarray:
@@ -69,18 +71,16 @@ def boundary(mask: np.ndarray) -> np.ndarray:
     return (mask != right) | (mask != below) | (mask != diagonal)
 
 
-def boundary_f(prediction: np.ndarray, truth: np.ndarray, bound: float = DAVIS_BOUND) -> float:
+def boundary_f(prediction: np.ndarray, truth: np.ndarray) -> float:
     """DAVIS's F: harmonic mean of the shares of both boundaries that lie near the other's.
 
-    Args:
-        bound: tolerance as a fraction of the diagonal, rounded up to whole pixels.
     Returns:
         in [0, 1]; 1 if neither has a boundary, 0 if only one has.
     """
     ours, theirs = boundary(prediction), boundary(truth)
     if not ours.any() or not theirs.any():
         return float(not ours.any() and not theirs.any())
-    pixels = np.ceil(bound * np.hypot(*truth.shape))
+    pixels = np.ceil(DAVIS_BOUND * np.hypot(*truth.shape))
     precision = (distance_transform_edt(~theirs)[ours] <= pixels).mean()
     recall = (distance_transform_edt(~ours)[theirs] <= pixels).mean()
     return float(2 * precision * recall / (precision + recall)) if precision + recall > 0 else 0.0
@@ -108,10 +108,10 @@ def next_click(prediction: np.ndarray, truth: np.ndarray, known: np.ndarray, cli
     return best
 
 
-def clicks_needed(ious: Sequence[float], threshold: float, most: int = 20) -> int:
-    """Number of clicks until the IoU first reaches `threshold`; `ious[i]` is that after click i + 1. `most` if never."""
-    reached = (i + 1 for i, value in enumerate(ious[:most]) if value >= threshold)
-    return next(reached, most)
+def clicks_needed(ious: Sequence[float], threshold: float) -> int:
+    """Number of clicks until the IoU first reaches `threshold`; `ious[i]` is that after click i + 1. MOST_CLICKS if never."""
+    reached = (i + 1 for i, value in enumerate(ious) if value >= threshold)
+    return next(reached, MOST_CLICKS)
 
 
 # --- confidence ------------------------------------------------------------------------------------------------------

@@ -245,7 +245,7 @@ def annotate(truth: np.ndarray, known: np.ndarray, points: int | None, seed: Seq
     return Annotation(points=marks)
 
 
-def click(task: Task, contestant: Contestant, most: int = 20) -> list[float]:
+def click(task: Task, contestant: Contestant, most: int = metrics.MOST_CLICKS) -> list[float]:
     """IoU after each of `most` clicks, every one at the centre of the largest error so far."""
     sample = task.shown[task.support[0]]
     truth, known = truth_of(task, sample)
