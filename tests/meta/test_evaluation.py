@@ -75,8 +75,8 @@ def test_annotation_reaches_the_network_where_it_was_made():
     image = picture((80, 30))
     mask = contestant.segment(contestant.guide([(image, MARKS)]), image)
     rows, columns = np.nonzero(mask)
-    assert mask[8, 10] and mask[22, 20] and mask.sum() < 80
-    assert set(np.unique(np.abs(columns - 10) < 5)) <= {True, False} and (np.abs(rows - 15) < 12).all()
+    near = [np.maximum(np.abs(columns - x), np.abs(rows - y)) <= 3 for x, y in ((10, 8), (20, 22))]
+    assert mask[8, 10] and mask[22, 20] and np.logical_or(*near).all()
 
 
 def test_contestants_by_name(trained):
