@@ -21,11 +21,11 @@ from PIL import Image
 from scipy.io.matlab import MatReadError
 
 from guided_demo.errors import InputError
-from guided_demo.files import read_bytes, read_image
+from guided_demo.files import SUFFIXES, read_bytes, read_image
+from guided_demo.imports import ONE_NUMBER
 
 IGNORE = 255  # in class maps
 IGNORE_NUMBER = 65535  # in maps of instances, regions, or more than 254 classes
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
 Labels = tuple[np.ndarray, tuple[int, ...] | None]  # see Sample.labels and Sample.objects
 
@@ -177,7 +177,7 @@ def read_numbers(path: Path) -> np.ndarray:
     """
     try:
         with Image.open(path) as image:
-            if image.mode not in ("P", "L", "1", "I", "I;16"):
+            if image.mode not in ONE_NUMBER:
                 raise InputError(f"{path} is a colour picture; a mask has one number a pixel, as an indexed PNG.")
             return np.array(image).astype(np.int32)
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
@@ -242,7 +242,7 @@ def plain(root: str | Path) -> Dataset:
     masks = expect(root / "masks", "A folder of masks, one PNG an image,")
     files: dict[str, tuple[Path, Path]] = {}
     for path in sorted(images.iterdir()):
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("."):
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
             if path.stem in files:
                 raise InputError(f"{files[path.stem][0]} and {path.name} would have the same mask; rename one and its mask.")
             files[path.stem] = path, expect(masks / f"{path.stem}.png", f"The mask of {path.name}")

@@ -50,6 +50,13 @@ def test_what_systems_leave_in_a_folder_is_passed_over_and_one_mask_is_for_one_i
         plain(leaves)
 
 
+def test_photos_of_all_kinds_that_are_read_elsewhere_are_in_a_plain_folder(leaves):
+    for name in ("c.ppm", "d.gif", "e.jpe"):
+        picture(leaves / "images" / name)
+        mask(leaves / "masks" / f"{name[0]}.png", halves(0, 1))
+    assert plain(leaves).names == ("a", "b", "c", "d", "e") and plain(leaves)[3].image.shape == (8, 12, 3)
+
+
 def test_objects_of_no_class_are_background():
     labels = np.array([[0, 1, 2]], np.int32)
     entry = Entry("a", lambda: np.zeros((1, 3, 3), np.uint8), lambda: (labels, (0, 0, 1)))
