@@ -36,6 +36,14 @@ def test_space_moves_the_photo_instead_of_marking_it(hand, after):
     assert hand.marks() == []
 
 
+def test_a_space_bar_that_is_let_go_in_another_window_no_longer_moves_the_photo(hand):
+    hand.click(50, 50)
+    hand.page.keyboard.down(" ")
+    hand.page.evaluate("document.activeElement.blur()")  # as when another window comes to the front, which hears of the rest
+    hand.click(200, 150)
+    assert len(hand.marks()) == 2
+
+
 def test_space_presses_the_button_that_the_keyboard_has_chosen(hand):
     hand.page.mouse.move(*hand.at(200, 150))
     hand.press("Shift+Tab", " ")  # from the photo back to the last of the tools

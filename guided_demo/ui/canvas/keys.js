@@ -61,6 +61,10 @@ export function listen(target, stage, actions) {
     if (stage.gestures.spaceHeld) event.preventDefault();
     stage.gestures.spaceHeld = false;
   });
+  // Another window came to the front: it hears when the key is let go. A focus that stays in this one has a next place.
+  target.addEventListener("focusout", ({ relatedTarget }) => {
+    if (!relatedTarget) stage.gestures.spaceHeld = false;
+  });
 
   /** The letter or digit that is meant: where a key writes neither, as in Russian or French, what it is on other keyboards. */
   function keyOf({ key, code, shiftKey }) {
