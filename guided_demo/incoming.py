@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import PurePosixPath
 
 from PIL import Image
@@ -190,18 +190,19 @@ class Intake:
 def find_image(session: Session, name: str) -> ImageItem | None:
     """The image of the gallery that a file called `name` is about: the one of the same name; or else the one that, but for the
     ending, has most of the path in common from the end, where there is only one such."""
-
-    def path(name: str) -> tuple[str, ...]:
-        return PurePosixPath(name).with_suffix("").parts[::-1] if PurePosixPath(name).name else ()
-
-    def common(item: ImageItem) -> int:
-        return _common(path(item.name), path(name))
-
     found = [item for item in session.images if item.name == name]
     if len(found) != 1:
-        longest = max(map(common, session.images), default=0)
-        found = [item for item in session.images if longest and common(item) == longest]
+        path = _upwards(name)
+        alike = [(_common(_upwards(item.name), path), item) for item in session.images if _upwards(item.name)[:1] == path[:1]]
+        longest = max((common for common, _ in alike), default=0)
+        found = [item for common, item in alike if longest and common == longest]
     return found[0] if len(found) == 1 else None
+
+
+@lru_cache(1 << 14)  # a thousand masks of a thousand photos ask a million times
+def _upwards(name: str) -> tuple[str, ...]:
+    """The parts of a path from its end, without the ending of the file."""
+    return PurePosixPath(name).with_suffix("").parts[::-1] if PurePosixPath(name).name else ()
 
 
 def _common(one: tuple, other: tuple) -> int:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import time
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from guided_demo.export import indexed_png
 from guided_demo.files import zip_bytes
 from guided_demo.incoming import Intake, find_image
 from guided_demo.project import save_project
+from guided_demo.session import ImageItem, Session
 from guided_demo.workspace import Workspace
 
 NAMES = ("background", "cat")
@@ -237,6 +239,14 @@ def test_the_longest_path_in_common_decides(workspace):
     assert find_image(workspace.session, "labels/two/a.txt").name == "two/a.jpg"
     assert find_image(workspace.session, "labels/a.txt") is None
     assert find_image(workspace.session, "") is None
+
+
+def test_a_thousand_masks_find_their_photos_among_a_thousand_at_once():
+    items = tuple(ImageItem(str(number), f"images/{number}.jpg", (8, 6)) for number in range(1000))
+    before = time.process_time()
+    found = [find_image(Session(library=items), f"masks/{number}.png") for number in range(1000)]
+    assert found == list(items)
+    assert time.process_time() - before < 5  # it was half a minute
 
 
 def test_files_that_come_a_few_at_a_time_may_come_in_any_order(workspace):
