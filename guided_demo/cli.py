@@ -4,7 +4,7 @@ import argparse
 import contextlib
 import importlib
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -15,10 +15,10 @@ from guided_demo.core.model import GuidedSegmenter
 from guided_demo.core.parallel import side_by_side
 from guided_demo.errors import InputError
 from guided_demo.events import LoadGuidance, RecolorClass, SetAnnotation
-from guided_demo.export import FORMATS, Mask, write
-from guided_demo.files import SUFFIXES, list_images, read_bytes, write_atomic, zip_bytes
+from guided_demo.export import FORMATS, Mask, file_names, write
+from guided_demo.files import list_images, make_folder, read_bytes, write_atomic, zip_bytes
 from guided_demo.imports import class_names, read_json, read_mask
-from guided_demo.options import Failures, add_command, add_marks, marks, probability
+from guided_demo.options import Failures, add_command, add_marks, images_of, marks, probability
 from guided_demo.project import read_guidance, read_project
 from guided_demo.render import overlay
 from guided_demo.video import read_frames, segment_frames, write_film
@@ -71,7 +71,8 @@ With --scope object, a photo that was annotated in the guidance gets the regions
 like them. An annotated pixel keeps its class either way.
 
 A mask is an indexed PNG named as its photo; classes.txt beside it names the class of every pixel value, from 0. With
---unsure .8, a pixel whose likeliest class has a probability below .8 gets no class: 255, or nothing in other formats."""
+--unsure .8, a pixel whose likeliest class has a probability below .8 gets no class: 255, or nothing in other formats.
+What is in the folder of -o is not taken for photos where it lies in theirs."""
 
 VIDEO_EXAMPLES = """examples:
   What is marked is on the first frame; a mask of it counts as well:
@@ -97,17 +98,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"guided_demo: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("guided_demo: stopped; the files written so far are whole.", file=sys.stderr)
+        return 130
     return 1 if failures else 0
 
 
 def guide(arguments: argparse.Namespace, failures: Failures) -> None:
     """Images and their annotations to a guidance file."""
-    if arguments.out.suffix.lower() in SUFFIXES:
+    if arguments.out.suffix.lower() != ".safetensors":  # so that no photo, project or list of marks is written over
         raise InputError(f"{arguments.out} is no name for guidance; let it end in .safetensors.")
     jobs = _annotations(arguments, failures)
     workspace = Workspace(GuidedSegmenter.load(arguments.checkpoint, device=arguments.device))
     for path in arguments.add:
         _load(workspace, path)
+    make_folder(arguments.out.parent)
     for image, annotation in jobs:
         with failures.of(image):
             added = annotation()
@@ -123,10 +128,16 @@ def guide(arguments: argparse.Namespace, failures: Failures) -> None:
 
 def segment(arguments: argparse.Namespace, failures: Failures) -> None:
     """Guidance and images to a folder or zip of masks."""
+    if arguments.out.resolve() == arguments.guidance.resolve():
+        raise InputError(f"{arguments.out} is what guides; give -o another name.")
     workspace = Workspace(GuidedSegmenter.load(arguments.checkpoint, device=arguments.device))
     _load(workspace, arguments.guidance)
     classes = workspace.mask_classes
-    images = list(_images(arguments.images, failures))
+    images = list(images_of(arguments.images, failures, arguments.out))
+    if is_zip := arguments.out.suffix.lower() == ".zip":
+        make_folder(arguments.out.parent)
+    else:
+        _prepare(arguments.out, images, arguments.form)
     done = 0
 
     def made(image: tuple[str, Path]) -> Mask:
@@ -143,10 +154,11 @@ def segment(arguments: argparse.Namespace, failures: Failures) -> None:
                 yield mask
 
     files = write(masks(), classes, arguments.form)
-    if arguments.out.suffix == ".zip":
+    if is_zip:
         write_atomic(arguments.out, zip_bytes(files))
     else:
-        _write_into(arguments.out, files, (path for _, path in images))
+        for name, data in files:
+            write_atomic(arguments.out / name, data)
     print(f"{arguments.out}: {done} images, classes {', '.join(item.name for item in classes)}")
 
 
@@ -170,6 +182,8 @@ def video(arguments: argparse.Namespace, failures: Failures) -> None:
         workspace.apply(SetAnnotation(key, workspace.session.annotation(key) + annotation))
     if not workspace.guidance.images:
         raise InputError("There is nothing to segment by; give --guidance, or mark the first frame.")
+    if arguments.out:
+        _prepare(arguments.out, list(list_images([arguments.film])))
     classes = workspace.mask_classes
     done = 0
 
@@ -184,21 +198,21 @@ def video(arguments: argparse.Namespace, failures: Failures) -> None:
 
     with write_film(arguments.overlay) if arguments.overlay else contextlib.nullcontext() as add:
         if arguments.out:
-            _write_into(arguments.out, write(masks(), classes), (path for _, path in list_images([arguments.film])))
+            for name, data in write(masks(), classes):
+                write_atomic(arguments.out / name, data)
         else:
             for _ in masks():
                 pass
     print(f"{arguments.out or arguments.overlay}: {done} frames, classes {', '.join(item.name for item in classes)}")
 
 
-def _write_into(folder: Path, files: Iterable[tuple[str, bytes]], images: Iterable[Path]) -> None:
-    """Write files to a folder. Raises InputError, rather than write, where one would take the place of one of the images."""
-    kept = {path.resolve() for path in images}
-    for name, data in files:
-        path = folder / name
+def _prepare(folder: Path, images: Sequence[tuple[str, Path]], form: str = "png") -> None:
+    """Make a folder for the masks of images. Raises InputError if it cannot be, or a mask would take the place of an image."""
+    kept = {path.resolve() for _, path in images}
+    for path in (folder / name for name in file_names((name for name, _ in images), form)):
         if path.resolve() in kept:
             raise InputError(f"{path} is one of the images, and a mask would take its place; write to another folder.")
-        write_atomic(path, data)
+    make_folder(folder)
 
 
 def _load(workspace: Workspace, path: Path) -> None:
@@ -210,22 +224,12 @@ def _load(workspace: Workspace, path: Path) -> None:
         workspace.apply(RecolorClass(name, colors[name]))
 
 
-def _images(paths: Iterable[Path], failures: Failures) -> Iterator[tuple[str, Path]]:
-    for path in paths:
-        empty = True
-        for item in list_images([path]):
-            empty = False
-            yield item
-        if empty:
-            failures.add(path, "There are no images in this folder.")
-
-
 def _annotations(arguments: argparse.Namespace, failures: Failures) -> list[tuple[Path, Callable[[], Annotation]]]:
     """Each image with a function that gives its annotation, or raises InputError: one that fails stops no other."""
     given = marks(arguments)
     listed = arguments.annotations
     table = dict(read_json(read_bytes(listed), listed.name)) if listed else {}  # which names photos from where it lies
-    images = list(_images(arguments.images, failures))
+    images = list(images_of(arguments.images, failures, arguments.masks))
     if not arguments.images:
         images = [(name, listed.parent / name) for name in table]
     if not (given or arguments.masks or table or arguments.add):
@@ -250,8 +254,7 @@ def _annotations(arguments: argparse.Namespace, failures: Failures) -> list[tupl
 
 
 def _mask_classes(arguments: argparse.Namespace, folder: Path) -> list[str]:
-    listed = folder / "classes.txt"
-    return arguments.classes or class_names(read_bytes(listed), str(listed))
+    return arguments.classes or class_names(read_bytes(folder / "classes.txt"), str(folder / "classes.txt"))
 
 
 def _parser() -> argparse.ArgumentParser:

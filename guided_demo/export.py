@@ -162,6 +162,13 @@ def write(masks: Iterable[Mask], classes: Sequence[ClassItem], form: str = "png"
     return FORMATS[form](masks, classes)
 
 
+def file_names(names: Iterable[str], form: str = "png") -> list[str]:
+    """What `write` calls the files of images that have these names."""
+    blank = np.zeros((1, 1), np.uint8)
+    masks = (Mask(name, blank, lambda: Image.new("RGB", (1, 1))) for name in names)
+    return [file for file, _ in write(masks, (), form)]
+
+
 def run_lengths(region: np.ndarray) -> str:
     """A mask, HxW bool, in COCO's compressed run lengths: column by column, each as the difference to the last but one."""
     flat = np.concatenate([[False], region.ravel(order="F").astype(bool)])

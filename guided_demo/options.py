@@ -1,16 +1,18 @@
-"""What commands have in common: numbers, devices, points and strokes as arguments, which checkpoint, and inputs that fail."""
+"""What commands have in common: numbers, devices, points and strokes as arguments, which checkpoint, images, what fails."""
 
 import argparse
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from guided_demo.annotation import Mark, Point, Stroke
 from guided_demo.errors import InputError
+from guided_demo.files import list_images
 from guided_demo.marks import check_name
 
 
@@ -34,6 +36,19 @@ class Failures:
             yield
         except InputError as error:
             self.add(name, str(error))
+
+
+def images_of(paths: Iterable[Path], failures: Failures, masks: Path | None = None) -> Iterator[tuple[str, Path]]:
+    """`list_images`, and a failure for each folder without any. What is in `masks`, a folder in one of these, are no photos."""
+    for path in paths:
+        apart = masks.resolve() if masks and path.resolve() in masks.resolve().parents else None
+        empty = True
+        for name, file in list_images([path]):
+            if apart is None or apart not in file.resolve().parents:
+                empty = False
+                yield name, file
+        if empty:
+            failures.add(path, "There are no images in this folder.")
 
 
 def add_command(commands: Any, name: str, run: Callable, summary: str, epilog: str) -> argparse.ArgumentParser:
@@ -133,4 +148,8 @@ class _AddStroke(argparse.Action):
 
 
 def _classes(text: str) -> list[str]:
-    return [check_name(name) for name in text.split(",")]
+    """For argparse: names with commas between them."""
+    try:
+        return [check_name(name) for name in text.split(",")]
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

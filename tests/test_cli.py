@@ -184,11 +184,15 @@ def test_guidance_is_added_and_merged(call, photos, tmp_path):
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        (["guide", "a.jpg", "-o", "x"], "Nothing is annotated"),
-        (["guide", "a.jpg", "b.jpg", *CLICKS, "-o", "x"], "are for one image"),
-        (["guide", "a.jpg", "--masks", "none", "-o", "x"], "classes.txt cannot be read"),
-        (["guide", "--annotations", "none.json", "-o", "x"], "none.json cannot be read"),
-        (["guide", "--add", "none.safetensors", "-o", "x"], "none.safetensors"),
+        (["guide", "a.jpg", "-o", "x.safetensors"], "Nothing is annotated"),
+        (["guide", "a.jpg", "b.jpg", *CLICKS, "-o", "x.safetensors"], "are for one image"),
+        (["guide", "a.jpg", "--masks", "none", "-o", "x.safetensors"], "classes.txt cannot be read"),
+        (["guide", "--annotations", "none.json", "-o", "x.safetensors"], "none.json cannot be read"),
+        (["guide", "--add", "none.safetensors", "-o", "x.safetensors"], "none.safetensors"),
+        (["guide", "--add", "work.zip", "-o", "work.zip"], "work.zip is no name for guidance; let it end in .safetensors."),
+        (["segment", "work.zip", "a.jpg", "-o", "sub/../work.zip"], "work.zip is what guides"),
+        (["segment", "own.safetensors", "a.jpg", "b.png", "-o", "."], "b.png is one of the images"),
+        (["segment", "own.safetensors", "a.jpg", "-o", "notes.txt", "--form", "csv"], "notes.txt cannot be written: "),
         (["segment", "none.safetensors", "a.jpg", "-o", "x"], "none.safetensors"),
         (["segment", "cut.safetensors", "a.jpg", "-o", "x"], "cut.safetensors"),
         (["segment", "foreign.safetensors", "a.jpg", "-o", "x"], "checkpoint"),
@@ -198,13 +202,15 @@ def test_a_wrong_call_does_nothing_and_says_why(call, photos, tmp_path, segmente
     monkeypatch.chdir(photos)
     foreign = type(segmenter).untrained(seed=1).guide(photos / "a.jpg", Annotation(points=[(5, 5, "cat")]))
     foreign.save("foreign.safetensors")
+    call("guide", "a.jpg", *CLICKS, "-o", "own.safetensors")
     (photos / "cut.safetensors").write_bytes((photos / "foreign.safetensors").read_bytes()[:-9])
+    before = set(photos.iterdir())
     status, said, errors = call(*arguments)
     assert (status, said) == (2, "")
     assert words in errors
     assert errors.startswith("guided_demo: ")
     assert errors.count("\n") == 1
-    assert not (photos / "x").exists()
+    assert set(photos.iterdir()) == before
 
 
 @pytest.mark.parametrize(
@@ -223,18 +229,45 @@ def test_what_argparse_refuses_ends_with_2(arguments, capsys):
     assert "usage" in capsys.readouterr().err
 
 
-def test_a_point_of_another_form_is_refused_with_the_form_that_is_wanted(capsys):
+@pytest.mark.parametrize(
+    "given, words",
+    [
+        (["--point", "1,2"], "a point is X,Y,CLASS, such as 310,220,lion, and not '1,2'"),
+        (["--masks", "m", "--classes", "background,,cat"], "A class needs a name."),
+    ],
+)
+def test_an_argument_of_another_form_is_refused_with_what_is_wanted(given, words, capsys):
     with pytest.raises(SystemExit):
-        main(["guide", "a.jpg", "--point", "1,2", "-o", "x"])
-    assert "a point is X,Y,CLASS, such as 310,220,lion, and not '1,2'" in capsys.readouterr().err
+        main(["guide", "a.jpg", *given, "-o", "x"])
+    assert words in capsys.readouterr().err
 
 
 def test_where_nothing_can_be_written_a_sentence_says_so(call, photos, tmp_path):
     (tmp_path / "file").touch()
-    for out in (photos, tmp_path / "file" / "cat.safetensors"):
-        status, _, errors = call("guide", photos / "a.jpg", *CLICKS, "-o", out)
+    (tmp_path / "folder.safetensors").mkdir()
+    for out, place in (("folder.safetensors", "folder.safetensors"), ("file/cat.safetensors", "file")):
+        status, _, errors = call("guide", photos / "a.jpg", *CLICKS, "-o", tmp_path / out)
         assert status == 2
-        assert errors.startswith(f"guided_demo: {out} cannot be written: ")
+        assert errors.startswith(f"guided_demo: {tmp_path / place} cannot be written: ")
+
+
+def test_masks_below_the_photos_are_no_photos(call, photos, tmp_path):
+    call("guide", photos / "a.jpg", *CLICKS, "-o", tmp_path / "g.safetensors")
+    for _ in range(2):  # as after a first time that was interrupted
+        status, said, errors = call("segment", tmp_path / "g.safetensors", photos, "-o", photos / "masks")
+        assert (status, errors) == (0, "") and "3 images" in said
+    status, said, errors = call("guide", photos, "--masks", photos / "masks", "-o", tmp_path / "h.safetensors")
+    assert (status, errors) == (0, "") and "3 images" in said
+
+
+def test_an_interruption_is_said_in_a_line(call, photos, tmp_path, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("guided_demo.cli.read_guidance", interrupt)
+    (tmp_path / "g.safetensors").touch()
+    status, said, errors = call("segment", tmp_path / "g.safetensors", photos, "-o", tmp_path / "m")
+    assert (status, said, errors) == (130, "", "guided_demo: stopped; the files written so far are whole.\n")
 
 
 def test_no_photo_is_written_over(call, photos, tmp_path):
