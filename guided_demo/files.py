@@ -166,10 +166,12 @@ def zip_bytes(entries: Iterable[tuple[str, bytes]]) -> bytes:
 
 
 def read_zip(data: bytes, name: str, limit: int = MAX_UNPACKED) -> dict[str, bytes]:
-    """The files of a zip by name. Raises InputError if it is damaged, or would unpack to more than `limit` bytes."""
+    """The files of a zip by name. Raises InputError if it is damaged or locked, or would unpack to more than `limit` bytes."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             files = [info for info in archive.infolist() if not info.is_dir()]
+            if any(info.flag_bits & 1 for info in files):
+                raise InputError(f"{name} is locked with a password; unpack it, and add the files that are in it.")
             if sum(info.file_size for info in files) > limit:
                 room = f"{max(limit, 0) // 1_000_000} MB there is room for"
                 raise InputError(f"{name} unpacks to more than the {room}; add it by itself, or split it into smaller ones.")

@@ -253,6 +253,13 @@ def test_zip_round_trip_and_damage():
         read_zip(data, "x.zip", limit=100)
 
 
+def test_a_zip_with_a_password_says_so():
+    data = bytearray(zip_bytes([("a.txt", b"hello")]))
+    data[data.index(b"PK\x01\x02") + 8] |= 1  # the flag in the directory
+    with pytest.raises(InputError, match=r"x\.zip is locked with a password; unpack it"):
+        read_zip(bytes(data), "x.zip")
+
+
 @pytest.mark.parametrize("value", [0x00, 0x0E, 0xFF])
 def test_a_zip_with_any_byte_changed_is_read_or_refused(value):
     data = zip_bytes({"a.txt": b"hello world " * 50, "b.bin": np.random.default_rng(0).bytes(99)}.items())
