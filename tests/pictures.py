@@ -14,6 +14,10 @@ def photo(seed, size=(80, 60)):
 
 def photo_bytes(seed, size=(80, 60), form="PNG"):
     """The same as a file."""
+    return file_of(photo(seed, size), form)
+
+
+def file_of(picture, form="PNG"):
     buffer = io.BytesIO()
-    photo(seed, size).save(buffer, form)
+    picture.save(buffer, form)
     return buffer.getvalue()

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from PIL import Image
+from pictures import photo
 
 from guided_demo import Point
 from guided_demo.agreement import Agreement, curve, overlap
@@ -88,9 +88,8 @@ def test_overlap_is_the_mean_over_classes():
 
 def test_a_workspace_looks_at_its_own_history(segmenter, monkeypatch):
     workspace = Workspace(segmenter)
-    noise = np.random.default_rng(0).integers(0, 256, (2, 5, 6, 3), dtype=np.uint8)
-    for name, pixels in zip("ab", noise, strict=True):
-        workspace.add_image(name, Image.fromarray(pixels).resize((64, 48), Image.Resampling.BICUBIC))
+    for seed, name in enumerate("ab"):
+        workspace.add_image(name, photo(seed, (64, 48)))
     first, second = (item.key for item in workspace.session.images)
     workspace.apply(AddClass("cat"))
     for number, label in enumerate(["cat", "background", "cat"]):

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from PIL import Image
+from pictures import photo
 
 from guided_demo import Annotation, Guidance, Point, Stroke
 from guided_demo.cli import main
@@ -34,8 +34,7 @@ def photos(tmp_path):
     folder = tmp_path / "photos"
     (folder / "sub").mkdir(parents=True)
     for seed, name in enumerate(["a.jpg", "b.png", "sub/a.png"]):
-        noise = np.random.default_rng(seed).integers(0, 256, (5, 6, 3), dtype=np.uint8)
-        Image.fromarray(noise).resize((64, 48), Image.Resampling.BICUBIC).save(folder / name)
+        photo(seed, (64, 48)).save(folder / name)
     (folder / "notes.txt").write_text("not an image")
     return folder
 

@@ -1,10 +1,10 @@
 """Annotations taken in from masks, JSON and COCO."""
 
-import io
 import json
 
 import numpy as np
 import pytest
+from pictures import file_of
 from PIL import Image
 from pycocotools import mask as coco_mask
 from scipy.ndimage import gaussian_filter
@@ -18,16 +18,10 @@ NAMES = ("background", "cat", "dog")
 LABELS = gaussian_filter(np.random.default_rng(0).random((3, 40, 50)), (0, 3, 3)).argmax(0).astype(np.uint8)
 
 
-def png(picture):
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
-    return buffer.getvalue()
-
-
 @pytest.mark.parametrize("mode", ["P", "L"])
 def test_mask_images_become_annotations(mode):
     marked = np.where(LABELS == 2, 255, LABELS).astype(np.uint8)
-    data = indexed_png(marked) if mode == "P" else png(Image.fromarray(marked))
+    data = indexed_png(marked) if mode == "P" else file_of(Image.fromarray(marked))
     assert np.array_equal(read_mask(data, NAMES, "a.png").label_map((50, 40), NAMES), marked)
     unnamed = read_mask(data, None, "a.png")
     assert unnamed.classes == ("background", "class 1")
@@ -37,7 +31,7 @@ def test_mask_images_become_annotations(mode):
 def test_black_and_white_is_one_class():
     region = LABELS == 1
     for picture in (Image.fromarray(region), Image.fromarray(region * np.uint8(255)), Image.fromarray(region * np.uint8(1))):
-        assert np.array_equal(read_mask(png(picture), NAMES[:2], "a.png").label_map((50, 40), NAMES), region)
+        assert np.array_equal(read_mask(file_of(picture), NAMES[:2], "a.png").label_map((50, 40), NAMES), region)
 
 
 def test_pixels_left_without_a_class_stay_so_also_where_nothing_but_background_is_beside_them():
@@ -49,7 +43,11 @@ def test_pixels_left_without_a_class_stay_so_also_where_nothing_but_background_i
 
 @pytest.mark.parametrize(
     "data, words",
-    [(b"", "cannot be read as a mask"), (indexed_png(LABELS)[:99], "read as a mask"), (png(Image.new("RGB", (3, 3))), "colour")],
+    [
+        (b"", "cannot be read as a mask"),
+        (indexed_png(LABELS)[:99], "read as a mask"),
+        (file_of(Image.new("RGB", (3, 3))), "colour"),
+    ],
 )
 def test_what_is_no_mask_says_so(data, words):
     with pytest.raises(InputError, match=rf"a\.png .*{words}"):

@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 import pytest
-from pictures import photo_bytes
+from pictures import file_of, photo_bytes
 from PIL import Image
 
 from guided_demo import Annotation, Point
@@ -22,12 +22,6 @@ NAMES = ("background", "cat")
 SIZE = (80, 60)
 REGION = np.zeros((60, 80), np.uint8)
 REGION[10:30, 20:50] = 1
-
-
-def png(picture):
-    buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def labels(workspace, name):
@@ -72,7 +66,7 @@ def test_masks_join_what_is_marked_and_need_no_names(workspace):
     (item,) = workspace.session.images
     workspace.apply(AddClass("dog"))
     workspace.apply(Annotate(item.key, Point(1, 1, "dog")))
-    assert take_in(workspace, [("a.png", png(Image.fromarray(REGION * np.uint8(255))))]) == []
+    assert take_in(workspace, [("a.png", file_of(Image.fromarray(REGION * np.uint8(255))))]) == []
     assert workspace.session.class_names == ("background", "dog", "class 1")
     found = labels(workspace, "a")
     assert found[1, 1] == 1
@@ -80,8 +74,8 @@ def test_masks_join_what_is_marked_and_need_no_names(workspace):
 
 
 def test_grey_photos_are_photos(workspace):
-    grey = png(Image.open(io.BytesIO(photo_bytes(1))).convert("L"))
-    scan = png(Image.fromarray(REGION * np.uint8(255)))
+    grey = file_of(Image.open(io.BytesIO(photo_bytes(1))).convert("L"))
+    scan = file_of(Image.fromarray(REGION * np.uint8(255)))
     files = [("one/a.png", photo_bytes(1)), ("two/a.png", grey), ("scan.png", scan), ("again/scan.png", scan)]
     assert take_in(workspace, files) == []
     assert [item.name for item in workspace.session.images] == ["one/a.png", "two/a.png", "scan.png"]
@@ -89,7 +83,7 @@ def test_grey_photos_are_photos(workspace):
 
 
 def test_a_grey_photo_has_its_mask_also_where_the_folder_of_masks_comes_first(workspace):
-    grey = png(Image.open(io.BytesIO(photo_bytes(1))).convert("L"))
+    grey = file_of(Image.open(io.BytesIO(photo_bytes(1))).convert("L"))
     take_in(workspace, [("annotations/a.png", indexed_png(REGION)), ("images/a.png", grey)])
     assert [item.name for item in workspace.session.images] == ["images/a.png"]
     assert np.array_equal(labels(workspace, "a"), REGION)
@@ -97,8 +91,8 @@ def test_a_grey_photo_has_its_mask_also_where_the_folder_of_masks_comes_first(wo
 
 def test_masks_of_16_bits_are_masks(workspace):
     deep = REGION.astype(np.uint16)
-    files = [("a.jpg", photo_bytes(1)), ("b.jpg", photo_bytes(2)), ("m/a.png", png(Image.fromarray(deep)))]
-    take_in(workspace, [*files, ("m/b.png", png(Image.fromarray(deep * 65535)))])
+    files = [("a.jpg", photo_bytes(1)), ("b.jpg", photo_bytes(2)), ("m/a.png", file_of(Image.fromarray(deep)))]
+    take_in(workspace, [*files, ("m/b.png", file_of(Image.fromarray(deep * 65535)))])
     assert [item.name for item in workspace.session.images] == ["a.jpg", "b.jpg"]
     assert all(np.array_equal(labels(workspace, name), REGION) for name in "ab")
 
@@ -120,9 +114,9 @@ def test_a_mask_of_another_size_or_in_colours_is_no_photo_without_a_word(workspa
     red = np.zeros((60, 80, 3), np.uint8)
     red[REGION > 0] = 200, 0, 0
     files = [
-        ("m/a.png", png(Image.fromarray(REGION[::2, ::2]))),
-        ("m/b.png", png(Image.fromarray(red))),
-        ("logo.png", png(Image.fromarray(red[::-1].copy()))),
+        ("m/a.png", file_of(Image.fromarray(REGION[::2, ::2]))),
+        ("m/b.png", file_of(Image.fromarray(red))),
+        ("logo.png", file_of(Image.fromarray(red[::-1].copy()))),
         ("a.jpg", photo_bytes(1)),
         ("b.jpg", photo_bytes(2)),
     ]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from lab import LAB, NOTEBOOK, SIZES, Notebook, Server
 from nbconvert import HTMLExporter
+from pictures import photo
 from PIL import Image
 from playwright.sync_api import expect
 
@@ -41,8 +42,7 @@ def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("jupyter")
     (folder / "photos").mkdir()
     for seed, (name, size) in enumerate(SIZES.items()):
-        noise = np.random.default_rng(seed).integers(0, 256, (5, 6, 3), dtype=np.uint8)
-        Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC).save(folder / "photos" / name)
+        photo(seed, size).save(folder / "photos" / name)
     made = Server(folder)
     try:
         made.wait()

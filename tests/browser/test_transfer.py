@@ -5,6 +5,7 @@ import json
 import zipfile
 
 import numpy as np
+import pictures
 import pytest
 from PIL import Image
 from visitor import BESIDE_IT, ON_IT, photos
@@ -31,9 +32,8 @@ def region():
 
 @pytest.fixture
 def photo(tmp_path):
-    noise = np.random.default_rng(0).integers(0, 256, (5, 6, 3), dtype=np.uint8)
     path = tmp_path / "field.png"
-    Image.fromarray(noise).resize((64, 48), Image.Resampling.BICUBIC).save(path)
+    pictures.photo(0, (64, 48)).save(path)
     return path
 
 
