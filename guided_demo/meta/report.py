@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import permutations, product
 
 import numpy as np
 
@@ -75,13 +76,12 @@ def losses(cells: Sequence[Cell], jobs: Sequence[Job], tolerance: float = 0.01) 
     found = []
     values = {(c.protocol, c.contestant, c.setting): c.value.value for c in cells if c.measure in ("mean IoU", "J")}
     for job in jobs:
-        for less in job.settings:
-            for more in job.settings:
-                if _is_next(less, more, job.settings):
-                    for contestant in dict.fromkeys(c for p, c, _ in values if p == job.protocol):
-                        a, b = (values[job.protocol, contestant, str(s)] for s in (less, more))
-                        if b < a - tolerance:
-                            found.append(f"{job.protocol}, {contestant}: {a:.3f} at {less}, {b:.3f} at {more}")
+        steps = [pair for pair in permutations(job.settings, 2) if _is_next(*pair, job.settings)]
+        contestants = dict.fromkeys(c for p, c, _ in values if p == job.protocol)
+        for (less, more), contestant in product(steps, contestants):
+            a, b = (values[job.protocol, contestant, str(s)] for s in (less, more))
+            if b < a - tolerance:
+                found.append(f"{job.protocol}, {contestant}: {a:.3f} at {less}, {b:.3f} at {more}")
     return found
 
 
