@@ -4,8 +4,10 @@ import re
 
 import gradio as gr
 
+from guided_demo.annotation import BACKGROUND
 from guided_demo.ui import assets
 from guided_demo.ui.gradio_canvas import guided_canvas
+from guided_demo.ui.seeing import NOVELTY_COLOR, SCOPES, VIEWS
 from guided_demo.ui.sessions import Sessions
 
 
@@ -26,6 +28,15 @@ def test_every_module_is_in_the_script_once_and_after_what_it_imports():
 def test_gradio_leaves_the_style_as_it_is():
     # Gradio evaluates an html_template as Handlebars, then as a JavaScript template string.
     assert not re.search(r"[`\\]|\$\{|\{\{", assets.style())
+
+
+def test_what_the_script_and_python_both_have_names_for_is_the_same():
+    script = assets.script()
+    for listed, names in (("VIEWS", VIEWS), ("SCOPES", SCOPES)):
+        rows = re.search(rf"const {listed} = \[\n(.*?)\n\];", script, re.DOTALL)[1]
+        assert tuple(re.findall(r'^  \["(\w+)"', rows, re.MULTILINE)) == names
+    assert f'const BACKGROUND = "{BACKGROUND}";' in script
+    assert f'const NOVELTY_COLOR = "{NOVELTY_COLOR}";' in script and NOVELTY_COLOR in assets.style()
 
 
 def test_only_text_nodes_take_what_a_person_wrote():

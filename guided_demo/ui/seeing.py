@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import numpy as np
 from PIL import Image
@@ -32,7 +32,7 @@ SMALLEST_EDGE, LARGEST_EDGE = 16, 6144
 # Of pictures this large, so many are kept: to read a photo of many megapixels again takes seconds.
 LARGE, MOST_KEPT = 1024, 6
 
-SCOPES = ("everywhere", "object")
+SCOPES = get_args(Scope)
 VIEWS = ("overlay", "mask", "outline", "probability", "novelty")
 NOVELTY_COLOR = "#ff33cc"
 HATCH = ("#ffffff", "#1f2937", None, None)  # diagonal stripes where a mask is unsure
