@@ -19,6 +19,10 @@ from .wishes import STRANGE
 
 GONE = "This page was away for long, or its work is open in another tab. Close that tab and reload this one to go on here."
 
+# So many people's files are read, or made, side by side, photo by photo: one at a time, all wait for a thousand photos of the
+# first. Each has one of Gradio's 40 threads, which clicks need, too.
+AT_ONCE = 8
+
 _TEMPLATE = """<style>{style}</style>
 <div class="g-root"><div class="guided g-loading" role="status">Loading …</div></div>"""
 
@@ -158,7 +162,7 @@ def guided_canvas(page: gr.Blocks, sessions: Sessions, max_file_bytes: int, **op
         **options,
     )
     hidden: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "trigger_mode": "multiple"}
-    canvas.work(work, outputs=canvas, **hidden)
+    canvas.work(work, outputs=canvas, concurrency_limit=AT_ONCE, **hidden)
     canvas.enter(enter, queue=False, **hidden)
     page.unload(leave)
     return canvas
