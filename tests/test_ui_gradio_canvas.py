@@ -28,9 +28,10 @@ class Page:
 
         def work(message):
             try:
-                yield {"done": 0, "total": 1}
+                for done in range(500):
+                    yield {"done": done, "total": 500}
                 while not desk.go.wait(0.05):
-                    yield {"done": 0, "total": 1}
+                    yield {"done": 500, "total": 500}
                 yield {"taken": "1 photo"}
             finally:
                 desk.ended.set()
@@ -73,6 +74,13 @@ def test_nobody_waits_for_the_files_of_another(page):
     assert not page.desks[0].ended.is_set()
     page.desks[0].go.set()
     assert heard(first, b"1 photo")
+
+
+def test_of_many_small_files_not_each_is_told(page):
+    answers = page.ask("many")
+    page.desks[0].go.set()
+    told = next(number for number, line in enumerate(answers) if b"1 photo" in line)
+    assert told < 100
 
 
 def test_the_work_of_a_page_that_has_gone_is_ended(page):

@@ -7,6 +7,7 @@ go through the queue. Photos arrive as bytes in a request and stay out of Gradio
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,6 +23,7 @@ GONE = "This page was away for long, or its work is open in another tab. Close t
 # So many people's files are read, or made, side by side, photo by photo: one at a time, all wait for a thousand photos of the
 # first. Each has one of Gradio's 40 threads, which clicks need, too.
 AT_ONCE = 8
+STEP_SECONDS = 0.1  # progress is told no more often: to tell of one of many small files takes longer than to read it
 
 _TEMPLATE = """<style>{style}</style>
 <div class="g-root"><div class="guided g-loading" role="status">Loading …</div></div>"""
@@ -143,8 +145,11 @@ def guided_canvas(page: gr.Blocks, sessions: Sessions, max_file_bytes: int, **op
     def work(event: gr.EventData) -> Iterator[dict[str, Any]]:
         message = event._data if isinstance(event._data, dict) else {}
         desk = sessions.find(message.get("token"))
+        told = 0.0
         for reply in [gone(message)] if desk is None else desk.work(message):
-            yield {**reply, "id": message.get("id")}
+            if "done" not in reply or time.monotonic() > told + STEP_SECONDS:
+                yield {**reply, "id": message.get("id")}
+                told = time.monotonic()
 
     def enter(event: gr.EventData, request: gr.Request) -> None:
         message = event._data if isinstance(event._data, dict) else {}
