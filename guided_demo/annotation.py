@@ -90,9 +90,10 @@ class Annotation:
     def from_mask(cls, mask: Any, classes: Sequence[str]) -> Annotation:
         """Annotation from a dense label map: HxW integers, value i is `classes[i]`, 255 is unmarked."""
         values = np.asarray(mask)
-        if values.ndim != 2 or values.dtype.kind not in "iub":
+        if values.ndim != 2 or not values.size or values.dtype.kind not in "iub":
             raise InputError("A mask must be a height x width array of whole numbers, one a pixel.")
-        if isinstance(classes, str):
+        ordered = isinstance(classes, Sequence | np.ndarray) and not isinstance(classes, str)
+        if not ordered or not all(isinstance(name, str) for name in classes):
             raise InputError(f"The classes of a mask are a list, a name for each value from 0, and not {classes!r}.")
         if len(classes) > MAX_CLASSES:
             raise InputError(f"A mask can name at most {MAX_CLASSES} classes.")
@@ -226,10 +227,8 @@ def _mark_from_json(data: dict[str, Any]) -> Mark:
     if "point" in data:
         x, y = data["point"]
         return Point(float(x), float(y), str(label))
-    shape = data.get("shape", "brush")
-    if shape not in ("brush", "polygon"):
-        raise InputError(f"A stroke has the shape {shape!r}; it must be brush or polygon.")
-    return Stroke(tuple(data["stroke"]), None if label is None else str(label), float(data.get("radius", 6.0)), shape)
+    radius, shape = float(data.get("radius", 6.0)), data.get("shape", "brush")
+    return Stroke(tuple(data["stroke"]), None if label is None else str(label), radius, shape)
 
 
 def _check_inside(x: float, y: float, width: int, height: int) -> None:

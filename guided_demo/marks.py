@@ -43,6 +43,8 @@ class Stroke:
         object.__setattr__(self, "path", tuple((float(x), float(y)) for x, y in self.path))
         object.__setattr__(self, "radius", float(self.radius))
         object.__setattr__(self, "label", _stripped(self.label))
+        if self.shape not in ("brush", "polygon"):
+            raise InputError(f"A stroke has the shape {self.shape!r}; it must be brush or polygon.")
 
 
 Mark = Point | Stroke

@@ -166,9 +166,20 @@ def test_json_of_another_form_is_refused_with_the_form_that_is_wanted():
         Annotation.from_json({"marks": [{"point": [1, 2]}]})
 
 
-def test_one_name_for_the_classes_of_a_mask_is_no_list_of_letters():
-    with pytest.raises(InputError, match="not 'cat'"):
-        Annotation.from_mask(np.zeros((2, 2), np.uint8), "cat")
+@pytest.mark.parametrize("classes", ["cat", [0, 1], {"background", "cat"}, {0: "background", 1: "cat"}])
+def test_the_classes_of_a_mask_are_a_list_of_names_and_nothing_like_it(classes):
+    with pytest.raises(InputError, match=f"and not {re.escape(repr(classes))}"):
+        Annotation.from_mask(np.zeros((2, 2), np.uint8), classes)
+
+
+def test_a_mask_without_pixels_is_refused():
+    with pytest.raises(InputError, match="height x width"):
+        Annotation.from_mask(np.zeros((0, 4), np.uint8), ["background"])
+
+
+def test_a_stroke_of_a_shape_that_no_file_can_hold_is_refused():
+    with pytest.raises(InputError, match="the shape 'circle'; it must be brush or polygon"):
+        Stroke(((1, 2), (9, 9)), "cat", 2.0, "circle")
 
 
 def test_blanks_around_a_class_name_are_not_part_of_it():
