@@ -75,6 +75,16 @@ def test_an_older_download_is_not_mixed_with_a_newer_one(workspace):
         transfer.part(first["made"], 0)
 
 
+def test_what_has_arrived_of_a_download_is_not_kept_and_the_part_whose_answer_was_lost_is(workspace, monkeypatch):
+    monkeypatch.setattr(module, "PART_BYTES", 500)
+    transfer = Transfer(workspace)
+    *_, made = transfer.make("png")
+    last = made["parts"] - 1
+    parts = [transfer.part(made["made"], number) for number in range(made["parts"])]
+    assert transfer.part(made["made"], last) == parts[last] != ""
+    assert transfer.part(made["made"], 0) == ""
+
+
 def test_what_needs_photos_waits_until_all_are_there(workspace, segmenter):
     masks = read_zip(workspace.export_zip("png"), "masks.zip")
     batches = [

@@ -55,7 +55,7 @@ class Transfer:
         self._intake: Intake | None = None
         self._received = 0
         self._count = itertools.count(1)
-        self._made: tuple[int, bytes] = (0, b"")
+        self._made: tuple[int, dict[int, bytes]] = (0, {})
         self._lock = threading.Lock()
 
     def receive(self, place: int, name: str, data: bytes) -> None:
@@ -103,12 +103,16 @@ class Transfer:
                 files.append(file)
                 yield {"done": min(done, total), "total": total}
             data, name = zip_bytes(files), "masks.zip" if form == "png" else f"masks-{form}.zip"
-        self._made = next(self._count), data
-        yield {"made": self._made[0], "name": name, "parts": -(-len(data) // PART_BYTES)}
+        parts = {number: data[at : at + PART_BYTES] for number, at in enumerate(range(0, len(data), PART_BYTES))}
+        self._made = next(self._count), parts
+        yield {"made": self._made[0], "name": name, "parts": len(parts)}
 
     def part(self, made: int, number: int) -> str:
-        """A part of a download as base64. Raises InputError where another was made since."""
-        count, data = self._made
+        """A part of a download as base64; those before it have arrived, and are let go: a page may stay open for the whole day.
+        Raises InputError where another was made since."""
+        count, parts = self._made
         if made != count:
             raise InputError("Another download was begun since; start this one again.")
-        return base64_of(data[number * PART_BYTES :][:PART_BYTES])
+        for arrived in [other for other in tuple(parts) if other < number]:
+            parts.pop(arrived, None)
+        return base64_of(parts.get(number, b""))
