@@ -9,11 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..annotation import BACKGROUND
 from .guidance import Guidance
 
 COMPARED = 48  # exemplars a side, about, that every pixel is compared with; means and regressions use all
 STATS = 6
 MARKS = 4  # of the query's own count as much as another annotated image, where there are more of them
+OTHERS = 0.1  # what the other classes weigh beside the background: their own masks compete with the class in any case
 # More than this is told to the head as this much: far from what it met in training, more annotation made it worse.
 MOST_PIXELS, MOST_SHOTS = 1000, 5
 
@@ -80,18 +82,27 @@ class Problem:
 
 
 def statistics(positive: Tensor, negative: Tensor, shots: Tensor, own: Tensor, scope: Tensor) -> Tensor:
-    """STATS numbers (B, STATS) from numbers of annotated pixels, support images, and 0/1: own marks, scope "object"."""
-    counts = [torch.log2(1 + n.float().clamp(max=MOST_PIXELS)) / 8 for n in (positive, negative)]
+    """STATS numbers (B, STATS) from numbers of annotated pixels, support images, and 0/1: own marks, scope "object".
+
+    The third is how well the rest is known, which the learned negatives give way to: 1 where as much of it is marked as of the
+    class. In training it was 1 as soon as any was, but then a first click on the background, beside several on the class, made
+    most masks worse.
+    """
+    positive, negative = (n.float().clamp(max=MOST_PIXELS) for n in (positive, negative))
+    counts = [torch.log2(1 + n) / 8 for n in (positive, negative)]
+    known = (negative / positive.clamp_min(1)).clamp(max=1).sqrt()
     images = torch.log2(shots.float().clamp(max=MOST_SHOTS))
-    return torch.stack([*counts, (negative > 0).float(), images, own.float(), scope.float()], -1)
+    return torch.stack([*counts, known, images, own.float(), scope.float()], -1)
 
 
 def assemble(guidance: Guidance, guided: tuple[str, ...], own: str | None, alone: bool) -> Problem:
     """A problem a class in `guided` (B of them), for one query that has marks of its own (its key), or for any (None).
 
-    Weights sum to 1 over the class and to 1 over the rest. On either side images count equally, but for the query itself, which
-    counts as one for every MARKS marks of its own; among the rest of an image its classes do; within a class in an image,
-    annotations count by their pixels. alone: whether the query's own marks are all there is to be (scope "object").
+    Weights sum to 1 over the class, to 1 over the background, and to OTHERS over the other classes. In each of these images count
+    equally, but for the query itself, which counts as one for every MARKS marks of its own; among the other classes of an image
+    they do; within a class in an image, annotations count by their pixels. Only the background is told as what is known of the
+    rest: marks of other classes alone, told as that, left most of an image to some class. alone: whether the query's own
+    marks are all there is to be (scope "object").
 
     A class counts as shown in the query only where marks of it are: in training the query's own marks always had some. With
     background alone, a click, told as own, took most of the class away.
@@ -104,11 +115,14 @@ def assemble(guidance: Guidance, guided: tuple[str, ...], own: str | None, alone
     marks = Counter((c.key, mark.label) for c in guidance.ledger.values() if c.key == own for mark in c.annotation.marks)
     signs, weights, pixels, shots = [], [], [], []
     for name in guided:
-        side = np.array([1.0 if n == name else -1.0 for _, n, _ in samples], np.float32)
-        share = _shares(samples, side, marks)
-        signs.append(side[owner])
+        own_class, background, others = _parted(samples, name)
+        share = _shares(samples, own_class, marks) + _shares(samples, background, marks)
+        share += OTHERS * _shares(samples, others, marks)
+        sign = np.full(len(samples), -1, np.float32)
+        sign[own_class] = 1
+        signs.append(sign[owner])
         weights.append(share[owner] * within)
-        pixels.append([sum(s.pixels for (_, _, s), one in zip(samples, side, strict=True) if one == v) for v in (1, -1)])
+        pixels.append([sum(samples[i][2].pixels for i in part) for part in (own_class, background)])
         shots.append(len({key for key, n, _ in samples if n == name}))
     centre = np.mean([c.centre.astype(np.float32) for c in guidance.ledger.values()], 0)
     count = len(guided)
@@ -130,21 +144,28 @@ def shown_in(guidance: Guidance, own: str | None) -> frozenset[str]:
     return frozenset(name for c in guidance.ledger.values() if c.key == own for name in c.samples)
 
 
-def _shares(samples: list, side: np.ndarray, marks: Counter[tuple[str, str | None]]) -> np.ndarray:
-    """What each sample weighs on its side; `marks` by image and class, of images that count as more than one."""
+def _parted(samples: list, name: str) -> tuple[list[int], list[int], list[int]]:
+    """Which samples are of the class, of the background, and of other classes."""
+    names = [n for _, n, _ in samples]
+    others = [i for i, n in enumerate(names) if n not in (name, BACKGROUND)]
+    return [i for i, n in enumerate(names) if n == name], [i for i, n in enumerate(names) if n == BACKGROUND], others
+
+
+def _shares(samples: list, part: list[int], marks: Counter[tuple[str, str | None]]) -> np.ndarray:
+    """What each sample weighs among those in `part`, 0 for what is not; `marks` by image and class, of images that count as more
+    than one."""
     share = np.zeros(len(samples), np.float32)
-    for value in (1, -1):
-        there = [(i, samples[i]) for i in np.flatnonzero(side == value)]
-        pixels, classes, marked = Counter[tuple[str, str]](), Counter[str](), Counter[str]()
-        for _, (key, name, sample) in there:
-            pixels[key, name] += sample.pixels
-        for key, name in pixels:
-            classes[key] += 1
-            marked[key] += marks[key, name]
-        worth = {key: max(1, count / MARKS) for key, count in marked.items()}
-        total = sum(worth.values())
-        for i, (key, name, sample) in there:
-            share[i] = sample.pixels / pixels[key, name] / classes[key] * worth[key] / total
+    pixels, classes, marked = Counter[tuple[str, str]](), Counter[str](), Counter[str]()
+    for key, name, sample in (samples[i] for i in part):
+        pixels[key, name] += sample.pixels
+    for key, name in pixels:
+        classes[key] += 1
+        marked[key] += marks[key, name]
+    worth = {key: max(1, count / MARKS) for key, count in marked.items()}
+    total = sum(worth.values())
+    for i in part:
+        key, name, sample = samples[i]
+        share[i] = sample.pixels / pixels[key, name] / classes[key] * worth[key] / total
     return share
 
 
