@@ -182,8 +182,6 @@ def video(arguments: argparse.Namespace, failures: Failures) -> None:
         workspace.apply(SetAnnotation(key, workspace.session.annotation(key) + annotation))
     if not workspace.guidance.images:
         raise InputError("There is nothing to segment by; give --guidance, or mark the first frame.")
-    if arguments.out:
-        _prepare(arguments.out, list(list_images([arguments.film])))
     classes = workspace.mask_classes
     done = 0
 
@@ -198,6 +196,7 @@ def video(arguments: argparse.Namespace, failures: Failures) -> None:
 
     with write_film(arguments.overlay) if arguments.overlay else contextlib.nullcontext() as add:
         if arguments.out:
+            _prepare(arguments.out, list(list_images([arguments.film])))
             for name, data in write(masks(), classes):
                 write_atomic(arguments.out / name, data)
         else:

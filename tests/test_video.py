@@ -197,7 +197,7 @@ def test_a_bad_image_in_a_folder_stops_no_other(call, tmp_path):
     [
         (["film.mp4", *CLICKS], "nothing to write"),
         (["film.mp4", "-o", "x"], "nothing to segment by"),
-        (["film.mp4", *CLICKS, "--overlay", "x.txt"], "no name for a film"),
+        (["film.mp4", *CLICKS, "-o", "x", "--overlay", "x.txt"], "no name for a film"),
         (["film.mp4", "--point", "99,9,square", "-o", "x"], "outside the image"),
         (["film.mp4", "--mask", "none.png", "-o", "x"], "classes.txt cannot be read"),
         (["film.mp4", "--guidance", "none.safetensors", "-o", "x"], "none.safetensors"),
