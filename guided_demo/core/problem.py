@@ -25,7 +25,8 @@ class Labelled:
     """n exemplars and the sides they are on in each of B problems.
 
     rows (R, n, D): of one set for all problems, which are then the K = B classes that are told apart by it, or of a set for each
-    (R = B, K = 1); sign (B, n): +1 of the class, -1 of the others, 0 padding; weight (B, n) sums to 1 over each sign.
+    (R = B, K = 1); sign (B, n): +1 of the class, -1 of the others, 0 padding; weight (B, n) as in
+    `assemble`.
     """
 
     rows: Tensor
@@ -85,7 +86,7 @@ def statistics(positive: Tensor, negative: Tensor, shots: Tensor, own: Tensor, s
     """STATS numbers (B, STATS) from numbers of annotated pixels, support images, and 0/1: own marks, scope "object".
 
     The third is how well the rest is known, which the learned negatives give way to: 1 where as much of it is marked as of the
-    class. In training it was 1 as soon as any was, but then a first click on the background, beside several on the class, made
+    class. In training it was 1 as soon as any was; so used, a first click on the background beside several on the class makes
     most masks worse.
     """
     positive, negative = (n.float().clamp(max=MOST_PIXELS) for n in (positive, negative))

@@ -4,7 +4,7 @@ import pytest
 from guided_demo.annotation import Annotation
 from guided_demo.core.encoder import DETAIL, SEMANTIC
 from guided_demo.core.guidance import Contribution, Guidance, Sample
-from guided_demo.core.problem import COMPARED, MARKS, assemble
+from guided_demo.core.problem import COMPARED, MARKS, OTHERS, assemble
 
 
 def contribution(key: str, cats: int, others: int, exemplars: int = 3) -> Contribution:
@@ -82,3 +82,24 @@ def test_a_class_counts_as_shown_in_the_query_only_where_it_is_marked(guidance):
     more = guidance + Guidance("some", {background.entry: background})
     assert assemble(more, ("cat",), "d", False).stats[0, 4] == 0
     assert assemble(more, ("cat",), "a", False).stats[0, 4] == 1
+
+
+@pytest.mark.parametrize(("background", "known"), [(0, 0), (1, 0.25), (4, 0.5), (16, 1), (40, 1)])
+def test_the_rest_is_known_as_far_as_as_much_of_it_is_marked_as_of_the_class(background, known):
+    """The learned negatives gave way at once: a first background click beside several on the class made most masks worse."""
+    part = contribution("a", 16, background)
+    assert assemble(Guidance("some", {part.entry: part}), ("cat",), None, False).stats[0, 2] == pytest.approx(known)
+
+
+def test_other_classes_are_no_known_background(guidance):
+    """Told as that, two classes without a background filled most of an image."""
+    dogs = guidance.drop_class("background").rename("cat", "dog")
+    cat = contribution("dd", 2, 0)
+    only_classes = dogs + Guidance("some", {cat.entry: cat})
+    problem = assemble(only_classes, ("cat", "dog"), None, False)
+    assert problem.stats[:, 1:3].tolist() == [[0, 0], [0, 0]]
+    rest = problem.semantic.weight * (problem.semantic.sign < 0)
+    assert rest.sum(1).tolist() == pytest.approx([OTHERS, OTHERS])
+    both = assemble(only_classes + guidance.drop_class("cat"), ("cat", "dog"), None, False)
+    assert (both.semantic.weight * (both.semantic.sign < 0)).sum(1).tolist() == pytest.approx([1 + OTHERS, 1 + OTHERS])
+    assert (both.stats[:, 2] == 1).all()
