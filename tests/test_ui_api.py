@@ -67,9 +67,10 @@ def photos(tmp_path, monkeypatch):
 def expected(photos, checkpoint):
     """Run commands; gives the bytes of the file they write."""
 
-    def run(*arguments):
-        assert main([*map(str, arguments), "-o", "expected.zip", "--checkpoint", str(checkpoint)]) == 0
-        return Path("expected.zip").read_bytes()
+    def run(command, *arguments):
+        out = Path("expected.safetensors" if command == "guide" else "expected.zip")
+        assert main([command, *map(str, arguments), "-o", str(out), "--checkpoint", str(checkpoint)]) == 0
+        return out.read_bytes()
 
     return run
 
