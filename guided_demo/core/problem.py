@@ -25,8 +25,7 @@ class Labelled:
     """n exemplars and the sides they are on in each of B problems.
 
     rows (R, n, D): of one set for all problems, which are then the K = B classes that are told apart by it, or of a set for each
-    (R = B, K = 1); sign (B, n): +1 of the class, -1 of the others, 0 padding; weight (B, n) as in
-    `assemble`.
+    (R = B, K = 1); sign (B, n): +1 of the class, -1 of the rest, 0 padding; weight (B, n) is that of `assemble`.
     """
 
     rows: Tensor
@@ -114,16 +113,17 @@ def assemble(guidance: Guidance, guided: tuple[str, ...], own: str | None, alone
     owner = np.repeat(np.arange(len(samples)), [len(s.weight) for *_, s in samples])
     within = np.concatenate([s.weight.astype(np.float32) / s.weight.astype(np.float32).sum() for *_, s in samples])
     marks = Counter((c.key, mark.label) for c in guidance.ledger.values() if c.key == own for mark in c.annotation.marks)
+    names = np.array([name for _, name, _ in samples], object)
+    sizes = np.array([sample.pixels for *_, sample in samples])
+    nothing = names == BACKGROUND
+    background = _shares(samples, nothing, marks)
     signs, weights, pixels, shots = [], [], [], []
     for name in guided:
-        own_class, background, others = _parted(samples, name)
-        share = _shares(samples, own_class, marks) + _shares(samples, background, marks)
-        share += OTHERS * _shares(samples, others, marks)
-        sign = np.full(len(samples), -1, np.float32)
-        sign[own_class] = 1
-        signs.append(sign[owner])
+        this = names == name
+        share = _shares(samples, this, marks) + background + OTHERS * _shares(samples, ~(this | nothing), marks)
+        signs.append(np.where(this, np.float32(1), np.float32(-1))[owner])
         weights.append(share[owner] * within)
-        pixels.append([sum(samples[i][2].pixels for i in part) for part in (own_class, background)])
+        pixels.append([sizes[this].sum(), sizes[nothing].sum()])
         shots.append(len({key for key, n, _ in samples if n == name}))
     centre = np.mean([c.centre.astype(np.float32) for c in guidance.ledger.values()], 0)
     count = len(guided)
@@ -145,26 +145,20 @@ def shown_in(guidance: Guidance, own: str | None) -> frozenset[str]:
     return frozenset(name for c in guidance.ledger.values() if c.key == own for name in c.samples)
 
 
-def _parted(samples: list, name: str) -> tuple[list[int], list[int], list[int]]:
-    """Which samples are of the class, of the background, and of other classes."""
-    names = [n for _, n, _ in samples]
-    others = [i for i, n in enumerate(names) if n not in (name, BACKGROUND)]
-    return [i for i, n in enumerate(names) if n == name], [i for i, n in enumerate(names) if n == BACKGROUND], others
-
-
-def _shares(samples: list, part: list[int], marks: Counter[tuple[str, str | None]]) -> np.ndarray:
-    """What each sample weighs among those in `part`, 0 for what is not; `marks` by image and class, of images that count as more
-    than one."""
+def _shares(samples: list, part: np.ndarray, marks: Counter[tuple[str, str | None]]) -> np.ndarray:
+    """What each sample weighs among those of `part` (bool, one a sample), 0 for the others; `marks` by image and class, of
+    images that count as more than one."""
     share = np.zeros(len(samples), np.float32)
     pixels, classes, marked = Counter[tuple[str, str]](), Counter[str](), Counter[str]()
-    for key, name, sample in (samples[i] for i in part):
+    places = np.flatnonzero(part).tolist()
+    for key, name, sample in (samples[i] for i in places):
         pixels[key, name] += sample.pixels
     for key, name in pixels:
         classes[key] += 1
         marked[key] += marks[key, name]
     worth = {key: max(1, count / MARKS) for key, count in marked.items()}
     total = sum(worth.values())
-    for i in part:
+    for i in places:
         key, name, sample = samples[i]
         share[i] = sample.pixels / pixels[key, name] / classes[key] * worth[key] / total
     return share
