@@ -253,7 +253,8 @@ def _annotations(arguments: argparse.Namespace, failures: Failures) -> list[tupl
 
 
 def _mask_classes(arguments: argparse.Namespace, folder: Path) -> list[str]:
-    return arguments.classes or class_names(read_bytes(folder / "classes.txt"), str(folder / "classes.txt"))
+    listed = folder / "classes.txt"
+    return arguments.classes or class_names(read_bytes(listed), str(listed))
 
 
 def _parser() -> argparse.ArgumentParser:
