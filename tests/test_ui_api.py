@@ -134,8 +134,7 @@ def test_mcp_tools_give_what_the_endpoints_give(url, client):
     assert all(part.get("description") for tool in tools for part in tool.inputSchema["properties"].values())
     assert learned.content[0].text == guidance
     assert mask in found.content[0].text
-    assert refused.isError
-    assert "was not uploaded here" in refused.content[0].text
+    assert refused.isError and "was not uploaded here" in refused.content[0].text
 
 
 def test_files_of_no_page_are_answered(url):
