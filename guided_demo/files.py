@@ -29,6 +29,8 @@ SUFFIXES = frozenset(
 Image.init()
 # Formats whose decoder runs another program (EPS, WMF), or takes any bytes for an image (TGA), are left out on purpose.
 _FORMATS = tuple({"JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "JPEG2000", "ICO"} & Image.OPEN.keys())
+_ARCHIVES = {".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".tbz", ".xz", ".txz", ".zst"}
+_UNPACK = "unpack it, and add the files that are in it"
 _RESERVED = {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt") for n in "0123456789¹²³"}
 
 
@@ -171,13 +173,15 @@ def read_zip(data: bytes, name: str, limit: int = MAX_UNPACKED) -> dict[str, byt
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             files = [info for info in archive.infolist() if not info.is_dir()]
             if any(info.flag_bits & 1 for info in files):
-                raise InputError(f"{name} is locked with a password; unpack it, and add the files that are in it.")
+                raise InputError(f"{name} is locked with a password; {_UNPACK}.")
             if sum(info.file_size for info in files) > limit:
                 room = f"{max(limit, 0) // 1_000_000} MB there is room for"
                 raise InputError(f"{name} unpacks to more than the {room}; add it by itself, or split it into smaller ones.")
             return {info.filename: archive.read(info) for info in files}
     except InputError:
         raise
+    except NotImplementedError as error:
+        raise InputError(f"{name} is compressed in a way that cannot be read here; {_UNPACK}.") from error
     except Exception as error:  # zipfile lets through whatever damage leads to, in the directory or in what is compressed
         raise InputError(f"{name} is not a complete zip file ({error}).") from error
 
@@ -208,6 +212,8 @@ def _open(source: ImageSource, name: str) -> Image.Image:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             image = Image.open(source, formats=_FORMATS)
     except UnidentifiedImageError:
+        if Path(name).suffix.lower() in _ARCHIVES:
+            raise InputError(f"{name} is an archive that cannot be opened here; {_UNPACK}.") from None
         raise InputError(f"{name} is not an image that can be read here; use JPEG, PNG, WebP or TIFF.") from None
     return image
 

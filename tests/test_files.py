@@ -260,6 +260,20 @@ def test_a_zip_with_a_password_says_so():
         read_zip(bytes(data), "x.zip")
 
 
+def test_a_zip_that_is_compressed_in_another_way_says_so():
+    data = bytearray(zip_bytes([("a.txt", b"hello")]))
+    for directory, method in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        data[data.index(directory) + method] = 9  # Deflate64, as Windows uses for what is large
+    with pytest.raises(InputError, match=r"x\.zip is compressed in a way that cannot be read here; unpack it"):
+        read_zip(bytes(data), "x.zip")
+
+
+@pytest.mark.parametrize("name", ["photos.7z", "photos.tar.gz", "PHOTOS.RAR"])
+def test_another_archive_says_what_to_do(name):
+    with pytest.raises(InputError, match=f"{name} is an archive that cannot be opened here; unpack it"):
+        read_image(b"7z\xbc\xaf'\x1c" + bytes(50), name)
+
+
 @pytest.mark.parametrize("value", [0x00, 0x0E, 0xFF])
 def test_a_zip_with_any_byte_changed_is_read_or_refused(value):
     data = zip_bytes({"a.txt": b"hello world " * 50, "b.bin": np.random.default_rng(0).bytes(99)}.items())

@@ -24,7 +24,7 @@ class Page:
         self.number = next(i for i, fn in self.blocks.fns.items() if fn.name == "work")
 
     def make(self, folder):
-        desk = SimpleNamespace(is_touched=False, close=lambda: None, go=threading.Event(), ended=threading.Event())
+        desk = SimpleNamespace(is_touched=False, close=lambda: None, go=threading.Event(), ended=threading.Event(), begun=0)
 
         def work(message):
             try:
@@ -36,18 +36,30 @@ class Page:
             finally:
                 desk.ended.set()
 
-        desk.work = work
+        def begin():
+            desk.begun += 1
+
+        desk.work, desk.begin, desk.handle = work, begin, lambda message: {}
         self.desks.append(desk)
         return desk
+
+    def start(self, token=None):
+        """Load the page, which held `token` before; returns its new token."""
+        canvas = next(number for number, block in self.blocks.blocks.items() if isinstance(block, gr.HTML))
+        body = {"data": {"do": "start", "token": token}, "component_id": canvas, "fn_name": "talk", "session_hash": "page"}
+        return self.post("component_server/", body)["token"]
+
+    def post(self, path, body):
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(f"{self.url}gradio_api/{path}", json.dumps(body).encode(), headers)
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return json.load(answer)
 
     def ask(self, name):
         """Begin a long message at a new desk, as the page called `name`; returns the stream of its answers."""
         token, _, _ = self.sessions.open()
         body = {"data": [], "fn_index": self.number, "session_hash": name, "event_data": {"token": token, "id": 1}}
-        request = urllib.request.Request(
-            f"{self.url}gradio_api/queue/join", json.dumps(body).encode(), {"Content-Type": "application/json"}
-        )
-        urllib.request.urlopen(request, timeout=20).close()
+        self.post("queue/join", body)
         return urllib.request.urlopen(f"{self.url}gradio_api/queue/data?session_hash={name}", timeout=20)
 
 
@@ -88,3 +100,8 @@ def test_the_work_of_a_page_that_has_gone_is_ended(page):
     assert heard(answers, b'"done"')
     answers.close()
     assert page.desks[0].ended.wait(20)
+
+
+def test_a_page_that_goes_on_with_a_desk_begins_anew(page):
+    page.start(page.start())
+    assert [desk.begun for desk in page.desks] == [2]

@@ -124,6 +124,7 @@ def guided_canvas(page: gr.Blocks, sessions: Sessions, max_file_bytes: int, **op
         if message.get("do") == "start":
             others = message.get("others")
             token, desk, was = sessions.open(message.get("token"), others if isinstance(others, list) else ())
+            desk.begin()
             return {**desk.handle(message), "token": token, "was": was}
         found = sessions.find(message.get("token"))
         return gone(message) if found is None else found.handle(message)

@@ -50,7 +50,7 @@ class Desk:
         self._last_number = 0
         memory = read_memory(folder) or Memory(samples, floor=len(workspace.session.past))
         self._samples, self._floor, self._open_key, self.seeing.look = memory.samples, memory.floor, memory.open_key, memory.look
-        self._transfer = Transfer(workspace)
+        self.begin()
         self._folder = folder
         self._written: Memory | None = None
         self._remember()
@@ -91,6 +91,10 @@ class Desk:
         session = self.workspace.session
         brought = any(item.key not in self._samples for item in session.library)
         return brought or len(session.past) > self._floor or bool(session.future)
+
+    def begin(self) -> None:
+        """Forget the files that are on their way: another page has come in the place of the one that sent them."""
+        self._transfer = Transfer(self.workspace)
 
     def close(self) -> None:
         """Let the workspace's folder be opened elsewhere."""

@@ -33,9 +33,11 @@ export class Pictures {
   }
 }
 
-export async function loadImage(source) {
+async function loadImage(source) {
   const image = new Image();
   image.src = source;
-  await image.decode();
-  return image;
+  return image.decode().then(
+    () => image,
+    () => null, // short of memory, say; the photo can be opened again
+  );
 }
