@@ -110,10 +110,6 @@ class Guidance:
             out[c.key] = out[c.key] + c.annotation if c.key in out else c.annotation
         return out
 
-    @property
-    def sizes(self) -> dict[str, tuple[int, int]]:
-        return {c.key: c.size for c in self.ledger.values()}
-
     def __add__(self, other: Guidance) -> Guidance:
         if not isinstance(other, Guidance):
             return NotImplemented
