@@ -4,7 +4,8 @@ For each class the head compares every pixel with the class's own exemplars and 
 their means, to the nearest, by a soft vote, and by ridge regressions on semantics and on detail. Small convolutions
 turn these scores, the image's pre-activations and the means (the paper's concatenated guidance) into logits. What is
 learned is how far to trust which, given how much was annotated; classes share it all, so any number of them can be told apart.
-A query is looked at twice: what the first look is sure of supports the second (see `selfsupport`).
+A query is looked at twice: what the first look is sure of supports the second (see `selfsupport`), unless all of it is unlike
+the class (see `absence`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .absence import doubt
 from .encoder import COARSE, COARSE_WIDTH, DETAIL, FINE, FINE_WIDTH, GROUPS, SEMANTIC, Features, halve, upsample
 from .problem import STATS, Labelled, Problem
 from .scores import COARSE_SCORES, FINE_SCORES, DetailClassifier, SemanticClassifier, SemanticGroup, Sides, Sums
@@ -150,9 +152,10 @@ class Head(nn.Module):
             first = glance.float()[:, 0]
             first = margins(first) if len(features.semantic) == 1 else first
             semantic = self.second(classifier, features, first, own)
+            absent = doubt(features.semantic, first, classifier.sums.means[:, 0], classifier.stats[:, 4])[:, None, None, None]
         scores, x = self._look(features, semantic, halved)
         x = self._in_context(x, CONTEXT)
-        coarse = _single(self.coarse_linear, scores) + _single(self.coarse_out, x)
+        coarse = _single(self.coarse_linear, scores) + _single(self.coarse_out, x) - absent
         reached = reach(coarse, own)
         both = upsample(_joined(coarse, reached, self.coarse_up(x)), detail)
         y = self.fine_in(_joined(fine_scores, both[:, :1] / 4, both[:, 1:2])) + both[:, 2:] + features.fine

@@ -1,0 +1,31 @@
+"""Whether a query shows a class at all.
+
+Training nearly always asked for what the query shows, so a first look finds something in any image, be it only the most
+similar thing in it. As a whole it can be told from the class by the deepest features, which a single pixel cannot.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .encoder import GROUPS
+
+DEEP = GROUPS[-1]  # the last numbers of the semantic descriptor, from the backbone at stride 32
+ALIKE = 0.3  # cosine from which on what was found may well be of the class
+WORTH = 20.0  # logits for a cosine that is less by 1
+LARGE = 0.05  # of the image; for what is smaller, features at stride 32 tell mostly of what is around it
+
+
+def doubt(semantic: Tensor, glance: Tensor, known: Tensor, shown: Tensor) -> Tensor:
+    """What the logits of B classes are too high by (B,), at least 0, for what a first look has found is unlike the class.
+
+    semantic (B, SEMANTIC, h8, w8), or one for all; glance: logits (B, h8, w8); known (B, SEMANTIC): the mean of the class's
+    exemplars; shown (B,): 1 where marks of the query itself settle that it shows the class. Every pixel counts by the square of
+    how sure it is.
+    """
+    certain = torch.tanh(glance / 2).clamp_min(0) ** 2
+    found = (certain.flatten(1)[:, None] @ semantic[:, -DEEP:].flatten(2).transpose(1, 2))[:, 0]
+    unlike = (ALIKE - F.cosine_similarity(found, known[:, -DEEP:], dim=-1)).clamp_min(0)
+    return WORTH * unlike * (certain.mean((1, 2)) / LARGE).clamp(max=1) * (1 - shown)
