@@ -155,11 +155,15 @@ def _jobs(a: argparse.Namespace) -> list[Job]:
         jobs.append(Job(f"domain {folder.name}", str(folder), tasks, single))
     if a.swap:
         jobs.append(Job("swap", a.swap, protocols.swapped(open_dataset(a.swap), a.tasks, a.seed), single))
+    if a.absent:
+        jobs.append(Job("absent", a.absent, protocols.absent(open_dataset(a.absent), a.tasks, a.seed, a.classes), single))
     if a.clicks:
         tasks = protocols.same_image(open_dataset(a.clicks), a.tasks, a.seed, a.classes)
         jobs.append(Job("clicks", a.clicks, tasks, []))
     if not jobs:
-        raise InputError("Nothing to evaluate on: give --another, --same, --video, --many, --domains, --swap or --clicks.")
+        raise InputError(
+            "Nothing to evaluate on: give --another, --same, --video, --many, --domains, --swap, --absent or --clicks."
+        )
     return jobs
 
 
@@ -191,8 +195,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--many", nargs=2, metavar=("SUPPORT", "QUERIES"), help="dense masks of many images, against S")
     add("--domains", type=Path, metavar="FOLDER", help="every images/ + masks/ folder in it: another image, against P")
     add("--swap", metavar="DATA", help="do masks follow the guidance from one class to another in the same images?")
+    add("--absent", metavar="DATA", help="a class in another image and in two that do not show it, all three together")
     add("--clicks", metavar="DATA", help="number of clicks to reach IoU .85 and .90")
-    add("--classes", nargs="+", default=(), metavar="NAME", help="only these, in another, same, many and clicks")
+    add("--classes", nargs="+", default=(), metavar="NAME", help="only these, in another, same, many, absent and clicks")
     add("--points", nargs="+", type=_number_or_all, default=[1, 5, 25, None], metavar="P", help="pixels a class and image; all")
     add("--shots", nargs="+", type=positive, default=[1, 5], metavar="S", help="support images of --another")
     add("--many-shots", nargs="+", type=_number_or_all, default=[1, 5, 25, 100, None], metavar="S", help="of --many; all")

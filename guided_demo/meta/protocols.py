@@ -9,7 +9,7 @@ one, and so are support images, so that curves compare like with like.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, cycle, islice
 
 import numpy as np
@@ -23,6 +23,7 @@ from .contestants import CLASSES, Contestant
 from .datasets import Dataset, Sample
 
 SMALLEST = 0.005  # of the image: a class or object smaller than this is not asked for
+WITHOUT = 2  # images that do not show the class, for each that does
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,16 @@ def another_image(dataset: Dataset, count: int, shots: int, seed: int, classes: 
             *support, query = picked
             tasks.append(Task(dataset, tuple(support), dataset, (query,), number, dataset.classes[number], (seed, n)))
     return _some(tasks, dataset)
+
+
+def absent(dataset: Dataset, count: int, seed: int, classes: Sequence[str] = ()) -> list[Task]:
+    """As another_image with one shot, but asked of images that do not show the class, too: the queries after the first."""
+    tasks = []
+    for n, task in enumerate(another_image(dataset, count, 1, seed, classes)):
+        order = np.random.default_rng([seed, 4, n]).permutation(len(dataset)).tolist()
+        without = islice((i for i in order if task.number not in dataset.present(i)), WITHOUT)
+        tasks.append(replace(task, queries=(*task.queries, *without)))
+    return _some([task for task in tasks if len(task.queries) > 1], dataset)
 
 
 def same_image(dataset: Dataset, count: int, seed: int, classes: Sequence[str] = ()) -> list[Task]:

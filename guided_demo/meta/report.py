@@ -56,6 +56,14 @@ def _measures(protocol: str, some: Sequence[Outcome], groups: Sequence[str]) -> 
             "J": lambda i: float(iou[i].mean()),
             "F": lambda i: float(boundary[i].mean()),
         }
+    if protocol == "absent":  # from every task's first query, which shows the class, and the others, which do not
+        together, shown = (metrics.iou(np.stack(c)) for c in zip(*((o.counts.sum(0), o.counts[0]) for o in some), strict=True))
+        false = np.array([(o.counts[1:, 1] / np.maximum(o.counts[1:].sum(1), 1)).mean() for o in some])
+        return {
+            "mean IoU": lambda i: float(together[i].mean()),
+            "mean IoU where it is shown": lambda i: float(shown[i].mean()),
+            "share found of images that do not show it": lambda i: float(false[i].mean()),
+        }
     pooled, names = np.stack([o.counts.sum(0) for o in some]), np.array(groups)
     found: dict[str, Callable[[np.ndarray], float]] = {
         "mean IoU": lambda i: float(iou[i].mean()),

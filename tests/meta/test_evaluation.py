@@ -115,6 +115,7 @@ def test_the_command_writes_a_table_curves_and_json(trained, tmp_path, capsys):
     ridge = str(trained / "their-ridge.safetensors")
     call = ["--model", str(trained / "ours.safetensors"), ridge, "--tasks", "2", "--points", "1", "all"]
     call += ["--another", still, "--shots", "1", "2", "--same", still, "--video", clips, "--frames", "2", "--swap", still]
+    call += ["--absent", still]
     call += ["--many", still, still, "--many-shots", "1", "3", "--queries", "1", "--classes", *some_classes]
     call += ["--domains", str(tmp_path / "domains"), "--seed", "3", "-o", str(tmp_path / "out")]
     assert evaluation.main(call) == 0
@@ -122,7 +123,7 @@ def test_the_command_writes_a_table_curves_and_json(trained, tmp_path, capsys):
     assert Image.open(tmp_path / "out" / "curves.png").width > 400
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     assert results["seed"] == 3 and [m["name"] for m in results["models"]] == ["runs/ours", "runs/their-ridge"]
-    assert set(results["data"]) == {"another image", "same image", "video", "many shots", "domain mud", "swap"}
+    assert set(results["data"]) == {"another image", "same image", "video", "many shots", "domain mud", "swap", "absent"}
     listed = results["data"]["another image"]
     assert listed["dataset"] == still and all(len(t["support"]) == 2 and len(t["queries"]) == 1 for t in listed["tasks"])
     found = {(c["protocol"], c["contestant"], c["setting"], c["measure"]): c["value"] for c in results["cells"]}

@@ -144,8 +144,9 @@ def test_many_shots_ask_for_each_class_once():
         protocols.video(SETS["clips"], 2, 0)[:3],
         protocols.many_shots(SETS["classes"], SETS["classes"], 2, 0)[:3],
         protocols.swapped(SETS["classes"], 2, 0),
+        protocols.absent(SETS["classes"], 4, 0),
     ),
-    ids=("another", "same", "video", "many", "swap"),
+    ids=("another", "same", "video", "many", "swap", "absent"),
 )
 def test_who_knows_the_truth_is_perfect(tasks):
     outcomes = run(tasks, [Setting(1), Setting(None)], [Knowing(tasks[0].asked)])
@@ -191,6 +192,23 @@ def test_masks_swap_with_the_guidance_and_detectors_of_foreground_fail_that_test
     for name in ("saliency", "foreground-background"):
         assert value[name, "share that follows"] <= 0.5
         assert value[name, "IoU with the other class"] == pytest.approx(value[name, "mean IoU"])
+
+
+def test_who_finds_a_class_everywhere_is_told_of_the_images_without_it():
+    dataset = SETS["classes"]
+    tasks = protocols.absent(dataset, 6, 0)
+    for task in tasks:
+        shows = [task.number in dataset.present(i) for i in task.queries]
+        assert shows == [True] + [False] * protocols.WITHOUT and task.support[0] not in task.queries
+    outcomes = run(tasks, [Setting(5)], [Knowing(dataset), Saliency(dataset)])
+    value = {(c.contestant, c.measure): c.value.value for c in summarise("absent", tasks, outcomes, seed=0)}
+    false = "share found of images that do not show it"
+    assert value["knowing", "mean IoU"] == 1 and value["knowing", false] == 0
+    found = [o for o in outcomes if o.contestant == "saliency"]
+    tp, fp, fn, tn = np.stack([o.counts for o in found]).transpose(2, 0, 1)
+    assert value["saliency", false] == pytest.approx((fp / (fp + tn))[:, 1:].mean()) and value["saliency", false] > 0.01
+    assert value["saliency", "mean IoU"] == pytest.approx((tp.sum(1) / (tp + fp + fn).sum(1)).mean())
+    assert value["saliency", "mean IoU where it is shown"] == pytest.approx((tp / (tp + fp + fn))[:, 0].mean())
 
 
 def test_clicks_go_on_until_the_mask_is_right():
