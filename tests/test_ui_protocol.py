@@ -231,18 +231,6 @@ def test_added_photos_are_encoded_and_a_bad_one_does_not_stop_the_others(page, d
     assert last["focus"] == last["state"]["images"][3]["key"]
 
 
-def test_files_of_a_page_that_left_do_not_join_those_of_the_next(page, desk):
-    desk.receive("a.png", photo_bytes(7))
-    *_, first = desk.work({"do": "take_in", "last": False})
-    desk.receive("b.png", photo_bytes(8))
-    desk.begin()
-    desk.receive("c.png", photo_bytes(9))
-    *progress, last = desk.work({"do": "take_in"})
-    assert progress == [{"done": 0, "total": 1, "received": 1}]
-    assert (first["taken"], last["taken"]) == ("1 photo", "1 photo")
-    assert [image["name"] for image in last["state"]["images"]][3:] == ["a.png", "c.png"]
-
-
 def test_long_work_may_go_on_in_another_thread_and_keeps_nobody_waiting(page, desk):
     desk.receive("a.png", photo_bytes(7))
     steps = desk.work({"do": "take_in"})

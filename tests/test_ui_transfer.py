@@ -127,6 +127,19 @@ def test_too_much_at_once_is_refused_with_a_sentence(workspace, monkeypatch):
         transfer.receive(1, "a.png", b"1234")
 
 
+def test_files_of_a_page_that_left_do_not_join_those_of_the_next(workspace):
+    desk = Desk(workspace)
+    desk.receive("a.png", photo_bytes(7))
+    *_, first = desk.work({"do": "take_in", "last": False})
+    desk.receive("b.png", photo_bytes(8))
+    desk.begin()
+    desk.receive("c.png", photo_bytes(9))
+    *progress, last = desk.work({"do": "take_in"})
+    assert progress == [{"done": 0, "total": 1, "received": 1}]
+    assert (first["taken"], last["taken"]) == ("1 photo", "1 photo")
+    assert [item.name for item in workspace.session.images][3:] == ["a.png", "c.png"]
+
+
 def test_a_sample_that_somebody_brings_is_theirs(segmenter):
     workspace = Workspace(segmenter)
     workspace.add_images((f"{seed}.png", photo_bytes(seed)) for seed in range(3))
