@@ -33,7 +33,7 @@ export class Pictures {
   }
 }
 
-async function loadImage(source) {
+export async function loadImage(source) {
   const image = new Image();
   image.src = source;
   return image.decode().then(
