@@ -4,8 +4,8 @@ For each class the head compares every pixel with the class's own exemplars and 
 their means, to the nearest, by a soft vote, and by ridge regressions on semantics and on detail. Small convolutions
 turn these scores, the image's pre-activations and the means (the paper's concatenated guidance) into logits. What is
 learned is how far to trust which, given how much was annotated; classes share it all, so any number of them can be told apart.
-A query is looked at twice: what the first look is sure of supports the second (see `selfsupport`), unless all of it is unlike
-the class (see `absence`).
+A query is looked at twice: what the first look is sure of supports the second (see `selfsupport`); where all of that is unlike
+the class, the second is believed less (see `absence`).
 """
 
 from __future__ import annotations
