@@ -13,19 +13,20 @@ from torch import Tensor
 from .encoder import GROUPS
 
 DEEP = GROUPS[-1]  # the last numbers of the semantic descriptor, from the backbone at stride 32
-ALIKE = 0.3  # cosine from which on what was found may well be of the class
+ALIKE = 0.3  # cosine from which on what was found may well be of a class that one image shows
+MORE = 0.06  # what that rises by each time as many images again show the class: their mean is nearer to all of it
 WORTH = 20.0  # logits for a cosine that is less by 1
 LARGE = 0.05  # of the image; for what is smaller, features at stride 32 tell mostly of what is around it
 
 
-def doubt(semantic: Tensor, glance: Tensor, known: Tensor, shown: Tensor) -> Tensor:
+def doubt(semantic: Tensor, glance: Tensor, known: Tensor, images: Tensor, shown: Tensor) -> Tensor:
     """What the logits of B classes are too high by (B,), at least 0, for what a first look has found is unlike the class.
 
     semantic (B, SEMANTIC, h8, w8), or one for all; glance: logits (B, h8, w8); known (B, SEMANTIC): the mean of the class's
-    exemplars; shown (B,): 1 where marks of the query itself settle that it shows the class. Every pixel counts by the square of
-    how sure it is.
+    exemplars; images (B,): log2 of how many images these are from; shown (B,): 1 where marks of the query itself settle that it
+    shows the class. Every pixel counts by the square of how sure it is.
     """
     certain = torch.tanh(glance / 2).clamp_min(0) ** 2
     found = (certain.flatten(1)[:, None] @ semantic[:, -DEEP:].flatten(2).transpose(1, 2))[:, 0]
-    unlike = (ALIKE - F.cosine_similarity(found, known[:, -DEEP:], dim=-1)).clamp_min(0)
+    unlike = (ALIKE + MORE * images - F.cosine_similarity(found, known[:, -DEEP:], dim=-1)).clamp_min(0)
     return WORTH * unlike * (certain.mean((1, 2)) / LARGE).clamp(max=1) * (1 - shown)

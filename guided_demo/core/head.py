@@ -152,7 +152,8 @@ class Head(nn.Module):
             first = glance.float()[:, 0]
             first = margins(first) if len(features.semantic) == 1 else first
             semantic = self.second(classifier, features, first, own)
-            absent = doubt(features.semantic, first, classifier.sums.means[:, 0], classifier.stats[:, 4])[:, None, None, None]
+            images, shown = classifier.stats[:, 3], classifier.stats[:, 4]
+            absent = doubt(features.semantic, first, classifier.sums.means[:, 0], images, shown)[:, None, None, None]
         scores, x = self._look(features, semantic, halved)
         x = self._in_context(x, CONTEXT)
         coarse = _single(self.coarse_linear, scores) + _single(self.coarse_out, x) - absent
