@@ -23,8 +23,8 @@ def doubt(semantic: Tensor, glance: Tensor, known: Tensor, images: Tensor, shown
     """What the logits of B classes are too high by (B,), at least 0, for what a first look has found is unlike the class.
 
     semantic (B, SEMANTIC, h8, w8), or one for all; glance: logits (B, h8, w8); known (B, SEMANTIC): the mean of the class's
-    exemplars; images (B,): log2 of how many images these are from; shown (B,): 1 where marks of the query itself settle that it
-    shows the class. Every pixel counts by the square of how sure it is.
+    exemplars; images (B,): log2 of how many images these are from, as in `problem.statistics`; shown (B,): 1 where marks of the
+    query itself settle that it shows the class. Every pixel counts by the square of how sure it is.
     """
     certain = torch.tanh(glance / 2).clamp_min(0) ** 2
     found = (certain.flatten(1)[:, None] @ semantic[:, -DEEP:].flatten(2).transpose(1, 2))[:, 0]
