@@ -8,6 +8,7 @@ import numpy as np
 import pictures
 import pytest
 from PIL import Image
+from playwright.sync_api import expect
 from visitor import BESIDE_IT, ON_IT, photos
 
 from guided_demo.cli import main as command_line
@@ -118,6 +119,15 @@ def test_the_menu_can_be_used_with_the_keyboard_alone(visitor):
     page.keyboard.press("Escape")
     page.wait_for_selector(".g-menu:popover-open", state="hidden")
     assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "More downloads"
+
+
+@pytest.mark.parametrize("opener", [".g-more", "button.g-look"])
+def test_the_button_that_opens_a_menu_or_a_panel_closes_it_again(visitor, opener):
+    button, opened = visitor.page.locator(opener), visitor.page.locator(":popover-open")
+    for shown in (1, 0, 1):
+        button.click()
+        expect(opened).to_have_count(shown)
+        expect(button).to_have_attribute("aria-expanded", "true" if shown else "false")
 
 
 def test_more_files_and_a_download_wait_until_those_before_are_read(visitor, tmp_path):

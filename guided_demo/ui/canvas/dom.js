@@ -57,10 +57,22 @@ export function button(name, tip, onclick, { text, label = text ?? tip, ...attri
     title: tip,
     "aria-label": label,
     ...attributes,
-    on: { click: () => onclick() },
+    on: onclick ? { click: () => onclick() } : {},
   });
   node.append(icon(name));
   if (text) node.append(el("span", { text }));
+  return node;
+}
+
+/**
+ * A button that opens and closes `popover`, once `place` has put it. The browser has to know that they belong together:
+ * a press on the button would otherwise close the popover as one elsewhere does, and the click open it again.
+ */
+export function opener(name, tip, popover, place, options) {
+  const node = button(name, tip, null, { ...options, "aria-expanded": "false" });
+  node.popoverTargetElement = popover;
+  popover.addEventListener("beforetoggle", ({ newState }) => newState === "open" && place());
+  popover.addEventListener("toggle", ({ newState }) => node.setAttribute("aria-expanded", String(newState === "open")));
   return node;
 }
 

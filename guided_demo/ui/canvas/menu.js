@@ -1,6 +1,6 @@
 /** A button that opens a list of choices, each with a title and a line that says what it is. */
 
-import { button, el } from "./dom.js";
+import { el, opener } from "./dom.js";
 
 const GAP = 6;
 
@@ -8,13 +8,7 @@ export class Menu {
   /** `options` are those of `button`. */
   constructor(name, tip, options) {
     this.list = el("div", { class: "g-menu", role: "menu", popover: "auto", "aria-label": options.label });
-    this.button = button(name, tip, () => this.list.togglePopover(), {
-      ...options,
-      "aria-haspopup": "menu",
-      "aria-expanded": "false",
-    });
-    this.list.addEventListener("beforetoggle", (event) => event.newState === "open" && this.#place());
-    this.list.addEventListener("toggle", (event) => this.#toggled(event.newState === "open"));
+    this.button = opener(name, tip, this.list, () => this.#place(), { ...options, "aria-haspopup": "menu" });
     this.list.addEventListener("keydown", (event) => this.#key(event));
   }
 
@@ -30,6 +24,8 @@ export class Menu {
         ),
       ),
     );
+    // Focused by the browser as it opens: the event "toggle" comes later, perhaps after the next key.
+    this.#choices[0]?.setAttribute("autofocus", "");
   }
 
   #item({ title, about, disabled, choose }) {
@@ -51,11 +47,6 @@ export class Menu {
     style.top = below > top ? `${bottom + GAP}px` : "auto";
     style.bottom = below > top ? "auto" : `${below + (bottom - top) + GAP}px`;
     style.maxHeight = `${Math.max(top, below) - 2 * GAP}px`;
-  }
-
-  #toggled(isOpen) {
-    this.button.setAttribute("aria-expanded", String(isOpen));
-    if (isOpen) this.#choices[0]?.focus();
   }
 
   get #choices() {

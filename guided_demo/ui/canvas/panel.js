@@ -1,6 +1,6 @@
 /** A button that opens a panel of controls; a click elsewhere, or Escape, closes it. */
 
-import { button, el } from "./dom.js";
+import { el, opener } from "./dom.js";
 
 const GAP = 6;
 
@@ -8,12 +8,7 @@ export class Panel {
   /** `options` are those of `button`; `children` are what the panel holds. */
   constructor(name, tip, { label, ...options }, ...children) {
     this.element = el("div", { class: "g-panel", popover: "auto", role: "group", "aria-label": label }, ...children);
-    const toggle = () => this.element.togglePopover();
-    this.button = button(name, tip, toggle, { ...options, label, "aria-expanded": "false" });
-    this.element.addEventListener("beforetoggle", ({ newState }) => newState === "open" && this.#place());
-    this.element.addEventListener("toggle", ({ newState }) =>
-      this.button.setAttribute("aria-expanded", String(newState === "open")),
-    );
+    this.button = opener(name, tip, this.element, () => this.#place(), { ...options, label });
   }
 
   /** Above the button, from its left edge on, but never over the edge of the window. */
