@@ -121,6 +121,14 @@ def test_the_menu_can_be_used_with_the_keyboard_alone(visitor):
     assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "More downloads"
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_menu_is_within_the_window(visitor, width):
+    visitor.page.set_viewport_size({"width": width, "height": 844})
+    visitor.button("More downloads").click()
+    box = visitor.page.locator(".g-menu:popover-open").bounding_box()
+    assert box["x"] >= 6 and box["x"] + box["width"] <= width - 6
+
+
 @pytest.mark.parametrize("opener", [".g-more", "button.g-look"])
 def test_the_button_that_opens_a_menu_or_a_panel_closes_it_again(visitor, opener):
     button, opened = visitor.page.locator(opener), visitor.page.locator(":popover-open")

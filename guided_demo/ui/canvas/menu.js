@@ -38,12 +38,12 @@ export class Menu {
     return node;
   }
 
-  /** Above the button or below it, where there is more room. */
+  /** Above the button or below it, where there is more room; up to its right edge, but never over the edge of the window. */
   #place() {
     const { top, bottom, right } = this.button.getBoundingClientRect();
     const below = window.innerHeight - bottom;
     const { style } = this.list;
-    style.right = `${Math.max(GAP, window.innerWidth - right)}px`;
+    style.left = `max(${GAP}px, min(${right}px, 100vw - ${GAP}px) - var(--wide))`;
     style.top = below > top ? `${bottom + GAP}px` : "auto";
     style.bottom = below > top ? "auto" : `${below + (bottom - top) + GAP}px`;
     style.maxHeight = `${Math.max(top, below) - 2 * GAP}px`;
