@@ -1,11 +1,11 @@
 /**
  * The annotator: one ES module for two hosts, a Gradio page and a Jupyter widget. The host gives
  *   call(message)             a short request; resolves to the server's reply, or to undefined where it was not reached
- *   work(message, onProgress) a long one, with replies on the way; resolves to the last
+ *   work(message, onProgress) a long one, with replies on the way; resolves to the last, or to undefined where it failed
  *   send(file, name, place)   hand over a file of any kind, the place-th of many; resolves to a reply; absent where files
  *                             come another way
- *   unfinished                {last, keep(now)}: what was under way as the page was left, {changes, files}, or null; and a way to
- *                             keep what now() gives then; absent where pages are not loaded again by themselves
+ *   unfinished                {last, keep(now)}: what was under way as the page was left, {changes, files, downloads}, or null; and
+ *                             a way to keep what now() gives then; absent where pages are not loaded again by themselves
  *   wholePage                 whether keys and dropped files of the whole page are meant for the annotator
  * Everything lives in `mount({ element, host })`, which builds the annotator inside `element`.
  */

@@ -25,6 +25,8 @@ GONE = "This page was away for long, or its work is open in another tab. Close t
 AT_ONCE = 8
 STEP_SECONDS = 0.1  # progress is told no more often: to tell of one of many small files takes longer than to read it
 
+FAILED = "guided-demo-failed"  # what the window is told where a long message failed
+
 _TEMPLATE = """<style>{style}</style>
 <div class="g-root"><div class="guided g-loading" role="status">Loading …</div></div>"""
 
@@ -97,6 +99,9 @@ function work(message, onProgress) {{
   }});
 }}
 
+// Of an event that failed, on its way or on the server, Gradio tells nobody but the one that follows it.
+addEventListener("{failed}", () => waiting?.resolve(undefined));
+
 watch("value", () => {{
   const reply = props.value;
   if (!waiting || reply?.id !== waiting.id) return;
@@ -162,13 +167,14 @@ def guided_canvas(page: gr.Blocks, sessions: Sessions, max_file_bytes: int, **op
     # A plain gr.HTML, not a subclass: gradio writes a stub file beside the module of every subclass.
     canvas = gr.HTML(
         html_template=_TEMPLATE.format(style=assets.style()),
-        js_on_load=_ON_LOAD.format(script=json.dumps(assets.script()), limit=max_file_bytes, most=MOST_OTHERS),
+        js_on_load=_ON_LOAD.format(script=json.dumps(assets.script()), limit=max_file_bytes, most=MOST_OTHERS, failed=FAILED),
         apply_default_css=False,
         server_functions=[talk, send],
         **options,
     )
     hidden: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "trigger_mode": "multiple"}
-    canvas.work(work, outputs=canvas, concurrency_limit=AT_ONCE, **hidden)
+    working = canvas.work(work, outputs=canvas, concurrency_limit=AT_ONCE, **hidden)
+    working.failure(None, js=f"() => {{ dispatchEvent(new Event('{FAILED}')); }}", **hidden)
     canvas.enter(enter, queue=False, **hidden)
     page.unload(leave)
     return canvas

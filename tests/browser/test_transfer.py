@@ -154,6 +154,54 @@ def test_more_files_and_a_download_wait_until_those_before_are_read(visitor, tmp
     page.wait_for_selector(".g-progress", state="hidden")
 
 
+def fails(route):
+    """As where a proxy does not reach the server."""
+    route.fulfill(status=502, content_type="text/html", body="<h1>Bad gateway</h1>")
+
+
+def test_a_download_that_the_server_fails_to_make_is_told_of_and_the_page_goes_on(visitor):
+    page = visitor.page
+    visitor.click(*ON_IT)
+    page.route("**/queue/join*", fails)
+    visitor.button("Download masks").click()
+    page.wait_for_selector(".g-problem:has-text('ask for the download again')")
+    page.wait_for_selector(".g-progress", state="hidden")
+    page.unroute("**/queue/join*")
+    with page.expect_download() as download:
+        visitor.button("Download masks").click()
+    assert zipfile.is_zipfile(download.value.path())
+    assert page.locator(".g-problem").count() == 1
+
+
+def test_files_that_the_server_fails_to_read_are_asked_for_again_and_nothing_is_lost(visitor, tmp_path):
+    page = visitor.page
+    files = [tmp_path / f"{i}.png" for i in range(6)]
+    for i, file in enumerate(files):
+        Image.new("RGB", (64 + i, 48), "teal").save(file)
+    visitor.click(*ON_IT)
+    page.route("**/queue/join*", fails)
+    visitor.give("photos", *files)
+    page.wait_for_selector(".g-problem:has-text('add the files again')")
+    page.wait_for_selector(".g-progress", state="hidden")
+    page.unroute("**/queue/join*")
+    visitor.give("photos", *files)
+    page.wait_for_selector(f".g-tile:nth-child({5 + len(files)})")
+    visitor.settle()
+    names = list(visitor.masks())
+    assert len(names) == 5 + len(files) and set(names) > {file.name for file in files}
+
+
+def test_a_download_that_was_not_there_when_the_connection_was_lost_is_told_of_when_it_is_back(visitor):
+    page = visitor.page
+    visitor.click(*ON_IT)
+    page.route("**/queue/join*", lambda route: route.abort())
+    with page.expect_event("load", timeout=60000):
+        visitor.button("Download masks").click()
+    page.wait_for_selector(".g-problem:has-text('Ask for it again.')")
+    visitor.settle()
+    assert None not in (visitor.masks()[name] for name in ("cheetah1.jpg", "cheetah.jpg"))
+
+
 UNREADABLE_DROP = """async () => {
   const target = document.createElement("div");
   const [sent, told] = [[], []];

@@ -4,10 +4,13 @@ import { el } from "./dom.js";
 
 const CHUNK = 4;
 const UNREADABLE = { error: "It cannot be read; see that it is still there and that you may open it, and add it again." };
+const UNREAD = "The server failed or was not reached, and not all files were read. What is here is kept; add the files again.";
+const UNMADE = "The server failed or was not reached. What is here is kept; ask for the download again.";
 const USEFUL = "Nothing in there can be used here. Bring photos, masks or outlines of them, guidance, or projects.";
 
 export class Transfer {
   #reading = new Set(); // {left: how many files are not read yet} of each lot
+  #making = 0; // downloads
 
   /** `take(reply)` shows what a reply says of the session; `done()` is called when something was brought or taken away. */
   constructor({ host, channel, progress, notices, take, done }) {
@@ -42,9 +45,16 @@ export class Transfer {
     return [...this.#reading].reduce((sum, { left }) => sum + left, 0);
   }
 
-  #tell({ problems, taken }) {
-    if (problems.length) {
-      const details = problems.map(({ name, sentence }) => (sentence.includes(name) ? sentence : `${name}: ${sentence}`));
+  /** How many downloads were asked for and are not saved yet. */
+  get unmade() {
+    return this.#making;
+  }
+
+  #tell({ problems, taken, failed }) {
+    const details = problems.map(({ name, sentence }) => (sentence.includes(name) ? sentence : `${name}: ${sentence}`));
+    if (failed) {
+      this.notices.show(UNREAD, { problem: true, details });
+    } else if (problems.length) {
       const what = problems.length === 1 ? "One file could not be used" : `${problems.length} files could not be used`;
       const rest = taken && `; the rest is here: ${taken}`;
       this.notices.show(`${what}${rest}.`, { problem: true, details });
@@ -64,8 +74,10 @@ export class Transfer {
 
   /** Have the server make a download, and save it. */
   async download(form) {
+    this.#making += 1;
     await this.progress.during("Making the download", async (report, isStopped) => {
       const made = await this.host.work({ do: "export", form }, ({ done, total }) => report(done, total));
+      if (!made) return this.notices.show(UNMADE, { problem: true });
       if (made.error) return this.take(made);
       const parts = [];
       while (parts.length < made.parts && !isStopped()) {
@@ -76,6 +88,7 @@ export class Transfer {
       this.done();
       if (!isStopped()) download(made.name, parts, "application/zip");
     });
+    this.#making -= 1;
   }
 
   /** Take files dropped on `target`; `element` shows that they may be. */
@@ -130,8 +143,11 @@ async function sendAll(files, { send, work, report, take, isStopped }) {
   let taken = "";
   let working = Promise.resolve();
   let expected = files.length;
+  let failed = false;
   const takeIn = async (last) => {
     const reply = await work(last, ({ done, total, received }) => report(done, total + expected - received));
+    failed = !reply; // then what was sent waits at the server, and is taken in the next time
+    if (failed) return;
     problems.push(...(reply.problems ?? (reply.error ? [{ name: "", sentence: reply.error }] : [])));
     taken = reply.taken ?? taken;
     if (!reply.error) take(reply);
@@ -149,7 +165,7 @@ async function sendAll(files, { send, work, report, take, isStopped }) {
     if (at) await working;
   }
   await working;
-  return { problems, taken };
+  return { problems, taken, failed };
 }
 
 function download(name, parts, type) {

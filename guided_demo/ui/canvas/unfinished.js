@@ -3,11 +3,13 @@
 /** Send the changes, ask for the files, and keep what is under way from now on. `host.unfinished` is described in canvas.js. */
 export async function goOn(annotator) {
   const { host, channel, transfer, notices } = annotator;
-  const { changes, files } = host.unfinished.last ?? { changes: [], files: 0 };
+  const { changes, files, downloads } = host.unfinished.last ?? { changes: [], files: 0, downloads: 0 };
   if (files) {
     const what = files === 1 ? "a file was" : `${files} files were`;
     notices.show(`The page was loaded again while ${what} read. Add what is missing again.`, { problem: true });
   }
+  if (downloads)
+    notices.show("The page was loaded again while a download was made. Ask for it again.", { problem: true });
   const [first] = changes;
   if (first?.do === "mark") {
     const { marks = [] } = await channel.read({ ...first, do: "open" }); // it may have arrived, and its answer was lost
@@ -15,7 +17,7 @@ export async function goOn(annotator) {
     first.marks = first.marks.filter((mark) => !known.has(JSON.stringify(mark)));
   }
   const sent = changes.map((message) => annotator.change(message));
-  host.unfinished.keep(() => ({ changes: channel.undelivered, files: transfer.unread }));
+  host.unfinished.keep(() => ({ changes: channel.undelivered, files: transfer.unread, downloads: transfer.unmade }));
   await Promise.all(sent);
   if (sent.length) await annotator.showMarks();
 }
