@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from guided_demo.annotation import BACKGROUND
-from guided_demo.events import Annotate, RenameClass
+from guided_demo.events import Annotate, MergeClass, RenameClass
 from guided_demo.session import Session, State
 
 # The masks of an image in a state of the session: class names, and HxW indices into them.
@@ -70,7 +70,11 @@ def _moments(session: Session) -> list[_Moment]:
     names: list[dict[str, str]] = [{}]
     for event, _ in reversed(session.past):
         later = names[-1]
-        names.append({**later, event.old: later.get(event.new, event.new)} if isinstance(event, RenameClass) else later)
+        match event:
+            case RenameClass(old, new) | MergeClass(old, new):
+                names.append({**later, old: later.get(new, new)})
+            case _:
+                names.append(later)
     states = [*(state for _, state in session.past), session.state]
     clicks = np.cumsum([0, *(isinstance(event, Annotate) for event, _ in session.past)]).tolist()
     return [_Moment(*parts) for parts in zip(states, clicks, reversed(names), strict=True)]
@@ -89,4 +93,6 @@ def _when_correct(moments: list[_Moment], key: str) -> _Moment:
 def _masks(masks: Callable[[State, str], Labelled], moment: _Moment, key: str) -> Labelled:
     """The masks of an image at a moment, under the names that the classes have by now."""
     classes, labels = masks(moment.state, key)
-    return tuple(moment.names.get(name, name) for name in classes), labels
+    named = [moment.names.get(name, name) for name in classes]
+    names = tuple(dict.fromkeys(named))  # of classes that were merged since, one
+    return names, np.array([names.index(name) for name in named])[labels]

@@ -119,8 +119,13 @@ class Annotation:
         return Annotation(mask=other.mask or self.mask, marks=(*self.marks, *other.marks))
 
     def rename(self, old: str, new: str) -> Annotation:
+        """With class `old` called `new`; where there is a class of that name, the two become one."""
         marks = tuple(replace(m, label=new) if m.label == old else m for m in self.marks)
         mask = self.mask and replace(self.mask, classes=tuple(new if c == old else c for c in self.mask.classes))
+        if mask is not None and len(names := tuple(dict.fromkeys(mask.classes))) < len(mask.classes):
+            lookup = np.full(256, UNMARKED, np.uint8)
+            lookup[: len(mask.classes)] = [names.index(name) for name in mask.classes]
+            mask = Annotation.from_mask(lookup[mask.labels()], names).mask
         return Annotation(mask=mask, marks=marks)
 
     def drop(self, label: str) -> Annotation:

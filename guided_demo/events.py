@@ -69,11 +69,36 @@ class RenameClass:
         if self.new.strip() == self.old:
             return session
         new = _new_name(session, self.new)
-        return session.with_state(
-            classes=tuple(replace(item, name=new) if item.name == self.old else item for item in session.classes),
-            own=MappingProxyType({key: kept.rename(self.old, new) for key, kept in session.state.own.items()}),
-            loaded=session.state.loaded.rename(self.old, new),
-        )
+        renamed = (replace(item, name=new) if item.name == self.old else item for item in session.classes)
+        return _relabelled(session, self.old, new).with_state(classes=tuple(renamed))
+
+
+@dataclass(frozen=True)
+class MergeClass:
+    """A class becomes part of another, whose name and colour stay: all that was marked with it is marked with that one."""
+
+    name: str
+    into: str
+    undoable: ClassVar[bool] = True
+
+    def on(self, session: Session) -> Session:
+        _check_own_class(session, self.name, "merged into another class")
+        _check_class(session, self.into)
+        if self.into == self.name:
+            return session
+        # What loaded guidance has of a photo with both has to be made anew, from what is marked there.
+        pair = {self.name, self.into}
+        both = {guides.key for guides in session.state.loaded.ledger.values() if pair <= guides.samples.keys()}
+        absent = both - {item.key for item in session.images}
+        if absent:
+            photos = "a photo that is" if len(absent) == 1 else f"{len(absent)} photos that are"
+            them = "that photo" if len(absent) == 1 else "those photos"
+            said = f"The guidance that was loaded has both {self.name!r} and {self.into!r} in {photos} not here"
+            raise InputError(f"{said}; add {them} first, then the two can be merged.")
+        for key in sorted(both):
+            session = session.with_annotation(key, session.annotation(key).rename(self.name, self.into))
+        kept = tuple(item for item in session.classes if item.name != self.name)
+        return _relabelled(session, self.name, self.into).with_state(classes=kept)
 
 
 @dataclass(frozen=True)
@@ -185,10 +210,16 @@ class MarkCorrect:
 EVENTS = {
     event.__name__: event
     for event in (
-        AddImages, RemoveImages, AddClass, RenameClass, RecolorClass, RemoveClass, Annotate, SetAnnotation,
-        ClearAnnotation, LoadGuidance, MarkCorrect,
+        AddImages, RemoveImages, AddClass, RenameClass, MergeClass, RecolorClass, RemoveClass, Annotate,
+        SetAnnotation, ClearAnnotation, LoadGuidance, MarkCorrect,
     )
 }  # fmt: skip
+
+
+def _relabelled(session: Session, old: str, new: str) -> Session:
+    """With what is marked as one class marked as another, on every image and in loaded guidance."""
+    own = {key: kept.rename(old, new) for key, kept in session.state.own.items()}
+    return session.with_state(own=MappingProxyType(own), loaded=session.state.loaded.rename(old, new))
 
 
 def _new_name(session: Session, name: str) -> str:

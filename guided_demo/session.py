@@ -92,6 +92,14 @@ class Session:
         """What is marked on an image: here, or else in the loaded guidance, or else nothing."""
         return self.state.own.get(key) or self.state.loaded.annotations.get(key) or Annotation()
 
+    def count_marks(self, name: str) -> int:
+        """How many marks are of a class, in loaded guidance of other images, too; a dense mask with the class counts as one."""
+        labels: list[str | None] = []
+        for annotation in (*self.state.own.values(), *self.state.loaded.annotations.values()):
+            labels += [mark.label for mark in annotation.marks]
+            labels += annotation.mask.classes if annotation.mask else ()
+        return labels.count(name)
+
     def image(self, key: str) -> ImageItem:
         """The image of the gallery with this key; raises InputError if there is none."""
         for item in self.images:

@@ -8,7 +8,7 @@ from pictures import photo
 
 from guided_demo import Point
 from guided_demo.agreement import Agreement, curve, overlap
-from guided_demo.events import AddClass, AddImages, Annotate, MarkCorrect, RemoveClass, RenameClass
+from guided_demo.events import AddClass, AddImages, Annotate, MarkCorrect, MergeClass, RemoveClass, RenameClass
 from guided_demo.session import ImageItem, Session
 from guided_demo.workspace import Workspace
 
@@ -55,6 +55,8 @@ def test_a_class_is_followed_through_its_names_and_a_removed_one_counts_as_wrong
     assert [point.accuracy for point in curve(renamed, grown)] == pytest.approx([0, 1 / 2, 1, 2 / 3])
     swapped = session_of(1, RenameClass("cat", "dog"), AddClass("cat"), MarkCorrect("a"))
     assert [point.accuracy for point in curve(swapped, grown)] == [0, 1]
+    merged = session_of(1, AddClass("dog"), 2, MarkCorrect("a"), MergeClass("cat", "dog"))
+    assert [point.accuracy for point in curve(merged, grown)] == [0, 1 / 2, 1]
     removed = session_of(1, MarkCorrect("a"), RemoveClass("cat"), AddClass("dog"))
     assert curve(removed, grown)[-1].accuracy == 0
 

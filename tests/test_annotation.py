@@ -201,6 +201,15 @@ def test_renaming_and_dropping_touch_one_class_only():
     assert annotation.drop("cat").drop("dog").is_empty
 
 
+def test_a_class_that_gets_the_name_of_another_becomes_one_with_it_in_a_mask_too():
+    three = np.array([[0, 1, 2], [2, 1, UNMARKED]])
+    annotation = Annotation(points=[(1, 1, "kitten")], mask=Annotation.from_mask(three, ["background", "kitten", "cat"]).mask)
+    two = Annotation.from_mask(np.where(three == 2, 1, three), ["background", "cat"]).mask
+    merged = annotation.rename("kitten", "cat")
+    assert merged == Annotation(points=[(1, 1, "cat")], mask=two)
+    assert merged.drop("cat").classes == ("background",)
+
+
 def test_dropping_a_class_leaves_what_it_had_painted_over_unmarked():
     annotation = Annotation(strokes=[Stroke(((10, 10),), "cat", 6), Stroke(((10, 10),), "dog", 3)])
     labels = annotation.drop("dog").label_map((20, 20), ["cat", "dog"])

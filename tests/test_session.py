@@ -12,6 +12,7 @@ from guided_demo.events import (
     ClearAnnotation,
     LoadGuidance,
     MarkCorrect,
+    MergeClass,
     RecolorClass,
     RemoveClass,
     RemoveImages,
@@ -78,6 +79,8 @@ def test_annotating_one_image_leaves_the_others(session):
         (RenameClass("cat", "dog"), "called 'dog' already"),
         (RenameClass("fox", "wolf"), "no class called"),
         (RenameClass(BACKGROUND, "wolf"), "cannot be renamed"),
+        (MergeClass(BACKGROUND, "cat"), "cannot be merged"),
+        (MergeClass("cat", "fox"), "no class called 'fox'"),
         (RemoveClass(BACKGROUND), "cannot be removed"),
         (RecolorClass("cat", "javascript:"), "not a colour"),
         (RemoveImages(("a", "z")), "not in the gallery"),
@@ -103,13 +106,24 @@ def test_rename_recolour_and_remove_lose_nothing_else(session):
     assert removed.undo().undo().undo() == replaced_history(marked, removed.undo().undo().undo())
 
 
+@pytest.mark.parametrize("into", ["dog", BACKGROUND])
+def test_merged_classes_have_the_marks_of_both_and_the_colour_of_one(session, into):
+    marked = applied(session, Annotate("a", CAT), Annotate("a", DOG), Annotate("b", CAT))
+    merged = marked.apply(MergeClass("cat", into))
+    assert merged.annotations["a"].marks == (Point(5, 5, into), DOG)
+    assert merged.annotations["b"].marks == (Point(5, 5, into),)
+    assert merged.classes == tuple(item for item in marked.classes if item.name != "cat")
+    assert marked.count_marks("cat") == 2 and merged.count_marks("cat") == 0
+    assert merged.undo().state is marked.state and merged.undo().redo().state is merged.state
+
+
 def replaced_history(session, other):
     """`session` with the redo steps of `other`, to compare all the rest."""
     return Session(session.library, session.state, session.past, other.future)
 
 
 def test_an_empty_step_is_no_step(session):
-    for event in (RenameClass("cat", " cat "), ClearAnnotation("a"), SetAnnotation("a", Annotation())):
+    for event in (RenameClass("cat", " cat "), MergeClass("cat", "cat"), ClearAnnotation("a"), SetAnnotation("a", Annotation())):
         assert session.apply(event) is session
 
 
@@ -150,6 +164,7 @@ def test_history_is_exact_whatever_was_done(session):
             AddClass(f"class {number}"),
             ClearAnnotation(key),
             *([RenameClass(label, f"other {number}"), RemoveClass(label)] if label != BACKGROUND else []),
+            *([MergeClass(label, str(rng.choice(now.class_names)))] if label != BACKGROUND else []),
         ]
         after = now.apply(events[rng.integers(len(events))])
         if after is not now:
@@ -193,6 +208,23 @@ def test_loaded_guidance_brings_classes_and_marks(cats):
     assert renamed.annotations[encoded.key].classes == (BACKGROUND, "lynx")
     assert "cat" not in loaded.apply(RemoveClass("cat")).state.loaded.classes
     assert loaded.undo().state is session.state
+
+
+def test_classes_of_loaded_guidance_are_merged_unless_a_photo_that_is_not_here_has_both(cats, segmenter):
+    (here, elsewhere), _ = cats
+    both = Annotation(points=[(5, 5, "cat"), (30, 9, "dog")])
+    session = applied(Session(), AddImages((ImageItem(here.key, "a.jpg", here.size),)))
+    loaded = session.apply(LoadGuidance(segmenter.guide(here, both)))
+    assert loaded.count_marks("dog") == 1
+    merged = loaded.apply(MergeClass("dog", "cat"))
+    assert merged.annotations == {here.key: both.rename("dog", "cat")}
+    assert merged.state.loaded.images == ()
+    assert merged.undo().state is loaded.state
+    more = loaded.apply(LoadGuidance(segmenter.guide(elsewhere, both)))
+    with pytest.raises(InputError, match="both 'dog' and 'cat' in a photo that is not here; add that photo first"):
+        more.apply(MergeClass("dog", "cat"))
+    there = more.apply(AddImages((ImageItem(elsewhere.key, "b.jpg", elsewhere.size),)))
+    assert set(there.apply(MergeClass("dog", "cat")).annotations) == {here.key, elsewhere.key}
 
 
 def test_guidance_of_two_people_is_merged(cats):

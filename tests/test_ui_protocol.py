@@ -197,13 +197,19 @@ def test_a_field_that_is_strange_or_lacks_is_answered_without_a_word_in_the_log(
     assert "error" not in desk.handle({"do": "add_class", "name": "bird", "number": 10_000, "key": None, "edge": 64})
 
 
-def test_classes_are_added_renamed_recoloured_and_removed(page):
+def test_classes_are_added_renamed_merged_recoloured_and_removed(page):
     page.change("add_class", name="dog")
     page.click(10, 10, "dog")
     reply = page.change("rename_class", name="dog", to="<b>fox</b>")
     assert [item["name"] for item in reply["state"]["classes"]] == [BACKGROUND, "cat", "<b>fox</b>"]
     assert reply["marks"][0]["label"] == "<b>fox</b>"
     assert "error" in page.change("add_class", name="cat")
+    assert "called 'cat' already" in page.change("rename_class", name="<b>fox</b>", to="cat")["error"]
+    assert page.read("count_marks", name="<b>fox</b>") == {"marks": 1}
+    reply = page.change("merge_class", name="<b>fox</b>", to="cat")
+    assert [item["name"] for item in reply["state"]["classes"]] == [BACKGROUND, "cat"]
+    assert reply["marks"][0]["label"] == "cat"
+    page.change("undo")
     reply = page.change("remove_class", name="<b>fox</b>")
     assert reply["marks"] == [] and reply["mask"] is None
 

@@ -17,6 +17,7 @@ from guided_demo.events import (
     AddClass,
     Annotate,
     LoadGuidance,
+    MergeClass,
     RemoveClass,
     RenameClass,
     SetAnnotation,
@@ -113,6 +114,46 @@ def test_classes_renamed_and_removed_leave_the_other_masks(workspace):
     workspace.apply(Annotate(keys[1], Point(9, 9, "dog")))
     workspace.apply(RemoveClass("dog"))
     assert same(masks(workspace), before)
+
+
+@pytest.mark.parametrize("into", ["cat", BACKGROUND])
+@pytest.mark.parametrize("loads", [False, True])
+def test_merged_classes_give_the_masks_of_one_class_from_the_start(segmenter, tmp_path, into, loads):
+    """loads: half of the marks come in guidance files, one of a photo that is in the gallery and one of another."""
+
+    def marked(folder, kitten):
+        workspace = Workspace(segmenter, folder)
+        keys = fill(workspace)
+        for name in dict.fromkeys(("fox", "cat", kitten)):
+            if name not in workspace.session.class_names:
+                workspace.apply(AddClass(name))
+        mixed = Annotation(points=[(60, 40, kitten), (10, 10, "cat"), (40, 30, "fox")])
+        if loads:
+            alone = Annotation(points=[(20, 9, kitten), (50, 30, "fox")])
+            workspace.apply(LoadGuidance(segmenter.guide(photo(0), mixed) + segmenter.guide(photo(9), alone)))
+        else:
+            workspace.apply(SetAnnotation(keys[0], mixed))
+        region = np.full((60, 80), 255)
+        names = list(dict.fromkeys(["cat", kitten]))
+        region[20:30, 10:30], region[40:50, 10:30] = 0, names.index(kitten)
+        workspace.apply(SetAnnotation(keys[1], Annotation.from_mask(region, names)))
+        workspace.apply(Annotate(keys[1], Stroke(((5, 5), (40, 9)), kitten, 3.0)))
+        return workspace
+
+    once = marked(tmp_path / "once", into)
+    merged = marked(tmp_path / "merged", "kitten")
+    before = masks(merged)
+    merged.apply(MergeClass("kitten", into))
+    assert all(same(masks(merged, scope), masks(once, scope)) for scope in ("everywhere", "object"))
+    assert merged.session.colors == {name: merged.session.colors[name] for name in (BACKGROUND, "fox", "cat")}
+    merged.close()
+    again = Workspace(segmenter, tmp_path / "merged")
+    assert same(masks(again), masks(once))
+    again.undo()
+    assert again.session.class_names == (BACKGROUND, "fox", "cat", "kitten")
+    assert same(masks(again), before)
+    again.redo()
+    assert same(masks(again), masks(once))
 
 
 def test_guidance_saved_and_applied_without_a_click(workspace, segmenter, tmp_path):

@@ -26,6 +26,7 @@ HOST = """() => {
   const replies = {
     start: () => ({ state: { ...state, images } }),
     open: () => ({ state: { ...state }, key: "k", marks: structuredClone(marks), mask: null }),
+    count_marks: () => ({ marks: 3 }),
     photos: () => ({ photos: { k: picture } }),
     masks: () => ({ revision: state.revision, masks: { k: null }, summaries: { k: null } }),
   };

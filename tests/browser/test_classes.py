@@ -3,13 +3,50 @@
 import pytest
 
 
-def test_a_new_name_that_is_refused_leaves_the_class_chosen(hand):
-    hand.page.evaluate("annotator.channel.change = async () => ({ error: 'There is a class called dog already.' })")
-    hand.page.get_by_role("button", name="Rename, recolour or remove this class").click()
-    hand.page.get_by_label("Name of the class").fill("dog")
+@pytest.mark.parametrize(
+    ("opener", "name"), [("Rename, recolour or remove this class", "fox"), ("Add class", "fox"), ("Add class", "dog")]
+)
+def test_a_name_that_is_refused_leaves_the_class_chosen(hand, opener, name):
+    hand.page.evaluate("annotator.channel.change = async () => ({ error: 'A class cannot be called so.' })")
+    hand.page.get_by_role("button", name=opener).click()
+    hand.page.get_by_label("Name of the class").fill(name)
     hand.press("Enter")
     hand.page.wait_for_selector(".g-problem")
     assert hand.page.locator(".g-active .g-label").inner_text() == "cat"
+
+
+def give_the_name_of_another(hand, name):
+    hand.page.get_by_role("button", name="Rename, recolour or remove this class").click()
+    hand.page.get_by_label("Name of the class").fill(name)
+    hand.press("Enter")
+    hand.page.wait_for_selector(".g-question[open]")
+
+
+@pytest.mark.parametrize("leave", ["Escape", "Keep both"])
+def test_a_class_is_merged_with_another_only_if_that_is_meant(hand, leave):
+    give_the_name_of_another(hand, "dog")
+    hand.press("z")  # nothing below the question hears keys
+    hand.press(leave) if leave == "Escape" else hand.page.get_by_role("button", name=leave).click()
+    hand.page.wait_for_selector(".g-question", state="hidden")
+    assert hand.page.locator(".g-active .g-label").inner_text() == "cat"
+    assert hand.log() == []
+
+
+@pytest.mark.parametrize("into", ["dog", "background"])
+def test_a_mark_made_before_a_class_is_merged_is_of_the_one_it_becomes(hand, into):
+    hand.page.evaluate("() => { window.gates = { merge_class: new Promise((resolve) => (window.release = resolve)) }; }")
+    give_the_name_of_another(hand, into)
+    question = hand.page.locator(".g-question").inner_text()
+    assert f"Merge “cat” into “{into}”?" in question and "3 marks move." in question
+    hand.press("Enter")
+    assert hand.page.locator(".g-label").all_inner_texts() == ["dog", "background"]
+    assert hand.page.locator(".g-active .g-label").inner_text() == into
+    hand.click(100, 100)
+    hand.page.evaluate("release()")
+    hand.sent()
+    merge, mark = hand.log()
+    assert (merge["do"], merge["name"], merge["to"]) == ("merge_class", "cat", into)
+    assert mark["marks"][0]["label"] == into
 
 
 def test_a_mark_made_before_a_class_has_its_new_name_is_of_that_class(hand):

@@ -134,6 +134,40 @@ def test_a_class_is_added_renamed_recoloured_and_removed(visitor):
     assert None not in (visitor.masks()[name] for name in changed(before, dict.fromkeys(before)))
 
 
+def test_a_class_that_gets_the_name_of_another_is_merged_with_it(visitor):
+    page = visitor.page
+    visitor.click(*ON_IT)
+    visitor.button("Add class").click()
+    page.keyboard.type("kitten")
+    page.keyboard.press("Enter")
+    visitor.settle()
+    visitor.click(100, 180)
+    visitor.click(160, 180)
+    page.wait_for_selector(".guided:not(.g-catching-up)")
+    two = visitor.masks()
+    visitor.button("Rename, recolour or remove this class").click()
+    page.get_by_label("Name of the class").fill("cheetah")
+    page.keyboard.press("Enter")
+    question = page.get_by_role("dialog", name="Merge “kitten” into “cheetah”?")
+    question.get_by_text("2 marks move.").wait_for()
+    question.get_by_role("button", name="Merge").click()
+    visitor.settle()
+    page.wait_for_selector(".guided:not(.g-catching-up)")
+    one = visitor.masks()
+    assert page.locator(".g-label").all_inner_texts() == ["cheetah", "background"]
+    assert changed(two, one)
+    page.keyboard.press("z")
+    visitor.settle()
+    page.wait_for_selector(".guided:not(.g-catching-up)")
+    assert page.locator(".g-label").all_inner_texts() == ["cheetah", "kitten", "background"]
+    assert visitor.masks() == two
+    page.keyboard.press("Shift+z")
+    page.reload()
+    visitor.settle()
+    page.wait_for_selector(".guided:not(.g-catching-up)")
+    assert visitor.masks() == one
+
+
 def test_everything_comes_from_this_server(visitor):
     visitor.click(*ON_IT)
     outside = [url for url in visitor.requests if not url.startswith(("http://127.0.0.1:", "data:", "blob:"))]

@@ -74,6 +74,7 @@ export class Classes {
       maxlength: "80",
       value: name ?? "",
       placeholder: "Name, such as leaf",
+      title: "Name of the class; with that of another class, the two can be merged",
       "aria-label": "Name of the class",
     });
     const color =

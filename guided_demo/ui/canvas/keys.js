@@ -75,7 +75,8 @@ export function listen(target, stage, actions) {
   }
 
   function handle(event, key) {
-    if (event.altKey || (document.querySelector("dialog:modal") && !ABOVE.has(key))) return false;
+    const modal = document.querySelector("dialog:modal");
+    if (event.altKey || (modal && !(modal.matches(".g-help") && ABOVE.has(key)))) return false;
     if (key === "Tab") stage.leave(); // whoever goes from button to button means them with Space
     if (key === "z") return run(event.shiftKey ? actions.redo : actions.undo);
     if (event.ctrlKey || event.metaKey) return key === "y" && run(actions.redo);

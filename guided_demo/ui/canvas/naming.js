@@ -16,25 +16,43 @@ export class Naming {
 
   add(name) {
     const add = (classes) => (classes.some((item) => item.name === name) ? classes : [...classes, { name, color: UNKNOWN }]);
-    return this.#ask(name, add, { do: "add_class", name });
+    return this.#ask(name, !this.#has(name) && add, { do: "add_class", name });
   }
 
-  /** `was` is what marks are called that the server has not renamed yet. */
-  rename(name, to) {
+  /** `was` is what marks are called that the server has not renamed yet. Where another class has the name, they may be one. */
+  async rename(name, to) {
+    if (this.#has(to)) return (await this.#areOne(name, to)) && this.#merge(name, to);
     const rename = (classes) => classes.map((item) => (item.name === name ? { ...item, name: to, was: name } : item));
     return this.#ask(to, rename, { do: "rename_class", name, to });
   }
 
-  /** Ask for other classes, and choose one of them at once: a mark made before the answer comes is meant for that one. */
+  #merge(name, to) {
+    const merge = (classes) =>
+      classes.filter((item) => item.name !== name).map((item) => (item.name === to ? { ...item, was: name } : item));
+    return this.#ask(to, merge, { do: "merge_class", name, to });
+  }
+
+  async #areOne(name, to) {
+    const { channel, question } = this.annotator;
+    const { marks } = await channel.read({ do: "count_marks", name });
+    const moving = marks === 1 ? "1 mark moves" : `${marks || "No"} marks move`;
+    return question.ask(`Merge “${name}” into “${to}”?`, `${moving}. Undo (Z) takes it back.`, "Merge", "Keep both");
+  }
+
+  #has(name) {
+    return this.annotator.named.some((item) => item.name === name);
+  }
+
+  /** Ask for other classes. Where they are known before the answer comes, by `change`, one of them is chosen at once: a mark made
+   * until then is meant for that one. */
   async #ask(chosen, change, message) {
     const { annotator } = this;
     const before = annotator.active;
-    const isNew = !annotator.named.some((item) => item.name === chosen);
-    if (isNew) this.#asked = [...this.#asked, change];
-    if (isNew) annotator.set({ active: chosen });
+    if (change) this.#asked = [...this.#asked, change];
+    if (change) annotator.set({ active: chosen });
     let isStill = false;
     const { error } = await annotator.change(message, () => {
-      isStill = annotator.active === (isNew ? chosen : before);
+      isStill = annotator.active === (change ? chosen : before);
       this.#asked = this.#asked.filter((other) => other !== change);
     });
     if (isStill) annotator.choose(error ? before : chosen);

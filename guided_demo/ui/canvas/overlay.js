@@ -1,4 +1,4 @@
-/** What comes and goes above the rest: messages, progress of long work, and the help. */
+/** What comes and goes above the rest: messages, questions, progress of long work, and the help. */
 
 import { button, el } from "./dom.js";
 import { KEYS } from "./keys.js";
@@ -17,6 +17,31 @@ export class Notices {
     this.element.append(notice);
     if (!problem) setTimeout(() => notice.remove(), LONG_ENOUGH);
     return notice;
+  }
+}
+
+/** A question that has to be answered before anything else is done. */
+export class Question {
+  constructor() {
+    this.title = el("h2");
+    this.about = el("p");
+    this.yes = el("button", { value: "yes", class: "g-primary" });
+    this.no = el("button", { value: "no" });
+    const answers = el("div", { class: "g-answers" }, this.yes, this.no);
+    const form = el("form", { method: "dialog" }, this.title, this.about, answers);
+    this.element = el("dialog", { class: "g-question" }, form);
+  }
+
+  /** Resolves to whether it is answered with `yes`; to leave it is to say no. */
+  ask(title, about, yes, no) {
+    this.element.setAttribute("aria-label", title);
+    for (const [node, text] of [[this.title, title], [this.about, about], [this.yes, yes], [this.no, no]])
+      node.textContent = text;
+    this.element.returnValue = "no";
+    this.element.showModal();
+    return new Promise((resolve) => {
+      this.element.onclose = () => resolve(this.element.returnValue === "yes");
+    });
   }
 }
 

@@ -12,7 +12,7 @@ import { listen } from "./keys.js";
 import { Looks, nextView } from "./looks.js";
 import { BACKGROUND } from "./marks.js";
 import { Naming } from "./naming.js";
-import { Help, Notices, Progress } from "./overlay.js";
+import { Help, Notices, Progress, Question } from "./overlay.js";
 import { Pictures } from "./pictures.js";
 import { Scope, otherScope } from "./scope.js";
 import { Stage } from "./stage.js";
@@ -27,9 +27,9 @@ export function parts(annotator) {
   const look = (wish) => annotator.look(wish);
   const take = (reply) => annotator.take(reply);
   const set = (changes) => annotator.set(changes);
-  const [notices, progress, help] = [new Notices(), new Progress(), new Help()];
+  const [notices, question, progress, help] = [new Notices(), new Question(), new Progress(), new Help()];
   const naming = new Naming(annotator);
-  const made = { notices, progress, help, naming, scope: new Scope((scope) => look({ scope })) };
+  const made = { notices, question, progress, help, naming, scope: new Scope((scope) => look({ scope })) };
   const channel = new Channel((message) => host.call(message), {
     onActivity: (busy) => made.element.classList.toggle("g-busy", busy),
     onTrouble: (trouble) => annotator.trouble(trouble),
@@ -107,7 +107,7 @@ export function parts(annotator) {
 
 function layout(annotator, made) {
   const { host, stage, classes, scope, tools, looks, suggestion } = made;
-  const { files, gallery, found, agreement, progress, notices, help } = made;
+  const { files, gallery, found, agreement, progress, notices, question, help } = made;
   const count = el("h2", { class: "g-count" });
   const hint = new Hint({ firstRun: host.wholePage, point: (step) => pointAt(step, element) });
   const top = el("div", { class: "g-top" }, classes.element, scope.element);
@@ -128,7 +128,8 @@ function layout(annotator, made) {
   const tiles = [samples, gallery.tools, found.element, gallery.element];
   const rows = [head, progress.element, ...tiles, agreement.element, files.element];
   const side = el("section", { class: "g-side", "aria-label": "Gallery" }, ...rows);
-  const element = el("div", { class: "guided", "data-ready": "false" }, main, side, notices.element, help.element);
+  const above = [notices.element, question.element, help.element];
+  const element = el("div", { class: "guided", "data-ready": "false" }, main, side, ...above);
   return { element, count, hint, samples };
 }
 
