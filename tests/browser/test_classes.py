@@ -1,6 +1,7 @@
 """The row of classes: which is chosen, and that it is seen."""
 
 import pytest
+from playwright.sync_api import expect
 
 
 @pytest.mark.parametrize(
@@ -39,8 +40,8 @@ def test_a_mark_made_before_a_class_is_merged_is_of_the_one_it_becomes(hand, int
     question = hand.page.locator(".g-question").inner_text()
     assert f"Merge “cat” into “{into}”?" in question and "3 marks move." in question
     hand.press("Enter")
-    assert hand.page.locator(".g-label").all_inner_texts() == ["dog", "background"]
-    assert hand.page.locator(".g-active .g-label").inner_text() == into
+    expect(hand.page.locator(".g-label")).to_have_text(["dog", "background"])
+    expect(hand.page.locator(".g-active .g-label")).to_have_text(into)
     hand.click(100, 100)
     hand.page.evaluate("release()")
     hand.sent()

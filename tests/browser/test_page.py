@@ -6,6 +6,7 @@ import zipfile
 import numpy as np
 import pytest
 from PIL import Image
+from playwright.sync_api import expect
 from visitor import BESIDE_IT, ON_IT, Visitor, photos
 
 from guided_demo.cli import main as command_line
@@ -151,10 +152,10 @@ def test_a_class_that_gets_the_name_of_another_is_merged_with_it(visitor):
     question = page.get_by_role("dialog", name="Merge “kitten” into “cheetah”?")
     question.get_by_text("2 marks move.").wait_for()
     question.get_by_role("button", name="Merge").click()
+    expect(page.locator(".g-label")).to_have_text(["cheetah", "background"])
     visitor.settle()
     page.wait_for_selector(".guided:not(.g-catching-up)")
     one = visitor.masks()
-    assert page.locator(".g-label").all_inner_texts() == ["cheetah", "background"]
     assert changed(two, one)
     page.keyboard.press("z")
     visitor.settle()
