@@ -168,7 +168,15 @@ def zip_bytes(entries: Iterable[tuple[str, bytes]]) -> bytes:
 
 
 def read_zip(data: bytes, name: str, limit: int = MAX_UNPACKED) -> dict[str, bytes]:
-    """The files of a zip by name. Raises InputError if it is damaged or locked, or would unpack to more than `limit` bytes."""
+    """The files of a zip by name, of those with one name the last. Raises InputError as `unzip` does."""
+    return dict(unzip(data, name, limit))
+
+
+def unzip(data: bytes, name: str, limit: int = MAX_UNPACKED) -> list[tuple[str, bytes]]:
+    """All files of a zip as (name, bytes); several may have one name. name: what an error calls the zip.
+
+    Raises InputError if it is damaged or locked, or would unpack to more than `limit` bytes.
+    """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             files = [info for info in archive.infolist() if not info.is_dir()]
@@ -177,7 +185,7 @@ def read_zip(data: bytes, name: str, limit: int = MAX_UNPACKED) -> dict[str, byt
             if sum(info.file_size for info in files) > limit:
                 room = f"{max(limit, 0) // 1_000_000} MB there is room for"
                 raise InputError(f"{name} unpacks to more than the {room}; add it by itself, or split it into smaller ones.")
-            return {info.filename: archive.read(info) for info in files}
+            return [(info.filename, archive.read(info)) for info in files]
     except InputError:
         raise
     except NotImplementedError as error:

@@ -14,7 +14,7 @@ from .annotation import Annotation
 from .core.guidance import Guidance
 from .errors import InputError
 from .events import LoadGuidance, SetAnnotation
-from .files import MAX_UNPACKED, SUFFIXES, image_key, read_image, read_zip
+from .files import MAX_UNPACKED, SUFFIXES, image_key, read_image, unzip
 from .imports import ONE_NUMBER, class_names, read_json, read_mask, read_yolo, yolo_names
 from .project import LISTING, read_project
 from .session import ImageItem, Session
@@ -89,16 +89,16 @@ class Intake:
         room = MAX_UNPACKED - self.held  # of all together: a hundred small zips could take all memory
         for name, data in files:
             try:
-                inside = read_zip(data, name, room) if data.startswith(ZIP) else {}
+                inside = unzip(data, name, room) if data.startswith(ZIP) else []
             except InputError as error:
                 self.problems.append(Problem(name, str(error)))
                 continue
-            if not inside or LISTING in inside:
+            if not inside or LISTING in dict(inside):
                 yield _folder(0, name), name, data
             else:
                 self._zips += 1
-                room -= sum(map(len, inside.values()))
-                yield from ((_folder(self._zips, name), name, data) for name, data in inside.items() if not _hidden(name))
+                room -= sum(len(data) for _, data in inside)
+                yield from ((_folder(self._zips, name), name, data) for name, data in inside if not _hidden(name))
 
     def _each(self, files: Iterable[tuple[str, Callable[[], str | Iterator[str]]]]) -> Iterator[str]:
         """Files by name, and what takes each in: it returns as what, or nothing, or the steps there are to that."""

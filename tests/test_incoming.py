@@ -215,6 +215,14 @@ def test_a_picture_that_comes_again_under_another_name_is_told_of(workspace):
     assert take_in(workspace, [("elsewhere/a.png", photo_bytes(1)), ("back.png", photo_bytes(2))]) == []
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("zipped", [True, False])
+def test_photos_of_one_name_are_all_kept(workspace, zipped):
+    photos = [("a.png", photo_bytes(1)), ("a.png", photo_bytes(2))]
+    assert take_in(workspace, [("photos.zip", zip_bytes(photos))] if zipped else photos) == []
+    assert [item.name for item in workspace.session.images] == ["a.png", "a.png"]
+
+
 def test_a_name_finds_its_image_or_none(workspace):
     names = ["one/a.jpg", "two/a.jpg", "b.png", "b.jpg", "c.tar.png"]
     take_in(workspace, [(name, photo_bytes(seed)) for seed, name in enumerate(names)])
