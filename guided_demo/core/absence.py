@@ -6,7 +6,6 @@ similar thing in it. As a whole it can be told from the class by the deepest fea
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -19,14 +18,13 @@ WORTH = 20.0  # logits for a cosine that is less by 1
 LARGE = 0.05  # of the image; for what is smaller, features at stride 32 tell mostly of what is around it
 
 
-def doubt(semantic: Tensor, glance: Tensor, known: Tensor, images: Tensor, shown: Tensor) -> Tensor:
+def doubt(found: Tensor, sure: Tensor, known: Tensor, images: Tensor, shown: Tensor) -> Tensor:
     """What the logits of B classes are too high by (B,), at least 0, for what a first look has found is unlike the class.
 
-    semantic (B, SEMANTIC, h8, w8), or one for all; glance: logits (B, h8, w8); known (B, SEMANTIC): the mean of the class's
-    exemplars; images (B,): log2 of how many images these are from, as in `problem.statistics`; shown (B,): 1 where marks of the
-    query itself settle that it shows the class. Every pixel counts by the square of how sure it is.
+    found (B, SEMANTIC): the mean of what was found, and sure (B,) the share of the image that this is, each pixel counted by how
+    sure it is; known (B, SEMANTIC): the mean of the class's exemplars; images (B,): log2 of how many images these are from, as in
+    `problem.statistics`; shown (B,): 1 where marks of the query itself settle that it shows the class.
     """
-    certain = torch.tanh(glance / 2).clamp_min(0) ** 2
-    found = (certain.flatten(1)[:, None] @ semantic[:, -DEEP:].flatten(2).transpose(1, 2))[:, 0]
-    unlike = (ALIKE + MORE * images - F.cosine_similarity(found, known[:, -DEEP:], dim=-1)).clamp_min(0)
-    return WORTH * unlike * (certain.mean((1, 2)) / LARGE).clamp(max=1) * (1 - shown)
+    likeness = F.cosine_similarity(found[:, -DEEP:], known[:, -DEEP:], dim=-1)
+    unlike = (ALIKE + MORE * images - likeness).clamp_min(0)
+    return WORTH * unlike * (sure / LARGE).clamp(max=1) * (1 - shown)

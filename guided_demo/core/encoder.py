@@ -2,7 +2,8 @@
 
 A backbone, a light feature pyramid, and three kinds of description: `semantic` (what a thing is; stride 8), `detail` (raw and
 blurred colour, contrast, early layers; stride 4), and the head's pre-activations, which are its first layer's share of
-the image and so can be kept with the features.
+the image and so can be kept with the features. So can how the semantics of the image vary, without which nobody could tell
+what is special about a part of it.
 """
 
 from __future__ import annotations
@@ -20,22 +21,33 @@ COARSE, FINE = 8, 4
 GROUPS = (96, 48, 48)
 SEMANTIC = sum(GROUPS)
 DETAIL = 32
-COARSE_WIDTH, FINE_WIDTH = 48, 24
+COARSE_WIDTH, FINE_WIDTH = 48, 16
 _HAND_MADE = 13
+_FINE_INNER = 24
+SPREAD = 0.01  # variance of a semantic number, about, from which on whitening takes it for one that varies
 
 
 @dataclass(frozen=True)
 class Features:
-    """Maps of a batch of images; h8 x w8 is the input at stride 8, h4 x w4 at stride 4.
+    """Maps of a batch of images; h8 x w8 is the input at stride 8, h4 x w4 at stride 4, and so on.
 
-    semantic (B, SEMANTIC, h8, w8), each group of unit length; detail (B, DETAIL, h4, w4); coarse (B, COARSE_WIDTH, h8,
-    w8) and fine (B, FINE_WIDTH, h4, w4): pre-activations of the head.
+    semantic (B, SEMANTIC, h8, w8), each group of unit length; halved (B, SEMANTIC, h16, w16): its means over 2x2 cells;
+    whitening (B, SEMANTIC, SEMANTIC): see `whitening`; detail (B, DETAIL, h4, w4); coarse (B, COARSE_WIDTH, h8, w8) and fine
+    (B, FINE_WIDTH, h4, w4): pre-activations of the head.
     """
 
     semantic: Tensor
+    halved: Tensor
+    whitening: Tensor
     detail: Tensor
     coarse: Tensor
     fine: Tensor
+
+    @classmethod
+    def of(cls, semantic: Tensor, detail: Tensor, coarse: Tensor, fine: Tensor) -> Features:
+        """With what follows from the semantics."""
+        halved = halve(semantic)
+        return cls(semantic, halved, whitening(halved), detail, coarse, fine)
 
     def map(self, function) -> Features:
         """The same with `function` applied to every tensor."""
@@ -67,6 +79,25 @@ def halve(x: Tensor) -> Tensor:
 def unit_length(x: Tensor) -> Tensor:
     """To unit length over dimension 1; written out, as F.normalize over any but the last dimension is slow on a CPU."""
     return x * (x * x).sum(1, keepdim=True).clamp_min(1e-4).rsqrt()
+
+
+def whitening(maps: Tensor) -> Tensor:
+    """SPREAD (C + SPREAD)^-1 of the covariance C of (B, D, h, w) over its pixels: (B, D, D), eigenvalues in (0, 1].
+
+    The difference of two kinds of pixels times this is what tells them apart best by a linear function (Fisher 1936).
+    """
+    with torch.autocast(maps.device.type, enabled=False):
+        x = maps.flatten(2)
+        x = x - x.mean(2, keepdim=True)
+        covariance = x @ x.transpose(1, 2) / x.shape[2]
+        eye = torch.eye(x.shape[1], device=x.device)
+        return SPREAD * torch.cholesky_inverse(torch.linalg.cholesky(covariance + SPREAD * eye))
+
+
+def compact(x: Tensor) -> Tensor:
+    """As features are kept: in float16 on the host, maps with their channels last, which convolutions are quickest with."""
+    kept = x.half().cpu()
+    return kept.contiguous(memory_format=torch.channels_last) if kept.ndim == 4 else kept.contiguous()
 
 
 def hand_made(image: Tensor) -> Tensor:
@@ -115,9 +146,10 @@ class Encoder(nn.Module):
         self.early2 = nn.Conv2d(c2, (DETAIL - _HAND_MADE) // 2, 1)
         self.early4 = nn.Conv2d(c4, DETAIL - _HAND_MADE - (DETAIL - _HAND_MADE) // 2, 1)
         self.coarse = nn.Conv2d(width, COARSE_WIDTH, 1)
-        self.fine4 = nn.Conv2d(c4 + DETAIL, FINE_WIDTH, 1)
-        self.fine8 = nn.Conv2d(width, FINE_WIDTH, 1)
-        self.mix4 = nn.Sequential(Separable(FINE_WIDTH), Separable(FINE_WIDTH))
+        self.fine4 = nn.Conv2d(c4 + DETAIL, _FINE_INNER, 1)
+        self.fine8 = nn.Conv2d(width, _FINE_INNER, 1)
+        self.mix4 = nn.Sequential(Separable(_FINE_INNER), Separable(_FINE_INNER))
+        self.fine = nn.Conv2d(_FINE_INNER, FINE_WIDTH, 1)
 
     def forward(self, image: Tensor) -> Features:
         f2, f4, f8, f16, f32 = self.backbone(image)
@@ -132,4 +164,4 @@ class Encoder(nn.Module):
         early = torch.cat([F.avg_pool2d(self.early2(f2), 2), self.early4(f4)], 1)
         detail = torch.cat([colour, early.float()], 1)
         fine = self.mix4(self.fine4(torch.cat([f4, detail.to(f4.dtype)], 1)) + upsample(self.fine8(pyramid), f4))
-        return Features(semantic, detail, self.coarse(pyramid).float(), fine.float())
+        return Features.of(semantic, detail, self.coarse(pyramid).float(), self.fine(fine).float())

@@ -7,14 +7,16 @@ is the paper's masked average, and what the mean would lose is still there.
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .encoder import Features, halve
+from .encoder import FINE, Features, halve
 
 COUNT = 80
 SIZES = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48)  # sides of a cell, at stride 8
@@ -34,14 +36,15 @@ class Exemplars:
 
 
 def pool(features: Features, annotation: Tensor) -> Exemplars:
-    """`features` of M images, and `annotation` (M, K, H, W) at the input's size: 1 where a pixel is of the class, else 0."""
+    """`features` of M images, in any precision, and `annotation` (M, K, H, W) at the input's size: 1 where a pixel is of the class,
+    else 0."""
     marked = annotation > 0
     pixels = _count(marked)
     few = pixels <= COUNT
     # Known on the host only where it costs nothing to ask; on a GPU both ways are computed and one is taken.
     if annotation.device.type == "cpu" and bool(few.all()):
         return Exemplars(*_at_pixels(features, marked), pixels)
-    dense = _in_cells(features, marked.float())
+    dense = _in_cells(features, marked)
     if annotation.device.type == "cpu" and not bool(few.any()):
         return Exemplars(*dense, pixels)
     sparse = _at_pixels(features, marked)
@@ -70,7 +73,8 @@ def _at_pixels(features: Features, marked: Tensor) -> tuple[Tensor, Tensor, Tens
     m, k, height, width = marked.shape
     chosen, index = _places(marked.flatten(2))
     x, y = (index % width + 0.5).flatten(1), (index // width + 0.5).flatten(1)
-    semantic, detail = (sample(f, x, y, (height, width)).reshape(m, k, COUNT, -1) for f in (features.semantic, features.detail))
+    maps = features.semantic.float(), features.detail.float()
+    semantic, detail = (sample(each, x, y, (height, width)).reshape(m, k, COUNT, -1) for each in maps)
     return semantic, detail, chosen / chosen.sum(-1, keepdim=True).clamp_min(1)
 
 
@@ -88,9 +92,17 @@ def _places(marked: Tensor) -> tuple[Tensor, Tensor]:
     return chosen, index
 
 
-def _in_cells(features: Features, annotation: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    m, k = annotation.shape[:2]
-    fine = halve(halve(annotation))
+def _share(marked: Tensor, side: int) -> Tensor:
+    """Of (M, K, H, W) bool, the share of each cell of `side` x `side` that is marked."""
+    count = marked.view(torch.uint8)  # small numbers are summed quickly
+    count = reduce(operator.add, (count[..., i::side, :] for i in range(side)))
+    count = reduce(operator.add, (count[..., i::side] for i in range(side)))
+    return count / side**2
+
+
+def _in_cells(features: Features, marked: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    m, k = marked.shape[:2]
+    fine = _share(marked, FINE)
     coarse = halve(fine)
     cell = _cells(coarse > 0)
     semantic, weight = _sums(features.semantic, coarse, cell)
@@ -108,7 +120,7 @@ def _sums(maps: Tensor, share: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
     place = (image * share.shape[1] + label) * COUNT + cell[image, label, row, column]
     weight = share[image, label, row, column][:, None]
     count = share.shape[0] * share.shape[1] * COUNT
-    values = weight * maps[image, :, row, column]
+    values = weight * maps[image, :, row, column].float()
     sums = values.new_zeros(count, values.shape[1]).index_add_(0, place, values)
     return sums, weight.new_zeros(count, 1).index_add_(0, place, weight)
 

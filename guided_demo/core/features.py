@@ -12,14 +12,13 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from ..errors import InputError
 from ..files import image_key, read_image, write_atomic
 from ..geometry import Frame
-from .encoder import Features
+from .encoder import Features, compact
 from .model import EncodedImage, GuidedSegmenter
 
 SWEEP = 32  # the folder is looked through whenever a 32nd of its bound was written: not for every image
@@ -118,7 +117,7 @@ class FeatureCache:
                 about = json.loads(file.metadata()["frame"])
                 frame = Frame(tuple(about["size"]), tuple(about["content"]))
                 stored = Features(**{name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
-                features = stored.map(lambda t: t.contiguous(memory_format=torch.channels_last))
+                features = stored.map(compact)
         except (SafetensorError, OSError, KeyError, ValueError, TypeError):
             return None
         return EncodedImage(key, frame, self.segmenter.checkpoint_id, features)

@@ -136,13 +136,15 @@ class Guidance:
         """Class `old` under the name `new`, which must not be taken in an image that has both."""
         if any(old in c.samples and new in c.samples for c in self.ledger.values()):
             raise InputError(f"There already is a class {new}; choose another name.")
-        return self._map(
-            lambda c: replace(
-                c,
-                samples={new if name == old else name: s for name, s in c.samples.items()},
-                annotation=c.annotation.rename(old, new),
-            )
-        )
+
+        def renamed(c: Contribution) -> Contribution:
+            annotation = c.annotation.rename(old, new)
+            samples = {new if name == old else name: s for name, s in c.samples.items()}
+            # In the order that guiding would give them, so that sums come out the same to the bit.
+            ordered = sorted(samples, key=annotation.classes.index)
+            return replace(c, samples={name: samples[name] for name in ordered}, annotation=annotation)
+
+        return self._map(renamed)
 
     def drop_class(self, name: str) -> Guidance:
         """Without a class; an image that showed nothing else leaves the ledger."""

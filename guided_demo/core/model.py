@@ -19,7 +19,7 @@ from ..files import image_key, read_image
 from ..geometry import Frame
 from . import checkpoint
 from .backbone import fuse
-from .encoder import FINE, Features
+from .encoder import FINE, Features, compact
 from .exemplars import pool
 from .guidance import Contribution, Guidance, Sample
 from .head import Classifier
@@ -125,8 +125,7 @@ class GuidedSegmenter:
         opened = read_image(image)
         frame = Frame.fit(opened.size, self.side)
         pixels = frame.to_input(opened).to(self.device).contiguous(memory_format=torch.channels_last)
-        features = self.network.encoder(pixels).map(lambda t: t.half().cpu().contiguous(memory_format=torch.channels_last))
-        return EncodedImage(image_key(opened), frame, self.checkpoint_id, features)
+        return EncodedImage(image_key(opened), frame, self.checkpoint_id, self.network.encoder(pixels).map(compact))
 
     @torch.inference_mode()
     def guide(self, image: Any, annotation: Annotation) -> Guidance:
@@ -137,14 +136,13 @@ class GuidedSegmenter:
         classes = annotation.classes
         if not classes:
             return Guidance.empty()
-        features = encoded.features.map(lambda t: t.float())
-        exemplars = pool(features, encoded.frame.annotation_to_input(annotation, classes))
+        exemplars = pool(encoded.features, encoded.frame.annotation_to_input(annotation, classes))
         samples = {}
         for i, name in enumerate(classes):
-            kept = exemplars.weight[0, i] > 0
-            if kept.any():
+            used = exemplars.weight[0, i] > 0
+            if used.any():
                 parts = exemplars.semantic, exemplars.detail, exemplars.weight
-                semantic, detail, weight = (t[0, i][kept].numpy() for t in parts)
+                semantic, detail, weight = (t[0, i][used].numpy() for t in parts)
                 samples[name] = Sample.of(semantic, detail, weight, int(exemplars.pixels[0, i]))
         if not samples:
             return Guidance.empty()

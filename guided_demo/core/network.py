@@ -29,7 +29,7 @@ class GuidedNetwork(nn.Module):
     def forward(
         self, support: Tensor, annotation: Tensor, query: Tensor, own: Tensor | None = None, scope: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """B binary episodes to logits at the query's size, and two at stride 8 for deep supervision, as of the head.
+        """B binary episodes to logits at the query's size, and those at strides 8 and 16 for deep supervision, as of the head.
 
         support (B, S, 3, H, W) and query (B, 3, H, W) RGB in [0, 1]; annotation (B, S, 2, H, W) 0/1: pixels of the class, pixels
         of the rest; own (B, 2, H, W): the query's own marks, which the caller has put among the support as well;
@@ -55,13 +55,9 @@ def binary(exemplars: Exemplars, shots: int, centre: Tensor, own: Tensor, scope:
     share = exemplars.weight.reshape(rows, shots, 2, COUNT) / seen.sum(1).clamp_min(1)[:, None, :, None]
     sign = torch.tensor([1.0, -1.0], device=share.device)[:, None] * (share > 0)
     pixels = exemplars.pixels.reshape(rows, shots, 2).sum(1)
-    semantic, detail = (
-        Labelled(maps.reshape(rows, shots * 2 * COUNT, -1), sign.flatten(1), share.flatten(1))
-        for maps in (exemplars.semantic, exemplars.detail)
-    )
+    maps = torch.cat([exemplars.semantic, exemplars.detail], -1)
     return Problem(
-        semantic=semantic,
-        detail=detail,
+        exemplars=Labelled(maps.reshape(rows, shots * 2 * COUNT, -1), sign.flatten(1), share.flatten(1)),
         centre=centre,
         stats=statistics(pixels[:, 0], pixels[:, 1], seen[:, :, 0].sum(1).clamp_min(1), own, scope),
     )

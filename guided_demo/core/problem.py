@@ -12,7 +12,7 @@ from torch import Tensor
 from ..annotation import BACKGROUND
 from .guidance import Guidance
 
-COMPARED = 48  # exemplars a side, about, that every pixel is compared with; means and regressions use all
+COMPARED = 24  # exemplars a side, about, that every pixel is compared with; means and regressions use all
 STATS = 6
 MARKS = 4  # of the query's own count as much as another annotated image, where there are more of them
 OTHERS = 0.1  # what the other classes weigh beside the background: their own masks compete with the class in any case
@@ -24,18 +24,17 @@ MOST_PIXELS, MOST_SHOTS = 1000, 5
 class Labelled:
     """n exemplars and the sides they are on in each of B problems.
 
-    rows (R, n, D): of one set for all problems, which are then the K = B classes that are told apart by it, or of a set for each
-    (R = B, K = 1); sign (B, n): +1 of the class, -1 of the rest, 0 padding; weight (B, n) is that of `assemble`.
+    rows (R, n, SEMANTIC + DETAIL), semantics and then detail: of one set for all problems, which are then the K = B classes that
+    are told apart by it, or of a set for each (R = B, K = 1); sign (B, n): +1 of the class, -1 of the rest, 0 padding; weight
+    (B, n) is that of `assemble`.
     """
 
     rows: Tensor
     sign: Tensor
     weight: Tensor
 
-    def take(self, index: Tensor | None) -> Labelled:
-        """The exemplars of `index` only (None: all), weights again summing to what they did on each side."""
-        if index is None:
-            return self
+    def take(self, index: Tensor) -> Labelled:
+        """The exemplars of `index` only, weights again summing to what they did on each side."""
         weight = self.weight[:, index]
         for side in (self.sign > 0, self.sign < 0):
             before, after = (self.weight * side).sum(1, keepdim=True), (weight * side[:, index]).sum(1, keepdim=True)
@@ -49,36 +48,26 @@ class Labelled:
         """With a set for each problem."""
         return replace(self, rows=self.rows.expand(len(self.sign), -1, -1))
 
-    def weighed(self, factor: Tensor) -> Labelled:
-        """All weights times `factor` (B, 1)."""
-        return replace(self, weight=self.weight * factor)
-
-    def times(self, scale: Tensor) -> Labelled:
-        """All rows times `scale` (D,)."""
-        return replace(self, rows=self.rows * scale)
-
     def to(self, device: torch.device) -> Labelled:
         return Labelled(*(getattr(self, f.name).to(device) for f in fields(self)))
 
 
 @dataclass(frozen=True)
 class Problem:
-    """B times one class against the rest, by semantics (D = SEMANTIC) and by detail (D = DETAIL) of the same exemplars.
+    """B times one class against the rest.
 
     centre (R, SEMANTIC): mean descriptor of the support images; stats (B, STATS), see `statistics`; compared: which exemplars
     pixels are compared with, None for all; means and regressions are over all.
     """
 
-    semantic: Labelled
-    detail: Labelled
+    exemplars: Labelled
     centre: Tensor
     stats: Tensor
     compared: Tensor | None = None
 
     def to(self, device: torch.device) -> Problem:
         compared = None if self.compared is None else self.compared.to(device)
-        labelled = self.semantic.to(device), self.detail.to(device)
-        return Problem(*labelled, self.centre.to(device), self.stats.to(device), compared)
+        return Problem(self.exemplars.to(device), self.centre.to(device), self.stats.to(device), compared)
 
 
 def statistics(positive: Tensor, negative: Tensor, shots: Tensor, own: Tensor, scope: Tensor) -> Tensor:
@@ -108,8 +97,7 @@ def assemble(guidance: Guidance, guided: tuple[str, ...], own: str | None, alone
     background alone, a click, told as own, took most of the class away.
     """
     samples = [(c.key, name, s) for c in guidance.ledger.values() for name, s in c.samples.items()]
-    semantic = np.concatenate([s.semantic for *_, s in samples])
-    detail = np.concatenate([s.detail for *_, s in samples]).astype(np.float32)
+    rows = np.concatenate([np.hstack([s.semantic, s.detail.astype(np.float32)]) for *_, s in samples])
     owner = np.repeat(np.arange(len(samples)), [len(s.weight) for *_, s in samples])
     within = np.concatenate([s.weight.astype(np.float32) / s.weight.astype(np.float32).sum() for *_, s in samples])
     marks = Counter((c.key, mark.label) for c in guidance.ledger.values() if c.key == own for mark in c.annotation.marks)
@@ -130,10 +118,8 @@ def assemble(guidance: Guidance, guided: tuple[str, ...], own: str | None, alone
     shown = shown_in(guidance, own)
     flags = torch.tensor([name in shown for name in guided]), torch.full((count,), alone)
     positive, negative = torch.tensor(pixels, dtype=torch.float32).unbind(1)
-    sides = torch.from_numpy(np.stack(signs)), torch.from_numpy(np.stack(weights))
     return Problem(
-        semantic=Labelled(torch.from_numpy(semantic)[None], *sides),
-        detail=Labelled(torch.from_numpy(detail)[None], *sides),
+        exemplars=Labelled(*map(torch.from_numpy, (rows[None], np.stack(signs), np.stack(weights)))),
         centre=torch.from_numpy(centre)[None],
         stats=statistics(positive, negative, torch.tensor(shots, dtype=torch.float32), *flags),
         compared=_thin(owner, len(samples)),

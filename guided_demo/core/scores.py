@@ -7,17 +7,18 @@ by one set of exemplars share its comparisons.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from .encoder import GROUPS
+from .encoder import GROUPS, SEMANTIC
 from .problem import Labelled
 
-COARSE_SCORES, FINE_SCORES = 5 * len(GROUPS) + 1, 4
+FOUND = 5  # scores that a comparison of semantics has: two means, two largest, one vote
+COARSE_SCORES, FINE_SCORES = FOUND * len(GROUPS) + 1, 4
 OUTSIDE = -1e4  # added to what is not of a side
-FARTHEST = 60.0  # logits this far below the largest are as good as none, and keep out of the denormals, which are slow
+FARTHEST = -80.0  # logits below are as good as this, and keep out of the denormals, which are slow
 
 
 @dataclass(frozen=True)
@@ -52,94 +53,96 @@ class Sides:
         own = wanted == torch.arange(k, device=sign.device)[:, None]
         return cls(order, sizes, torch.stack([weight * own, weight * ~own], 2).flatten(1, 2), outside)
 
+    @property
+    def classes(self) -> int:
+        """K."""
+        return len(self.sizes) - 1
+
     def rows(self, x: Tensor) -> Tensor:
         """(R, n', D) of the sets' exemplars to (R, n, D)."""
         return x.gather(1, self.order[..., None].expand(-1, -1, x.shape[-1]))
 
+    def repeated(self, times: int) -> Sides:
+        """Every set so many times, one after the other: for as many descriptions of its exemplars."""
+        outside = None if self.outside is None else self.outside.repeat_interleave(times, 0)
+        return replace(self, weight=self.weight.repeat_interleave(times, 0), outside=outside)
+
     def largest(self, x: Tensor) -> Tensor:
-        """Of (R, n, pixels), the largest of the class and the largest of the rest: (B, 2, pixels)."""
+        """Of (R, n, pixels), the largest of the class and the largest of the rest: (R, K, 2, pixels)."""
         x = x if self.outside is None else x + self.outside
         largest = torch.stack([part.amax(1) for part in x.split(self.sizes, 1)], 1)
-        if len(self.sizes) == 2:
-            return largest
-        rest = [torch.cat([largest[:, :k], largest[:, k + 1 :]], 1).amax(1) for k in range(len(self.sizes) - 1)]
-        return torch.stack([largest[:, :-1], torch.stack(rest, 1)], 2).flatten(0, 1)
+        if self.classes == 1:
+            return largest[:, None]
+        rest = [torch.cat([largest[:, :k], largest[:, k + 1 :]], 1).amax(1) for k in range(self.classes)]
+        return torch.stack([largest[:, :-1], torch.stack(rest, 1)], 2)
 
-    def vote(self, logits: Tensor, largest: Tensor) -> Tensor:
-        """Softmax over the exemplars of (R, n, pixels), each counted by its weight, those of the class less the rest: (B, 1,
-        pixels) in [-1, 1]. `largest` (B, 2, pixels): of these logits, which are overwritten, except in training: new memory
-        costs more than sums.
+    def vote(self, logits: Tensor) -> Tensor:
+        """Softmax over the exemplars of (R, n, pixels), each counted by its weight, those of the class less the rest: (R, K, 1,
+        pixels) in [-1, 1], near 0 where all logits are FARTHEST. No logit is above 0, or much. They are overwritten, except in
+        training: new memory costs more than sums.
         """
-        # The class and the rest of any problem of a set are all of the set.
-        most = largest.detach()[:: len(largest) // len(logits)].amax(1, keepdim=True)
-        share = logits - most if logits.requires_grad else logits.sub_(most)
-        share = share.clamp_(-FARTHEST, FARTHEST).exp_()  # only what fills up a block is above 0
-        own, other = _pairs(self.weight @ share).split(1, 1)
-        return (own - other) / (own + other)
+        chances = logits.exp() if logits.requires_grad else logits.exp_()
+        own, other = (self.weight @ chances).unflatten(1, (-1, 2)).split(1, 2)
+        return (own - other) / (own + other).clamp_min(1e-35)
 
 
 @dataclass(frozen=True)
-class SemanticGroup:
-    """One group of the semantic descriptor, D numbers, of n exemplars sorted by class, made ready for comparison.
+class Comparison:
+    """n exemplars of each of R sets, by one group of the semantic descriptor, D numbers, made ready for comparison.
 
-    rows (R, n + 2 * K + 1, D): the exemplars, the two sides' means of each class, all of unit length, and the mean descriptor c
-    of the support. What it takes to compare exemplars e with pixels after taking c away, from products with these rows alone:
-    shift (R, n, 1), c c - c e; length (R, n, 1), 1 / |e - c|; square (R, 1, 1), c c.
-    """
-
-    rows: Tensor
-    shift: Tensor
-    length: Tensor
-    square: Tensor
-
-    @classmethod
-    def of(cls, exemplars: Tensor, means: Tensor, centre: Tensor) -> SemanticGroup:
-        """From exemplars (R, n, D) and means (B, 2, D), all of unit length, and centre (R, 1, D)."""
-        count = exemplars.shape[1]
-        rows = torch.cat([exemplars, means.reshape(len(exemplars), -1, means.shape[-1]), centre], 1)
-        products = rows @ centre.transpose(1, 2)
-        along, square = products[:, :count], products[:, -1:]
-        return cls(rows, square - along, (1 + square - 2 * along).clamp_min(1e-6).rsqrt(), square)
-
-    def scores(self, query: Tensor, sides: Sides, sharpness: Tensor) -> Tensor:
-        """(B, 5, pixels) from query pixels (R, D, pixels) of unit length: cosines to the two means, the largest cosines to
-        exemplars of the class and of the rest, and the vote of all."""
-        products = self.rows @ query
-        count = self.shift.shape[1]
-        cosine, means, along = products[:, :count], products[:, count:-1], products[:, -1:]
-        near = sides.largest(cosine).clamp_min(-1)
-        scale = sharpness * (1 + self.square - 2 * along).clamp_min(1e-4).rsqrt()
-        logits = (cosine - along).add_(self.shift).mul_(self.length).mul_(scale)
-        return torch.cat([_pairs(means), near, sides.vote(logits, sides.largest(logits))], 1)
-
-
-@dataclass(frozen=True)
-class SemanticClassifier:
-    """B problems made ready for the semantics of any number of queries (see Head.prepare); n exemplars, sorted by class.
-
-    sharpness (len(GROUPS),); ridge (B, SEMANTIC + 1), which ends with the intercept; bias (B,
-    COARSE_WIDTH): the head's share of the guidance.
+    rows (R, 2 * n + 3 * K + 1, D): the exemplars; their directions from the mean descriptor c of the support, times the
+    sharpness of the vote; the two sides' means of each class; c; and a ridge regression a class. All but c, the directions and
+    the regressions are of unit length. bias (R, 2 * n + 3 * K + 1, 1): added to products with these rows. square (R, 1, 1): c c.
     """
 
     sides: Sides
-    groups: tuple[SemanticGroup, ...]
-    sharpness: Tensor
-    ridge: Tensor
+    rows: Tensor
     bias: Tensor
+    square: Tensor
 
-    def scores(self, query: Tensor) -> Tensor:
-        """(B, COARSE_SCORES, pixels) from semantics (R, SEMANTIC, pixels), or one query for all; groups of unit length."""
-        parts = zip(self.groups, query.split(GROUPS, 1), self.sharpness, strict=True)
-        found = [group.scores(part, self.sides, sharpness) for group, part, sharpness in parts]
-        return torch.cat([ridge_scores(self.ridge, query), *found], 1)
+    def scores(self, query: Tensor) -> tuple[Tensor, Tensor]:
+        """Of query pixels (R, D, pixels) of unit length: what the ridge regressions say, (R, K, 1, pixels), and (R, K, FOUND,
+        pixels): cosines to the two means, the largest cosines to exemplars of the class and of the rest, and the vote of all."""
+        n, k = self.sides.weight.shape[2], self.sides.classes
+        products = torch.baddbmm(self.bias, self.rows, query)
+        cosine, directed, means, along, ridge = products.split([n, n, 2 * k, 1, k], 1)
+        distance = (1 + self.square - 2 * along).clamp_min(1e-4).rsqrt()
+        logits = directed * distance if directed.requires_grad else directed.mul_(distance)
+        logits = logits if self.sides.outside is None else (logits + self.sides.outside).clamp_min(FARTHEST)
+        near = self.sides.largest(cosine).clamp_min(-1)
+        return ridge[:, :, None], torch.cat([means.unflatten(1, (k, 2)), near, self.sides.vote(logits)], 2)
+
+
+def compare(
+    sides: Sides, exemplars: Tensor, means: Tensor, ridge: Tensor, centre: Tensor, sharpness: Tensor
+) -> tuple[Comparison, Comparison]:
+    """Comparisons by the first group of the semantic descriptor, and by the two others side by side (2 * R sets, the groups of a
+    set one after the other), which have the same number of channels.
+
+    exemplars (R, n, SEMANTIC), in the order of the sides; means (B, 2, SEMANTIC), each group of unit length; ridge (B, SEMANTIC +
+    1), ending with the intercept; centre (R, SEMANTIC); sharpness (len(GROUPS),).
+    """
+    sets, classes = len(exemplars), sides.classes
+    exemplars, middle = normalize(exemplars), centre[:, None]
+    directions = normalize(exemplars - middle, 1e-3) * sharpness.repeat_interleave(torch.tensor(GROUPS, device=sharpness.device))
+    means, ridge = means.reshape(sets, 2 * classes, -1), ridge.reshape(sets, classes, -1)
+    rows = torch.cat([exemplars, directions, means, middle, ridge[..., :-1]], 1)
+    nothing = rows.new_zeros(sets, exemplars.shape[1]), rows.new_zeros(sets, 2 * classes + 1)
+    intercepts = ridge[..., -1], *[torch.zeros_like(ridge[..., -1])] * (len(GROUPS) - 1)
+    offset = [-part.sum(-1) for part in (directions * middle).split(GROUPS, -1)]
+    biases = [torch.cat([nothing[0], o, nothing[1], i], 1)[..., None] for o, i in zip(offset, intercepts, strict=True)]
+    squares = [(part * part).sum(-1, keepdim=True) for part in middle.split(GROUPS, -1)]
+    (first, *others), (bias, *more), (square, *squares) = rows.split(GROUPS, -1), biases, squares
+    both = (torch.stack(parts, 1).flatten(0, 1) for parts in (others, more, squares))
+    return Comparison(sides, first, bias, square), Comparison(sides.repeated(len(others)), *both)
 
 
 @dataclass(frozen=True)
-class DetailClassifier:
+class DetailComparison:
     """The same for detail.
 
     rows (R, n, DETAIL) and offset (R, n, 1): rows @ q + offset is minus the squared distance, but for |q|^2 in the `scale`
-    (DETAIL,) of squares; ridge (B, DETAIL + 1) ends with the intercept.
+    (1, DETAIL) of squares; ridge (R, K, DETAIL) and intercept (R, K, 1).
     """
 
     sides: Sides
@@ -147,20 +150,34 @@ class DetailClassifier:
     offset: Tensor
     scale: Tensor
     ridge: Tensor
+    intercept: Tensor
+
+    @classmethod
+    def of(cls, sides: Sides, exemplars: Tensor, ridge: Tensor, scale: Tensor) -> DetailComparison:
+        """From exemplars (R, n, DETAIL) in the order of the sides, and a regression (B, 1 + DETAIL) that begins with the
+        intercept, both in learned units: detail times `scale` (DETAIL,)."""
+        ridge = ridge.unflatten(0, (len(exemplars), -1))
+        offset = -(exemplars**2).sum(-1, keepdim=True)
+        return cls(sides, 2 * exemplars * scale, offset, (scale**2)[None], ridge[..., 1:] * scale, ridge[..., :1])
 
     def scores(self, query: Tensor) -> Tensor:
-        """(B, FINE_SCORES, pixels) from detail (R, DETAIL, pixels), or one query for all."""
-        nearness = (self.rows @ query).add_(self.offset)
+        """(B, FINE_SCORES, pixels) from detail (R, DETAIL, pixels): what the ridge regression says, the vote, and how near the
+        nearest exemplars are, of the class and of the rest."""
         square = self.scale @ (query * query)
-        largest = self.sides.largest(nearness)
-        near = torch.exp(-0.25 * (square[:, None] - largest).clamp(0, 160))
-        return torch.cat([ridge_scores(self.ridge, query), self.sides.vote(nearness, largest), near], 1)
+        nearness = torch.baddbmm(self.offset, self.rows, query)
+        nearness = nearness - square if nearness.requires_grad else nearness.sub_(square)
+        near = torch.exp(0.25 * self.sides.largest(nearness).clamp(-160, 0))
+        logits = nearness if self.sides.outside is None else nearness + self.sides.outside
+        logits = logits.clamp(FARTHEST, 0) if logits.requires_grad else logits.clamp_(FARTHEST, 0)
+        ridge = torch.baddbmm(self.intercept, self.ridge, query)[:, :, None]
+        return torch.cat([ridge, self.sides.vote(logits), near], 2).flatten(0, 1)
 
 
 @dataclass(frozen=True)
 class Sums:
-    """What the exemplars of B problems add up to, either side weighing 1: means (B, 2, D) of the class and of the rest, and the
-    two halves of the normal equations of a ridge regression of the signs, gram (B, D + 1, D + 1) and right (B, D + 1, 1).
+    """What the exemplars of B problems add up to, either side weighing 1: means (B, 2, SEMANTIC) of the class and of the rest,
+    and the two halves of the normal equations of ridge regressions of the signs, gram (B, D, D) and right (B, D, 1) with D =
+    SEMANTIC + 1 + DETAIL, the 1 in the middle being the intercept.
     """
 
     means: Tensor
@@ -171,28 +188,32 @@ class Sums:
     def of(cls, labelled: Labelled) -> Sums:
         sides = torch.stack([labelled.sign > 0, labelled.sign < 0], 1) * labelled.weight[:, None]
         sides = sides / sides.sum(-1, keepdim=True).clamp_min(1e-6)
-        x = torch.cat([labelled.rows, torch.ones_like(labelled.rows[..., :1])], -1)
+        ones = torch.ones_like(labelled.rows[..., :1])
+        x = torch.cat([labelled.rows[..., :SEMANTIC], ones, labelled.rows[..., SEMANTIC:]], -1)
         totals = sides @ x
         gram = (x * sides.sum(1)[..., None]).transpose(1, 2) @ x
-        return cls(totals[..., :-1], gram, (totals[:, 0] - totals[:, 1])[..., None])
+        return cls(totals[..., :SEMANTIC], gram, (totals[:, 0] - totals[:, 1])[..., None])
 
-    def mixed(self, other: Sums, share: Tensor) -> Sums:
-        """`share` (B,) of the other, and 1 - share of this."""
-        share = share[:, None, None]
-        return Sums(*(torch.lerp(getattr(self, f.name), getattr(other, f.name), share) for f in fields(self)))
+    def semantic_ridge(self, regulariser: Tensor) -> Tensor:
+        """(B, SEMANTIC + 1), the last being the intercept, with a regulariser (B,)."""
+        return self._ridge(slice(SEMANTIC + 1), regulariser)
 
-    def ridge(self, regulariser: Tensor) -> Tensor:
-        """The regression (B, D + 1), the last being the intercept, with a regulariser (B,)."""
-        eye = torch.eye(self.gram.shape[-1], device=self.gram.device)
-        system = self.gram + (regulariser[:, None, None] + 1e-5) * eye
-        return torch.cholesky_solve(self.right, torch.linalg.cholesky(system))[..., 0]
+    def detail_ridge(self, regulariser: Tensor) -> Tensor:
+        """(B, 1 + DETAIL), the first being the intercept, with a regulariser (B,)."""
+        return self._ridge(slice(SEMANTIC, None), regulariser)
 
-
-def ridge_scores(solution: Tensor, query: Tensor) -> Tensor:
-    """(B, 1, pixels) from solution (B, D + 1) and query (B, D, pixels)."""
-    return solution[:, None, :-1] @ query + solution[:, None, -1:]
+    def _ridge(self, part: slice, regulariser: Tensor) -> Tensor:
+        gram = self.gram[:, part, part]
+        eye = torch.eye(gram.shape[-1], device=gram.device)
+        factor = torch.linalg.cholesky(gram + (regulariser[:, None, None] + 1e-5) * eye)
+        return torch.cholesky_solve(self.right[:, part], factor)[..., 0]
 
 
-def _pairs(x: Tensor) -> Tensor:
-    """(R, 2 * K, pixels) to (B, 2, pixels)."""
-    return x.unflatten(1, (-1, 2)).flatten(0, 1)
+_GROUP = torch.arange(len(GROUPS)).repeat_interleave(torch.tensor(GROUPS))
+_OF_GROUP = (_GROUP[:, None] == torch.arange(len(GROUPS))).float()
+
+
+def normalize(x: Tensor, least: float = 1e-6) -> Tensor:
+    """Unit length within each group of the last dimension, SEMANTIC; shorter than `least` is divided by that."""
+    square = (x * x) @ _OF_GROUP.to(x.device)
+    return x * square.clamp_min(least**2).rsqrt()[..., _GROUP.to(x.device)]

@@ -1,63 +1,92 @@
 """The query as one more support image (self-support, Fan et al. 2022): what a first look is sure of guides a second.
 
 Things of one image are more like each other than like those of another, so a query describes its own object better than the
-support does, as soon as some of it is found.
+support does, as soon as some of it is found. How its features vary is known without any guidance, so to tell what was found
+from the rest by a linear function takes no solving: the difference of the two means, times the whitening.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from .problem import MOST_PIXELS, Labelled, statistics
+from .encoder import GROUPS, Features
+from .scores import normalize
 
-CELL = 8  # side of the cells, at stride 8, whose pixels are averaged to one exemplar a side
-MARKED = 10  # cells marked on the query itself that halve the share of what is found in it: marks are surer
-LEAST = 1e-3  # mean certainty of a cell below which it is no exemplar
+MARKED = 10  # cells marked on the query itself that halve the trust in what is found in it: marks are surer
+LEAST = 0.5  # places at stride 16, by how sure they are, that each side must have to be of use
+AGAIN = 2 * len(GROUPS) + 2  # maps of the second look
 
 
-def as_support(semantic: Tensor, glance: Tensor, stats: Tensor, marked: Tensor) -> tuple[Labelled, Tensor]:
-    """Exemplars of a query, and the share (B,) of the annotated images' weight that it gets.
+@dataclass(frozen=True)
+class Found:
+    """What a first look is sure of, of K classes in each of F queries: B = F * K.
 
-    semantic (B, SEMANTIC, h8, w8), or one for all; glance: logits (B, h8, w8); stats (B, STATS) of the support; marked (B,):
-    cells of the query that its own marks take, on the side that has fewer. Every pixel counts by the square of how sure it is, so
-    there is no threshold; the share is that of one image among all, less the more is marked, and 0 where nothing is found,
-    or nothing else.
+    means (F, 2 * K, SEMANTIC): of the class and of its rest; sure (B, 2): the mean over the query of how sure it is, 0 to 1.
     """
-    cells = _cells(semantic)
-    certain = torch.tanh(glance / 2)  # 2 p - 1
-    sides = torch.stack([certain.clamp_min(0), (-certain).clamp_min(0)], 1) ** 2
-    sure = _cells(sides).transpose(-1, -2)  # (B, cells, 2, CELL^2)
-    total = sure.sum(-1, keepdim=True)
-    rows = (sure @ cells) / total.clamp_min(1e-6)
-    weight = torch.where(total > LEAST * CELL**2, total, 0)
-    found = weight.sum(1, keepdim=True)
-    useful = (found > 0).all(2)[:, 0, 0]
-    sign = torch.tensor([1.0, -1.0], device=glance.device) * ((weight[..., 0] > 0) & useful[:, None, None])
-    labelled = Labelled(rows.flatten(1, 2), sign.flatten(1), (weight / found.clamp_min(1e-6)).flatten(1))
-    return labelled, useful / (1 + torch.exp2(stats[:, 3])) * MARKED / (MARKED + marked)
+
+    means: Tensor
+    sure: Tensor
+
+    @classmethod
+    def by(cls, glance: Tensor, features: Features) -> Found:
+        """From logits (B, h16, w16). Every pixel counts by the square of how sure it is, so there is no threshold."""
+        certain = torch.tanh(glance.flatten(1) / 2)  # 2 p - 1
+        sides = torch.stack([certain.clamp_min(0), (-certain).clamp_min(0)], 1) ** 2
+        pixels = features.halved.flatten(2).transpose(1, 2)
+        totals = sides.reshape(len(pixels), -1, pixels.shape[1]) @ pixels
+        count = sides.sum(2)
+        return cls(totals / (count.reshape(*totals.shape[:2], 1) + 1e-3), count / pixels.shape[1])
+
+    def trust(self, places: int, images: Tensor, marked: Tensor) -> Tensor:
+        """How much of the second look is believed (B,): as one image among all that are annotated, 1 beside one; less the more is
+        marked; 0 where nothing is found among so many `places`, or nothing else.
+
+        images (B,): log2 of how many are annotated; marked (B,): cells of the query that its own marks take, on the side that has
+        fewer.
+        """
+        useful = self.sure.amin(1) * places > LEAST
+        return 2 * useful / (1 + torch.exp2(images)) * MARKED / (MARKED + marked)
+
+    def again(self, features: Features, known: Tensor) -> tuple[Tensor, Tensor]:
+        """Second scores: what the first group of the descriptor tells, (B, 4, h8 * w8), and the others (B, AGAIN - 2, h16 * w16).
+
+        Cosines to the two means of what was found, by each group; then how much more a pixel is like the class than like the
+        rest by the whitened difference of these means, and of the `known` (B, 2, SEMANTIC), those of the support: 1 at the mean
+        of the class and -1 at that of the rest, when what the groups say is added up.
+        """
+        queries = len(self.means)
+        found = normalize(self.means).unflatten(1, (-1, 2))
+        classes = found.shape[1]
+        pairs = torch.cat([found, known.unflatten(0, (queries, classes))], 1)
+        difference = pairs[:, :, 0] - pairs[:, :, 1]
+        direction = difference @ features.whitening
+        direction = direction * (2 / ((direction * difference).sum(-1, keepdim=True) + 1e-2))
+        middle = -(direction * pairs.mean(2)).sum(-1, keepdim=True)
+        rows = torch.cat([found.flatten(1, 2), direction], 1)
+        first, *others = rows.split(GROUPS, -1)
+        bias = torch.cat([middle.new_zeros(queries, 2 * classes, 1), middle], 1)
+        fine = torch.baddbmm(bias, first, features.semantic[:, : GROUPS[0]].flatten(2))
+        maps = features.halved[:, GROUPS[0] :].unflatten(1, (len(others), -1)).flatten(3)
+        coarse = torch.stack(others, 1) @ maps
+        return _by_class(fine[:, None], classes), _by_class(coarse, classes)
+
+
+def _by_class(products: Tensor, classes: int) -> Tensor:
+    """(F, groups, 4 * K, pixels), cosines to the two means of each class, then directions by what was found in the query and by
+    what is known, to (B, 2 * groups + 2, pixels), directions summed over the groups."""
+    cosines, directions = products.split(2 * classes, 2)
+    cosines = cosines.unflatten(2, (classes, 2)).transpose(1, 2).flatten(2, 3)
+    directions = directions.sum(1).unflatten(1, (2, classes)).transpose(1, 2)
+    return torch.cat([cosines, directions], 2).flatten(0, 1)
 
 
 def margins(glance: Tensor) -> Tensor:
-    """Logits (K, h8, w8) of K classes in one image, each against the likeliest of the others instead of the background alone.
+    """Logits (K, h, w) of K classes in one image, each against the likeliest of the others instead of the background alone.
 
     What looks like two of the classes is a sure example of neither.
     """
     first, second = torch.cat([torch.zeros_like(glance[:1]), glance]).topk(2, dim=0).values
     return glance - torch.where(glance == first, second, first)
-
-
-def second_stats(stats: Tensor, share: Tensor) -> Tensor:
-    """Statistics with one more image, wholly annotated, where it has a share."""
-    many = torch.full_like(share, MOST_PIXELS)
-    more = statistics(many, many, 1 + torch.exp2(stats[:, 3]), stats[:, 4], stats[:, 5])
-    return torch.where(share[:, None] > 0, more, stats)
-
-
-def _cells(maps: Tensor) -> Tensor:
-    """(B, C, h, w) to (B, cells, CELL^2, C), zeros beyond the border."""
-    h, w = maps.shape[-2:]
-    if h % CELL or w % CELL:
-        maps = F.pad(maps, (0, -w % CELL, 0, -h % CELL))
-    return maps.unflatten(3, (-1, CELL)).unflatten(2, (-1, CELL)).permute(0, 2, 4, 3, 5, 1).flatten(3, 4).flatten(1, 2)

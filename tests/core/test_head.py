@@ -4,53 +4,44 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from guided_demo.core.encoder import DETAIL, SEMANTIC
-from guided_demo.core.head import OWN, Head, normalize, reach
+from guided_demo.core.encoder import DETAIL, GROUPS, SEMANTIC
+from guided_demo.core.head import OWN, Head, reach
 from guided_demo.core.problem import Labelled, Problem, statistics
-from guided_demo.core.scores import SemanticGroup, Sides, Sums
+from guided_demo.core.scores import FARTHEST, Sides, Sums, compare, normalize
 
 
 def labelled(rows, sign, weight) -> Labelled:
     return Labelled(*(torch.as_tensor(v, dtype=torch.float32)[None] for v in (rows, sign, weight)))
 
 
-def test_sums_are_the_means_and_the_weighted_least_squares_solution():
+def test_sums_are_the_means_and_the_weighted_least_squares_solutions():
     rng = np.random.default_rng(0)
-    x, weight, sign = rng.normal(size=(9, 4)), rng.random(9), np.array([1, 1, -1, -1, 1, -1, 1, -1, 0.0])
+    x, weight, sign = rng.normal(size=(9, SEMANTIC + DETAIL)), rng.random(9), np.array([1, 1, -1, -1, 1, -1, 1, -1, 0.0])
     sums = Sums.of(labelled(x, sign, weight))
     sides = [np.where(sign == s, weight, 0) / weight[sign == s].sum() for s in (1, -1)]
-    assert np.allclose(sums.means[0].numpy(), [side @ x for side in sides], atol=1e-6)
-    design, share = np.c_[x, np.ones(9)], sides[0] + sides[1]
-    gram = design.T @ (design * share[:, None]) + 0.30001 * np.eye(5)
-    wanted = np.linalg.solve(gram, design.T @ (share * sign))
-    assert np.allclose(sums.ridge(torch.tensor([0.3]))[0].numpy(), wanted, atol=1e-4)
-
-
-def test_mixed_sums_are_those_of_all_exemplars_with_shared_weight():
-    torch.manual_seed(0)
-    sign = torch.tensor([1.0, 1, -1, -1])
-    first, second = (labelled(torch.randn(4, 6), sign, torch.full((4,), 0.5)) for _ in range(2))
-    share = torch.tensor([0.25])
-    mixed = Sums.of(first).mixed(Sums.of(second), share)
-    wanted = Sums.of(first.weighed(1 - share[:, None]).joined(second.weighed(share[:, None])))
-    for name in ("means", "gram", "right"):
-        assert torch.allclose(getattr(mixed, name), getattr(wanted, name), atol=1e-6)
+    assert np.allclose(sums.means[0].numpy(), [side @ x[:, :SEMANTIC] for side in sides], atol=1e-6)
+    share = sides[0] + sides[1]
+    for found, design in (
+        (sums.semantic_ridge(torch.tensor([0.3])), np.c_[x[:, :SEMANTIC], np.ones(9)]),
+        (sums.detail_ridge(torch.tensor([0.3])), np.c_[np.ones(9), x[:, SEMANTIC:]]),
+    ):
+        gram = design.T @ (design * share[:, None]) + 0.30001 * np.eye(design.shape[1])
+        assert np.allclose(found[0].numpy(), np.linalg.solve(gram, design.T @ (share * sign)), atol=1e-4)
 
 
 def test_sides_compare_with_their_own_exemplars_only():
     torch.manual_seed(0)
     sign = torch.tensor([[1.0, -1, 0, 1, -1], [-1, -1, 1, 0, 0]])
-    logits = torch.randn(2, 7, 5) * 30
+    logits = torch.randn(2, 5, 7)
     weight = torch.rand(2, 5)
-    sides = Sides.of(Labelled(logits.transpose(1, 2), sign, weight))
-    sorted_ = sides.rows(logits.transpose(1, 2))
-    largest = sides.largest(sorted_)
-    vote = sides.vote(sorted_.clone(), largest)
+    sides = Sides.of(Labelled(logits, sign, weight))
+    sorted_ = sides.rows(logits)
+    largest, vote = sides.largest(sorted_), sides.vote((sorted_ + sides.outside).clamp_min(FARTHEST))
     for b in range(2):
-        assert torch.equal(largest[b, 0], logits[b][:, sign[b] > 0].amax(1))
-        assert torch.equal(largest[b, 1], logits[b][:, sign[b] < 0].amax(1))
-        share = (logits[b] + weight[b].log()).masked_fill(sign[b] == 0, -torch.inf).softmax(1)
-        assert torch.allclose(vote[b, 0], (share * sign[b]).sum(1), atol=1e-5)
+        assert torch.equal(largest[b, 0, 0], logits[b][sign[b] > 0].amax(0))
+        assert torch.equal(largest[b, 0, 1], logits[b][sign[b] < 0].amax(0))
+        share = (logits[b] + weight[b, :, None].log()).masked_fill(sign[b, :, None] == 0, -torch.inf).softmax(0)
+        assert torch.allclose(vote[b, 0, 0], (share * sign[b, :, None]).sum(0), atol=1e-5)
 
 
 @torch.no_grad()
@@ -62,23 +53,28 @@ def test_classes_that_share_their_exemplars_are_told_apart_as_each_alone_would_b
     sides = sign, torch.rand(3, 10)
     some = torch.rand(3) * 9
     stats = statistics(some, some, 1 + some, torch.zeros(3), torch.zeros(3))
-    semantic = Labelled(normalize(torch.randn(1, 10, SEMANTIC)), *sides)
-    together = Problem(semantic, Labelled(torch.randn(1, 10, DETAIL), *sides), torch.randn(1, SEMANTIC) / 20, stats)
-    apart = replace(together, semantic=semantic.apart(), detail=together.detail.apart(), centre=together.centre.expand(3, -1))
+    rows = torch.cat([normalize(torch.randn(1, 10, SEMANTIC)), torch.randn(1, 10, DETAIL)], -1)
+    together = Problem(Labelled(rows, *sides), torch.randn(1, SEMANTIC) / 20, stats)
+    apart = replace(together, exemplars=together.exemplars.apart(), centre=together.centre.expand(3, -1))
     one, each = head.prepare(together), head.prepare(apart)
-    assert len(one.semantic.groups[0].rows) == 1 and len(each.semantic.groups[0].rows) == 3
+    assert len(one.semantic[0].rows) == 1 and len(each.semantic[0].rows) == 3
     pixels, colours = normalize(torch.randn(1, 40, SEMANTIC)).transpose(1, 2), torch.randn(1, DETAIL, 40)
-    assert torch.allclose(one.semantic.scores(pixels), each.semantic.scores(pixels), atol=1e-4)
-    assert torch.allclose(one.detail.scores(colours), each.detail.scores(colours), atol=1e-4)
+    first, *others = pixels.split(GROUPS, 1)
+    for query, a, b in ((first, one.semantic[0], each.semantic[0]), (torch.cat(others), one.semantic[1], each.semantic[1])):
+        repeated = query.repeat(3, 1, 1)
+        for x, y in zip(a.scores(query), b.scores(repeated), strict=True):
+            assert torch.allclose(x, y.unflatten(0, (3, -1)).transpose(0, 1)[:, :, 0], atol=1e-4)
+    assert torch.allclose(one.detail.scores(colours), each.detail.scores(colours.expand(3, -1, -1)), atol=1e-4)
 
 
 def test_reach_stays_within_what_is_connected_to_the_marks():
-    coarse = torch.full((1, 1, 8, 20), -20.0)
-    coarse[..., 2:5, 1:8] = 20
-    coarse[..., 2:5, 12:18] = 20
-    own = torch.zeros(1, OWN, 16, 40)
-    own[:, 0, 6, 4] = 1
-    found = reach(coarse, own)[0, 0]
+    logits = torch.full((1, 1, 8, 20), -20.0)
+    logits[..., 2:5, 1:8] = 20
+    logits[..., 2:5, 12:18] = 20
+    own = torch.zeros(1, OWN, 32, 80)
+    assert not reach(logits, own).any()
+    own[:, 0, 12, 8] = 1
+    found = reach(logits, own)[0, 0]
     assert (found[2:5, 1:8] > 0.99).all() and (found[2:5, 12:18] < 0.01).all() and found[7, 19] < 0.01
 
 
@@ -90,18 +86,20 @@ def test_thinned_exemplars_keep_what_each_side_weighs():
 @torch.no_grad()
 def test_semantics_are_compared_by_cosines_and_vote_by_cosines_about_the_mean_of_the_support():
     torch.manual_seed(0)
-    exemplars, means, query = (F.normalize(torch.randn(1, n, 8), dim=-1) for n in (6, 2, 9))
-    centre, sharpness = 0.3 * torch.randn(1, 1, 8), torch.tensor(5.0)
-    sign = torch.tensor([[1.0, 1, -1, -1, -1, -1]])
-    weight = torch.tensor([[0.4, 0.6, 0.1, 0.2, 0.3, 0.4]])
-    sides = Sides.of(Labelled(exemplars, sign, weight))
-    group = SemanticGroup.of(sides.rows(exemplars), means, centre)
-    found = group.scores(query.transpose(1, 2), sides, sharpness)[0]
-    cosine = exemplars[0] @ query[0].T
-    about = F.cosine_similarity((exemplars - centre)[0][:, None], (query - centre)[0][None], dim=-1)
-    share = (sharpness * about + weight[0, :, None].log()).softmax(0)
-    wanted = [means[0] @ query[0].T, cosine[:2].amax(0)[None], cosine[2:].amax(0)[None], (share * sign[0, :, None]).sum(0)[None]]
-    assert torch.allclose(found, torch.cat(wanted), atol=1e-5)
+    exemplars, means, query = (normalize(torch.randn(n, SEMANTIC)) for n in (6, 2, 9))
+    centre, sharpness, ridge = torch.randn(SEMANTIC) / 20, torch.tensor([5.0, 3.0, 7.0]), torch.randn(1, SEMANTIC + 1)
+    sign, weight = torch.tensor([1.0, 1, -1, -1, -1, -1]), torch.tensor([0.4, 0.6, 0.1, 0.2, 0.3, 0.4])
+    sides = Sides.of(labelled(exemplars, sign, weight))
+    near, wide = compare(sides, sides.rows(exemplars[None]), means[None], ridge, centre[None], sharpness)
+    first, *others = query.T[None].split(GROUPS, 1)
+    solved, found = (torch.cat(parts) for parts in zip(near.scores(first), wide.scores(torch.cat(others)), strict=True))
+    assert torch.allclose(solved.sum((0, 1, 2)), query @ ridge[0, :-1] + ridge[0, -1], atol=1e-4)
+    for group, (e, m, q, c) in enumerate(zip(*(x.split(GROUPS, -1) for x in (exemplars, means, query, centre)), strict=True)):
+        cosine = e @ q.T
+        about = F.cosine_similarity((e - c)[:, None], (q - c)[None], dim=-1)
+        share = (sharpness[group] * about + weight[:, None].log()).softmax(0)
+        wanted = [m @ q.T, cosine[:2].amax(0)[None], cosine[2:].amax(0)[None], (share * sign[:, None]).sum(0)[None]]
+        assert torch.allclose(found[group, 0], torch.cat(wanted), atol=1e-4)
 
 
 @torch.no_grad()
@@ -109,14 +107,15 @@ def test_detail_is_compared_by_distances_in_learned_units():
     torch.manual_seed(0)
     head = Head().eval()
     head.detail_scale.copy_(torch.randn(DETAIL) * 0.5)
-    rows, query, sign = torch.randn(1, 5, DETAIL), torch.randn(1, DETAIL, 7) * 0.5, torch.tensor([[1.0, 1, -1, -1, -1]])
+    rows, query = torch.randn(1, 5, SEMANTIC + DETAIL), torch.randn(1, DETAIL, 7) * 0.5
+    sign = torch.tensor([[1.0, 1, -1, -1, -1]])
     weight = torch.tensor([[0.5, 0.5, 0.2, 0.3, 0.5]])
     some, none = torch.tensor([3.0]), torch.zeros(1)
-    semantic, stats = Labelled(torch.randn(1, 5, SEMANTIC), sign, weight), statistics(some, some, some, none, none)
-    classifier = head.prepare(Problem(semantic, Labelled(rows, sign, weight), torch.zeros(1, SEMANTIC), stats)).detail
+    stats = statistics(some, some, some, none, none)
+    classifier = head.prepare(Problem(Labelled(rows, sign, weight), torch.zeros(1, SEMANTIC), stats)).detail
     ridge, vote, near, far = classifier.scores(query)[0]
     scale, world = head.detail_scale.exp(), torch.exp(head.trust(stats)[0, 2] - 2) / len(head.world_detail)
-    every = torch.cat([rows[0], head.world_detail]) * scale
+    every = torch.cat([rows[0, :, SEMANTIC:], head.world_detail]) * scale
     square = torch.cdist(every, query[0].T * scale) ** 2
     share = torch.cat([weight[0], world.expand(len(head.world_detail))])
     votes = (share.log()[:, None] - square).softmax(0)
@@ -124,8 +123,9 @@ def test_detail_is_compared_by_distances_in_learned_units():
     assert torch.allclose(near, torch.exp(-0.25 * square[:2].amin(0)), atol=1e-4)
     assert torch.allclose(far, torch.exp(-0.25 * square[2:].amin(0)), atol=1e-4)
     sides = torch.cat([sign[0], -torch.ones(len(head.world_detail))])
-    solution = Sums.of(labelled(every, sides, share)).ridge(torch.exp(head.trust(stats)[:, 1] - 2))[0]
-    assert torch.allclose(ridge, solution[:-1] @ (query[0] * scale[:, None]) + solution[-1], atol=1e-4)
+    whole = torch.cat([torch.zeros(len(every), SEMANTIC), every], -1)
+    solution = Sums.of(labelled(whole, sides, share)).detail_ridge(torch.exp(head.trust(stats)[:, 1] - 2))[0]
+    assert torch.allclose(ridge, solution[1:] @ (query[0] * scale[:, None]) + solution[0], atol=1e-4)
 
 
 def test_far_more_annotation_than_in_training_is_told_as_much():

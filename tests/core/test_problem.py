@@ -32,7 +32,7 @@ def weights_by_image(guidance: Guidance, own: str | None) -> dict[str, list[floa
     problem = assemble(guidance, ("cat",), own, False)
     found = {}
     for name, sign in (("cat", 1), ("background", -1)):
-        weight = problem.semantic.weight[0] * (problem.semantic.sign[0] == sign)
+        weight = problem.exemplars.weight[0] * (problem.exemplars.sign[0] == sign)
         found[name] = weight.reshape(3, 6).sum(1).tolist()
     return found
 
@@ -98,8 +98,8 @@ def test_other_classes_are_no_known_background(guidance):
     only_classes = dogs + Guidance("some", {cat.entry: cat})
     problem = assemble(only_classes, ("cat", "dog"), None, False)
     assert problem.stats[:, 1:3].tolist() == [[0, 0], [0, 0]]
-    rest = problem.semantic.weight * (problem.semantic.sign < 0)
+    rest = problem.exemplars.weight * (problem.exemplars.sign < 0)
     assert rest.sum(1).tolist() == pytest.approx([OTHERS, OTHERS])
     both = assemble(only_classes + guidance.drop_class("cat"), ("cat", "dog"), None, False)
-    assert (both.semantic.weight * (both.semantic.sign < 0)).sum(1).tolist() == pytest.approx([1 + OTHERS, 1 + OTHERS])
+    assert (both.exemplars.weight * (both.exemplars.sign < 0)).sum(1).tolist() == pytest.approx([1 + OTHERS, 1 + OTHERS])
     assert (both.stats[:, 2] == 1).all()

@@ -2,67 +2,58 @@ import numpy as np
 import pytest
 import torch
 
-from guided_demo.core.encoder import GROUPS, SEMANTIC, Features, unit_length
-from guided_demo.core.head import OWN, RANGES, Head
-from guided_demo.core.problem import MOST_PIXELS, Labelled, Problem, statistics
-from guided_demo.core.selfsupport import CELL, LEAST, MARKED, as_support, margins, second_stats
+from guided_demo.core.encoder import DETAIL, GROUPS, SEMANTIC, SPREAD, Features, halve, unit_length, whitening
+from guided_demo.core.scores import normalize
+from guided_demo.core.selfsupport import LEAST, MARKED, Found, margins
 
-NOTHING_MARKED = torch.zeros(1)
-
-
-def stats_of(shots: float) -> torch.Tensor:
-    some = torch.tensor([7.0])
-    return statistics(some, some, torch.tensor([shots]), torch.zeros(1), torch.zeros(1))
+FIRST = GROUPS[0]
+ONE_IMAGE, NOTHING_MARKED = torch.zeros(1), torch.zeros(1)
 
 
-@pytest.mark.parametrize("size", [(16, 24), (12, 20)])
-def test_exemplars_are_the_means_of_cells_weighted_by_certainty(size):
+def query_of(semantic: torch.Tensor) -> Features:
+    """A query of these semantics (F, SEMANTIC, h8, w8), its groups brought to unit length."""
+    count, _, h, w = semantic.shape
+    semantic = torch.cat([unit_length(part) for part in semantic.split(GROUPS, 1)], 1)
+    return Features.of(semantic, torch.zeros(count, DETAIL, 2 * h, 2 * w), torch.zeros(1), torch.zeros(1))
+
+
+@pytest.fixture
+def query() -> Features:
     torch.manual_seed(0)
-    semantic, glance = torch.randn(1, 6, *size), torch.randn(1, *size) * 4
-    found, share = as_support(semantic, glance, stats_of(1), NOTHING_MARKED)
-    probability = glance[0].sigmoid().numpy()
-    rows = {1: [], -1: []}
-    weights = {1: [], -1: []}
-    for top in range(0, size[0], CELL):
-        for left in range(0, size[1], CELL):
-            box = np.s_[top : top + CELL, left : left + CELL]
-            for side in (1, -1):
-                sure = np.maximum(side * (2 * probability[box] - 1), 0) ** 2
-                pixels = semantic[0].numpy()[:, box[0], box[1]]
-                rows[side].append((pixels * sure).sum((1, 2)) / sure.sum())
-                weights[side].append(sure.sum())
-    for side in (1, -1):
-        chosen = found.sign[0] == side
-        assert np.allclose(found.rows[0][chosen].numpy(), rows[side], atol=1e-4)
-        assert np.allclose(found.weight[0][chosen].numpy(), np.array(weights[side]) / sum(weights[side]), atol=1e-5)
-    assert share.item() == pytest.approx(0.5)  # one image among two
+    return query_of(torch.randn(1, SEMANTIC, 12, 16))
+
+
+def test_what_is_found_is_the_means_weighted_by_certainty(query):
+    glance = torch.randn(2, 6, 8) * 4
+    found = Found.by(glance, query)
+    pixels = halve(query.semantic)[0].flatten(1).numpy()
+    for k in range(2):
+        certain = 2 / (1 + np.exp(-glance[k].flatten().double().numpy())) - 1
+        for side, sign in enumerate((1, -1)):
+            weight = np.maximum(sign * certain, 0) ** 2
+            assert np.allclose(found.means[0, 2 * k + side].numpy(), pixels @ weight / weight.sum(), atol=1e-3)
+            assert found.sure[k, side].item() == pytest.approx(weight.mean(), rel=1e-4)
 
 
 @pytest.mark.parametrize("value", [-30.0, 30.0, 0.0])
-def test_a_query_without_either_side_supports_nothing(value):
-    glance = torch.full((1, 8, 8), value)
-    found, share = as_support(torch.randn(1, 6, 8, 8), glance, stats_of(1), NOTHING_MARKED)
-    assert share.item() == 0 and not found.sign.any()
-    assert torch.equal(second_stats(stats_of(1), share), stats_of(1))
+def test_a_query_without_either_side_tells_nothing(query, value):
+    found = Found.by(torch.full((1, 6, 8), value), query)
+    assert found.trust(48, ONE_IMAGE, NOTHING_MARKED).item() == 0
 
 
-def test_a_cell_that_is_hardly_sure_is_no_exemplar():
-    glance = torch.full((1, 8, 24), 2 * np.arctanh(LEAST**0.5 * 0.9))
-    glance[..., :8], glance[..., 16:] = 2.0, -2.0
-    found, _ = as_support(torch.randn(1, 6, 8, 24), glance, stats_of(1), NOTHING_MARKED)
-    assert found.sign[0].reshape(3, 2).tolist() == [[1, 0], [0, 0], [0, -1]]
-    glance[..., 8:16] = 2 * np.arctanh(LEAST**0.5 * 1.1)
-    found, _ = as_support(torch.randn(1, 6, 8, 24), glance, stats_of(1), NOTHING_MARKED)
-    assert found.sign[0].reshape(3, 2).tolist() == [[1, 0], [1, 0], [0, -1]]
+def test_half_a_place_of_each_side_is_enough(query):
+    glance = torch.full((1, 6, 8), -20.0)
+    for share, trusted in ((0.9 * LEAST, 0), (1.1 * LEAST, 1)):
+        glance[0, 0, 0] = 2 * np.arctanh(share**0.5)
+        assert Found.by(glance, query).trust(48, ONE_IMAGE, NOTHING_MARKED).item() == trusted
 
 
-def test_a_query_that_supports_counts_as_one_more_image_wholly_annotated():
-    some = torch.tensor([7.0, 7.0])
-    told = statistics(some, some, torch.tensor([2.0, 3.0]), torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0]))
-    more = second_stats(told, torch.tensor([0.1, 0.0]))
-    every = torch.tensor([float(MOST_PIXELS)])
-    wanted = statistics(every, every, torch.tensor([3.0]), torch.tensor([1.0]), torch.tensor([0.0]))
-    assert torch.allclose(more[:1], wanted) and torch.equal(more[1:], told[1:])
+def test_the_more_images_or_marks_there_are_the_less_what_is_found_counts(query):
+    found = Found.by(torch.linspace(-5, 5, 48).reshape(1, 6, 8), query)
+    by_images = [found.trust(48, torch.tensor([float(n)]).log2(), NOTHING_MARKED).item() for n in (1, 2, 5)]
+    assert by_images == pytest.approx([2 / 2, 2 / 3, 2 / 6])
+    by_marks = [found.trust(48, ONE_IMAGE, torch.tensor([float(n)])).item() for n in (0, MARKED, 3 * MARKED, 1e6)]
+    assert by_marks == pytest.approx([1, 1 / 2, 1 / 4, 0], abs=1e-4)
 
 
 def test_classes_of_one_image_compete():
@@ -71,59 +62,51 @@ def test_classes_of_one_image_compete():
     assert torch.equal(margins(glance[:1]), glance[:1])
 
 
-def test_more_images_leave_the_query_a_smaller_share():
-    glance = torch.linspace(-5, 5, 64).reshape(1, 8, 8)
-    shares = [as_support(torch.randn(1, 6, 8, 8), glance, stats_of(shots), NOTHING_MARKED)[1].item() for shots in (1, 2, 5)]
-    assert shares == pytest.approx([1 / 2, 1 / 3, 1 / 6])
+def test_whitening_is_the_inverse_of_the_covariance(query):
+    maps = torch.randn(2, 5, 6, 8)
+    for given, found in zip(maps, whitening(maps), strict=True):
+        covariance = np.cov(given.flatten(1).numpy(), bias=True)
+        assert np.allclose(found.numpy(), SPREAD * np.linalg.inv(covariance + SPREAD * np.eye(5)), atol=1e-5)
 
 
-def test_the_more_is_marked_in_the_query_the_smaller_the_share_of_what_is_found_there():
-    glance = torch.linspace(-5, 5, 64).reshape(1, 8, 8).expand(4, -1, -1)
-    marked = torch.tensor([0.0, MARKED, 3 * MARKED, 1e6])
-    _, share = as_support(torch.randn(4, 6, 8, 8), glance, stats_of(1).expand(4, -1), marked)
-    assert share.tolist() == pytest.approx([1 / 2, 1 / 4, 1 / 8, 0], abs=1e-4)
+def test_second_scores_are_cosines_and_fishers_discriminant_of_each_class():
+    torch.manual_seed(1)
+    query = query_of(torch.randn(1, SEMANTIC, 12, 16))
+    found = Found(torch.randn(1, 4, SEMANTIC), torch.rand(2, 2))
+    known = normalize(torch.randn(2, 2, SEMANTIC))
+    near, wide = found.again(query, known)
+    own = normalize(found.means).reshape(2, 2, SEMANTIC)
+    whole = query.semantic[0].flatten(1), query.halved[0].flatten(1)
+    for k in range(2):
+        cosines = [part @ whole[i > 0][at] for i, (part, at) in enumerate(zip(own[k].split(GROUPS, -1), places(), strict=True))]
+        assert torch.allclose(near[k, :2], cosines[0], atol=1e-4)
+        assert torch.allclose(wide[k, :4], torch.cat(cosines[1:]), atol=1e-4)
+        for i, (one, other) in enumerate((own[k], known[k])):
+            direction = (one - other) @ query.whitening[0]
+            says = [direction[at] @ whole[g > 0][at] for g, at in enumerate(places())]
+            scale = 2 / ((direction * (one - other)).sum() + 1e-2)
+            middle = scale * (direction @ (one + other)) / 2
+            assert torch.allclose(near[k, 2 + i], scale * says[0] - middle, atol=1e-3)
+            assert torch.allclose(wide[k, 4 + i], scale * (says[1] + says[2]), atol=1e-3)
 
 
-def two_clusters() -> tuple[Features, Problem, torch.Tensor]:
-    """A query with a thing on its left half, guidance that knows it only faintly, and a first look that found half of it."""
+def places() -> list[slice]:
+    ends = np.cumsum(GROUPS).tolist()
+    return [slice(end - size, end) for end, size in zip(ends, GROUPS, strict=True)]
+
+
+def test_what_a_first_look_is_sure_of_pulls_the_rest_of_the_same_thing_along():
+    """A thing on the left half that guidance knows only faintly, and a first look that found half of it."""
     torch.manual_seed(1)
     thing, rest, faint = torch.randn(3, SEMANTIC).unbind()
-    semantic = rest[None, :, None, None].repeat(1, 1, 8, 8)
-    semantic[..., :4] = thing[None, :, None, None]
-    semantic = torch.cat([unit_length(part) for part in (semantic + 0.1 * torch.randn_like(semantic)).split(GROUPS, 1)], 1)
-    features = Features(semantic, torch.zeros(1, 32, 16, 16), torch.zeros(1, 48, 8, 8), torch.zeros(1, 24, 16, 16))
-    rows = torch.stack([0.3 * thing + 0.7 * faint, rest])[None]
-    sides = torch.tensor([[1.0, -1.0]]), torch.ones(1, 2)
-    problem = Problem(Labelled(rows, *sides), Labelled(torch.zeros(1, 2, 32), *sides), torch.zeros(1, SEMANTIC), stats_of(1))
+    semantic = rest[None, :, None, None].repeat(1, 1, 16, 16)
+    semantic[..., :8] = thing[None, :, None, None]
+    query = query_of(semantic + 0.1 * torch.randn_like(semantic))
+    known = normalize(torch.stack([0.3 * thing + 0.7 * faint, rest]))[None]
     glance = torch.full((1, 8, 8), -4.0)
-    glance[..., :2] = 4.0
-    return features, problem, glance
-
-
-@torch.no_grad()
-def test_what_a_first_look_is_sure_of_pulls_the_rest_of_the_same_thing_along():
-    features, problem, glance = two_clusters()
-    head = Head().eval()
-    classifier = head.prepare(problem)
-    pixels = features.semantic.flatten(2)
-    first = classifier.semantic.scores(pixels)[0, 0].reshape(8, 8)
-    second = head.second(classifier, features, glance, torch.zeros(1, OWN, 16, 16)).scores(pixels)[0, 0].reshape(8, 8)
-    assert (second[:, 2:4] > first[:, 2:4]).all()  # the other half, by the ridge regression
-
-
-@torch.no_grad()
-def test_what_counts_as_marked_is_the_side_with_fewer_marks():
-    features, problem, glance = two_clusters()
-    head = Head().eval()
-    classifier = head.prepare(problem)
-
-    def mean_of_the_class(cells: int, others: int) -> torch.Tensor:
-        own = torch.rand(1, OWN, 16, 16) * 0.9
-        for first, count in ((0, cells), (len(RANGES), others)):
-            own[:, first].flatten()[:count] = 1
-        return head.second(classifier, features, glance, own).groups[0].rows[0, -3]
-
-    few, many = mean_of_the_class(5, 90), mean_of_the_class(90, 40)
-    known = classifier.semantic.groups[0].rows[0, -3]
-    assert torch.equal(mean_of_the_class(90, 5), few) and torch.equal(mean_of_the_class(0, 90), mean_of_the_class(0, 0))
-    assert (many - known).norm() < (few - known).norm()  # the second look says less new where much is marked
+    glance[..., :2], glance[..., 2:4] = 4.0, 0.0
+    near, _ = Found.by(glance, query).again(query, known)
+    cosine_to_found = (near[0, 0] - near[0, 1]).reshape(16, 16)
+    cosine_to_known = (known[0, 0, :FIRST] - known[0, 1, :FIRST]) @ query.semantic[0, :FIRST].flatten(1)
+    assert (cosine_to_found[:, 4:8] > cosine_to_known.reshape(16, 16)[:, 4:8]).all()
+    assert (cosine_to_found[:, 4:8] > 0).all() and (cosine_to_found[:, 8:] < 0).all()
