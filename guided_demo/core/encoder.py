@@ -2,8 +2,8 @@
 
 A backbone, a light feature pyramid, and three kinds of description: `semantic` (what a thing is; stride 8), `detail` (raw and
 blurred colour, contrast, early layers; stride 4), and the head's pre-activations, which are its first layer's share of
-the image and so can be kept with the features. So can how the semantics of the image vary, without which nobody could tell
-what is special about a part of it.
+the image and so can be kept with the features. So can how the semantics of the image vary, and how like each other its places
+are: whatever is found in a part of it can then be told from the rest, and followed to where there is more of it, by products.
 """
 
 from __future__ import annotations
@@ -31,23 +31,24 @@ SPREAD = 0.01  # variance of a semantic number, about, from which on whitening t
 class Features:
     """Maps of a batch of images; h8 x w8 is the input at stride 8, h4 x w4 at stride 4, and so on.
 
-    semantic (B, SEMANTIC, h8, w8), each group of unit length; halved (B, SEMANTIC, h16, w16): its means over 2x2 cells;
-    whitening (B, SEMANTIC, SEMANTIC): see `whitening`; detail (B, DETAIL, h4, w4); coarse (B, COARSE_WIDTH, h8, w8) and fine
-    (B, FINE_WIDTH, h4, w4): pre-activations of the head.
+    semantic (B, SEMANTIC, h8, w8), each group of unit length; halved (B, SEMANTIC, h16, w16): its means over 2x2 cells; whitening
+    (B, SEMANTIC, SEMANTIC) and affinity (B, h16 * w16, h16 * w16): see the functions of these names; detail (B, DETAIL, h4, w4);
+    coarse (B, COARSE_WIDTH, h8, w8) and fine (B, FINE_WIDTH, h4, w4): pre-activations of the head.
     """
 
     semantic: Tensor
     halved: Tensor
     whitening: Tensor
+    affinity: Tensor
     detail: Tensor
     coarse: Tensor
     fine: Tensor
 
     @classmethod
-    def of(cls, semantic: Tensor, detail: Tensor, coarse: Tensor, fine: Tensor) -> Features:
-        """With what follows from the semantics."""
+    def of(cls, semantic: Tensor, detail: Tensor, coarse: Tensor, fine: Tensor, sharpness: Tensor) -> Features:
+        """With what follows from the semantics; sharpness (len(GROUPS),) as of `affinity`."""
         halved = halve(semantic)
-        return cls(semantic, halved, whitening(halved), detail, coarse, fine)
+        return cls(semantic, halved, whitening(halved), affinity(halved, sharpness), detail, coarse, fine)
 
     def map(self, function) -> Features:
         """The same with `function` applied to every tensor."""
@@ -92,6 +93,16 @@ def whitening(maps: Tensor) -> Tensor:
         covariance = x @ x.transpose(1, 2) / x.shape[2]
         eye = torch.eye(x.shape[1], device=x.device)
         return SPREAD * torch.cholesky_inverse(torch.linalg.cholesky(covariance + SPREAD * eye))
+
+
+def affinity(maps: Tensor, sharpness: Tensor) -> Tensor:
+    """How like each other the places of (B, SEMANTIC, h, w) are: (B, h * w, h * w), a softmax along the last dimension of their
+    cosines about the mean of the image, those of each group times its sharpness, added up."""
+    with torch.autocast(maps.device.type, enabled=False):
+        x = maps.flatten(2)
+        parts = [F.normalize(part, dim=1, eps=1e-3) for part in (x - x.mean(2, keepdim=True)).split(GROUPS, 1)]
+        scaled = torch.cat([part * root for part, root in zip(parts, sharpness.sqrt(), strict=True)], 1)
+        return (scaled.transpose(1, 2) @ scaled).softmax(-1)
 
 
 def compact(x: Tensor) -> Tensor:
@@ -150,6 +161,7 @@ class Encoder(nn.Module):
         self.fine8 = nn.Conv2d(width, _FINE_INNER, 1)
         self.mix4 = nn.Sequential(Separable(_FINE_INNER), Separable(_FINE_INNER))
         self.fine = nn.Conv2d(_FINE_INNER, FINE_WIDTH, 1)
+        self.sharpness = nn.Parameter(torch.tensor([1.8, 1.2, 1.0]))
 
     def forward(self, image: Tensor) -> Features:
         f2, f4, f8, f16, f32 = self.backbone(image)
@@ -164,4 +176,4 @@ class Encoder(nn.Module):
         early = torch.cat([F.avg_pool2d(self.early2(f2), 2), self.early4(f4)], 1)
         detail = torch.cat([colour, early.float()], 1)
         fine = self.mix4(self.fine4(torch.cat([f4, detail.to(f4.dtype)], 1)) + upsample(self.fine8(pyramid), f4))
-        return Features.of(semantic, detail, self.coarse(pyramid).float(), self.fine(fine).float())
+        return Features.of(semantic, detail, self.coarse(pyramid).float(), self.fine(fine).float(), self.sharpness.exp())

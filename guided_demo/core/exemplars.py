@@ -36,8 +36,8 @@ class Exemplars:
 
 
 def pool(features: Features, annotation: Tensor) -> Exemplars:
-    """`features` of M images, in any precision, and `annotation` (M, K, H, W) at the input's size: 1 where a pixel is of the class,
-    else 0."""
+    """`features` of M images, in any precision, and `annotation` (M, K, H, W) at the input's size: 1 where a pixel is of the
+    class, else 0."""
     marked = annotation > 0
     pixels = _count(marked)
     few = pixels <= COUNT

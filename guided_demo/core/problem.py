@@ -12,7 +12,7 @@ from torch import Tensor
 from ..annotation import BACKGROUND
 from .guidance import Guidance
 
-COMPARED = 24  # exemplars a side, about, that every pixel is compared with; means and regressions use all
+COMPARED = 48  # exemplars a side, about, that every pixel is compared with; means and regressions use all
 STATS = 6
 MARKS = 4  # of the query's own count as much as another annotated image, where there are more of them
 OTHERS = 0.1  # what the other classes weigh beside the background: their own masks compete with the class in any case

@@ -1,8 +1,9 @@
 """The query as one more support image (self-support, Fan et al. 2022): what a first look is sure of guides a second.
 
 Things of one image are more like each other than like those of another, so a query describes its own object better than the
-support does, as soon as some of it is found. How its features vary is known without any guidance, so to tell what was found
-from the rest by a linear function takes no solving: the difference of the two means, times the whitening.
+support does, as soon as some of it is found. How its features vary, and which of its places are alike, is known without any
+guidance. So to tell what was found from the rest by a linear function takes no solving: it is the difference of the two means,
+times the whitening. To ask each place whether it is like what was found takes no comparing: it is a product with the affinity.
 """
 
 from __future__ import annotations
@@ -17,18 +18,20 @@ from .scores import normalize
 
 MARKED = 10  # cells marked on the query itself that halve the trust in what is found in it: marks are surer
 LEAST = 0.5  # places at stride 16, by how sure they are, that each side must have to be of use
-AGAIN = 2 * len(GROUPS) + 2  # maps of the second look
+AGAIN = 2 * len(GROUPS) + 3  # maps of the second look
 
 
 @dataclass(frozen=True)
 class Found:
     """What a first look is sure of, of K classes in each of F queries: B = F * K.
 
-    means (F, 2 * K, SEMANTIC): of the class and of its rest; sure (B, 2): the mean over the query of how sure it is, 0 to 1.
+    means (F, 2 * K, SEMANTIC): of the class and of its rest; sure (B, 2): the mean over the query of how sure it is, 0 to 1; vote
+    (B, 1, h16 * w16): of the places that each is like, those of the class less those of the rest, -1 to 1.
     """
 
     means: Tensor
     sure: Tensor
+    vote: Tensor
 
     @classmethod
     def by(cls, glance: Tensor, features: Features) -> Found:
@@ -36,9 +39,10 @@ class Found:
         certain = torch.tanh(glance.flatten(1) / 2)  # 2 p - 1
         sides = torch.stack([certain.clamp_min(0), (-certain).clamp_min(0)], 1) ** 2
         pixels = features.halved.flatten(2).transpose(1, 2)
-        totals = sides.reshape(len(pixels), -1, pixels.shape[1]) @ pixels
-        count = sides.sum(2)
-        return cls(totals / (count.reshape(*totals.shape[:2], 1) + 1e-3), count / pixels.shape[1])
+        count = sides.sum(2, keepdim=True)
+        shares = (sides / (count + 1e-3)).reshape(len(pixels), -1, pixels.shape[1])
+        own, other = (shares @ features.affinity.transpose(1, 2)).unflatten(1, (-1, 2)).flatten(0, 1).split(1, 1)
+        return cls(shares @ pixels, count[..., 0] / pixels.shape[1], (own - other) / (own + other + 1e-6))
 
     def trust(self, places: int, images: Tensor, marked: Tensor) -> Tensor:
         """How much of the second look is believed (B,): as one image among all that are annotated, 1 beside one; less the more is
@@ -51,7 +55,8 @@ class Found:
         return 2 * useful / (1 + torch.exp2(images)) * MARKED / (MARKED + marked)
 
     def again(self, features: Features, known: Tensor) -> tuple[Tensor, Tensor]:
-        """Second scores: what the first group of the descriptor tells, (B, 4, h8 * w8), and the others (B, AGAIN - 2, h16 * w16).
+        """Second scores: what the first group of the descriptor tells, (B, 4, h8 * w8), and the others (B, AGAIN - 2, h16 * w16),
+        the last of which is the vote.
 
         Cosines to the two means of what was found, by each group; then how much more a pixel is like the class than like the
         rest by the whitened difference of these means, and of the `known` (B, 2, SEMANTIC), those of the support: 1 at the mean
@@ -71,7 +76,7 @@ class Found:
         fine = torch.baddbmm(bias, first, features.semantic[:, : GROUPS[0]].flatten(2))
         maps = features.halved[:, GROUPS[0] :].unflatten(1, (len(others), -1)).flatten(3)
         coarse = torch.stack(others, 1) @ maps
-        return _by_class(fine[:, None], classes), _by_class(coarse, classes)
+        return _by_class(fine[:, None], classes), torch.cat([_by_class(coarse, classes), self.vote], 1)
 
 
 def _by_class(products: Tensor, classes: int) -> Tensor:

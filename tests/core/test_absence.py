@@ -65,7 +65,7 @@ def test_logits_are_lower_by_what_the_first_look_leaves_to_doubt(monkeypatch):
     stats = statistics(some, 0 * some, images, 0 * some, 0 * some)
     problem = Problem(Labelled(rows, one, one), torch.zeros(2, SEMANTIC), stats)
     maps = ((SEMANTIC, 8), (DETAIL, 16), (COARSE_WIDTH, 8), (FINE_WIDTH, 16))
-    features = Features.of(*(torch.randn(2, depth, side, side) for depth, side in maps))
+    features = Features.of(*(torch.randn(2, depth, side, side) for depth, side in maps), torch.ones(3))
     network = Head().eval()
     network.first_out.bias.fill_(2.0)
     classifier = network.prepare(problem)

@@ -10,7 +10,8 @@ from guided_demo.core.exemplars import COUNT, pool
 @pytest.fixture
 def features():
     torch.manual_seed(0)
-    return Features.of(torch.randn(1, SEMANTIC, 12, 16), torch.randn(1, DETAIL, 24, 32), torch.zeros(1), torch.zeros(1))
+    maps = torch.randn(1, SEMANTIC, 12, 16), torch.randn(1, DETAIL, 24, 32), torch.zeros(1), torch.zeros(1)
+    return Features.of(*maps, torch.ones(3))
 
 
 def bilinear(maps, x, y, stride):
@@ -57,8 +58,8 @@ def test_the_mean_of_many_is_the_papers_masked_average(features, box):
 
 @pytest.mark.parametrize(("side", "cell"), [(64, 1), (96, 2), (160, 3), (256, 4), (320, 5)])
 def test_a_square_is_averaged_in_the_finest_grid_that_fits(side, cell):
-    maps = Features.of(*(torch.rand(1, width, side // s, side // s) for width, s in ((SEMANTIC, 8), (DETAIL, 4), (1, 8), (1, 4))))
-    found = pool(maps, torch.ones(1, 1, side, side))
+    maps = (torch.rand(1, width, side // s, side // s) for width, s in ((SEMANTIC, 8), (DETAIL, 4), (1, 8), (1, 4)))
+    found = pool(Features.of(*maps, torch.ones(3)), torch.ones(1, 1, side, side))
     count = lambda size: math.ceil(side / 8 / size) ** 2  # noqa: E731
     assert (found.weight > 0).sum() == count(cell) <= COUNT
     assert cell == 1 or count(cell - 1) > COUNT

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from guided_demo.core.encoder import DETAIL, GROUPS, SEMANTIC, SPREAD, Features, halve, unit_length, whitening
+from guided_demo.core.encoder import DETAIL, GROUPS, SEMANTIC, SPREAD, Features, affinity, halve, unit_length, whitening
 from guided_demo.core.scores import normalize
 from guided_demo.core.selfsupport import LEAST, MARKED, Found, margins
 
@@ -14,7 +14,7 @@ def query_of(semantic: torch.Tensor) -> Features:
     """A query of these semantics (F, SEMANTIC, h8, w8), its groups brought to unit length."""
     count, _, h, w = semantic.shape
     semantic = torch.cat([unit_length(part) for part in semantic.split(GROUPS, 1)], 1)
-    return Features.of(semantic, torch.zeros(count, DETAIL, 2 * h, 2 * w), torch.zeros(1), torch.zeros(1))
+    return Features.of(semantic, torch.zeros(count, DETAIL, 2 * h, 2 * w), torch.zeros(1), torch.zeros(1), torch.ones(3))
 
 
 @pytest.fixture
@@ -33,6 +33,26 @@ def test_what_is_found_is_the_means_weighted_by_certainty(query):
             weight = np.maximum(sign * certain, 0) ** 2
             assert np.allclose(found.means[0, 2 * k + side].numpy(), pixels @ weight / weight.sum(), atol=1e-3)
             assert found.sure[k, side].item() == pytest.approx(weight.mean(), rel=1e-4)
+
+
+def test_places_vote_for_what_is_like_them(query):
+    glance = torch.randn(2, 6, 8) * 4
+    found = Found.by(glance, query)
+    certain = np.tanh(glance.flatten(1).double().numpy() / 2)
+    for k in range(2):
+        sides = np.maximum((certain[k], -certain[k]), 0) ** 2
+        own, other = (query.affinity[0].double().numpy() @ (side / side.sum()) for side in sides)
+        assert np.allclose(found.vote[k, 0].numpy(), (own - other) / (own + other), atol=1e-3)
+
+
+def test_affinity_is_a_softmax_of_cosines_about_the_mean_of_the_image(query):
+    maps, sharpness = query.halved, torch.tensor([5.0, 1.0, 2.0])
+    found = affinity(maps, sharpness)[0]
+    logits = torch.zeros(48, 48)
+    for part, sharp in zip(maps[0].flatten(1).split(GROUPS), sharpness, strict=True):
+        about = part - part.mean(1, keepdim=True)
+        logits += sharp * torch.nn.functional.cosine_similarity(about[:, :, None], about[:, None], dim=0)
+    assert torch.allclose(found, logits.softmax(-1), atol=1e-5)
 
 
 @pytest.mark.parametrize("value", [-30.0, 30.0, 0.0])
@@ -72,7 +92,7 @@ def test_whitening_is_the_inverse_of_the_covariance(query):
 def test_second_scores_are_cosines_and_fishers_discriminant_of_each_class():
     torch.manual_seed(1)
     query = query_of(torch.randn(1, SEMANTIC, 12, 16))
-    found = Found(torch.randn(1, 4, SEMANTIC), torch.rand(2, 2))
+    found = Found(torch.randn(1, 4, SEMANTIC), torch.rand(2, 2), torch.rand(2, 1, 48))
     known = normalize(torch.randn(2, 2, SEMANTIC))
     near, wide = found.again(query, known)
     own = normalize(found.means).reshape(2, 2, SEMANTIC)
@@ -88,6 +108,7 @@ def test_second_scores_are_cosines_and_fishers_discriminant_of_each_class():
             middle = scale * (direction @ (one + other)) / 2
             assert torch.allclose(near[k, 2 + i], scale * says[0] - middle, atol=1e-3)
             assert torch.allclose(wide[k, 4 + i], scale * (says[1] + says[2]), atol=1e-3)
+    assert torch.equal(wide[:, 6:], found.vote)
 
 
 def places() -> list[slice]:
