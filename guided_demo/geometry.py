@@ -1,7 +1,7 @@
 """The only place where image, tensor, feature and mask coordinates are converted.
 
 Original pixels (W, H) -> the network's input, shrunk or enlarged with its aspect kept until its longer side is `side`, its sides
-multiples of 4 -> padded at the right and bottom to multiples of 32 -> maps at strides 4 and 8. Pixel i covers [i, i + 1) at
+multiples of 4 -> padded at the right and bottom to multiples of 32 -> maps at strides 4, 8 and 16. Pixel i covers [i, i + 1) at
 every scale, so a coordinate is converted by one factor an axis.
 """
 
@@ -45,8 +45,10 @@ class Frame:
         """RGB image to (1, 3, H, W) float32 in [0, 1], padded with grey."""
         # Box-filtered on the way down, so that no pixel is skipped however large the photo.
         small = image.resize(self.content, Image.Resampling.BILINEAR, reducing_gap=2.0)
-        pixels = torch.from_numpy(np.array(small)).permute(2, 0, 1)[None].float() / 255
+        pixels = torch.from_numpy(np.array(small)).permute(2, 0, 1)[None].float().div_(255)
         height, width = self.padded
+        if (width, height) == self.content:
+            return pixels
         return F.pad(pixels, (0, width - self.content[0], 0, height - self.content[1]), value=PADDING)
 
     def annotation_to_input(self, annotation: Annotation, classes: Sequence[str], stride: int = 1) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from .backbone import EfficientNetLite
 
-COARSE, FINE = 8, 4
+FINE = 4  # stride of what is finest
 # The semantic descriptor is three unit vectors side by side: from the pyramid, and from the backbone at strides 16 and 32.
 GROUPS = (96, 48, 48)
 SEMANTIC = sum(GROUPS)
@@ -29,7 +29,7 @@ SPREAD = 0.01  # variance of a semantic number, about, from which on whitening t
 
 @dataclass(frozen=True)
 class Features:
-    """Maps of a batch of images; h8 x w8 is the input at stride 8, h4 x w4 at stride 4, and so on.
+    """Of a batch of images; maps of h8 x w8 are at stride 8 of the input, of h4 x w4 at stride 4, and so on.
 
     semantic (B, SEMANTIC, h8, w8), each group of unit length; halved (B, SEMANTIC, h16, w16): its means over 2x2 cells; whitening
     (B, SEMANTIC, SEMANTIC) and affinity (B, h16 * w16, h16 * w16): see the functions of these names; detail (B, DETAIL, h4, w4);
@@ -92,7 +92,9 @@ def whitening(maps: Tensor) -> Tensor:
         x = x - x.mean(2, keepdim=True)
         covariance = x @ x.transpose(1, 2) / x.shape[2]
         eye = torch.eye(x.shape[1], device=x.device)
-        return SPREAD * torch.cholesky_inverse(torch.linalg.cholesky(covariance + SPREAD * eye))
+        factor = torch.linalg.cholesky(covariance / SPREAD + eye)
+        root = torch.linalg.solve_triangular(factor, eye.expand_as(covariance), upper=False)
+        return root.transpose(1, 2) @ root
 
 
 def affinity(maps: Tensor, sharpness: Tensor) -> Tensor:
@@ -161,7 +163,7 @@ class Encoder(nn.Module):
         self.fine8 = nn.Conv2d(width, _FINE_INNER, 1)
         self.mix4 = nn.Sequential(Separable(_FINE_INNER), Separable(_FINE_INNER))
         self.fine = nn.Conv2d(_FINE_INNER, FINE_WIDTH, 1)
-        self.sharpness = nn.Parameter(torch.tensor([1.8, 1.2, 1.0]))
+        self.alike = nn.Parameter(torch.tensor([1.8, 1.2, 1.0]))  # logs of the sharpness of the affinity, by group
 
     def forward(self, image: Tensor) -> Features:
         f2, f4, f8, f16, f32 = self.backbone(image)
@@ -173,7 +175,7 @@ class Encoder(nn.Module):
         with torch.autocast(image.device.type, enabled=False):
             semantic = torch.cat([unit_length(upsample(g.float(), f8)) for g in groups], 1)
             colour = hand_made(image.float())
-        early = torch.cat([F.avg_pool2d(self.early2(f2), 2), self.early4(f4)], 1)
+        early = torch.cat([self.early2(F.avg_pool2d(f2, 2)), self.early4(f4)], 1)
         detail = torch.cat([colour, early.float()], 1)
         fine = self.mix4(self.fine4(torch.cat([f4, detail.to(f4.dtype)], 1)) + upsample(self.fine8(pyramid), f4))
-        return Features.of(semantic, detail, self.coarse(pyramid).float(), self.fine(fine).float(), self.sharpness.exp())
+        return Features.of(semantic, detail, self.coarse(pyramid).float(), self.fine(fine).float(), self.alike.exp())

@@ -35,8 +35,8 @@ FIRST_CONTEXT, SECOND_CONTEXT = (1, 3), (1, 2, 4)  # dilations of the convolutio
 class Classifier:
     """What guidance says of B classes, made ready for any number of queries: see Head.prepare.
 
-    means (B, 2, SEMANTIC): of the class and of its rest; bias (B, COARSE_WIDTH): the head's share of the guidance; exemplars (n,
-    SEMANTIC): those that pixels are compared with, of one set; stats (B, STATS) as in Problem.
+    means (B, 2, SEMANTIC): of the class and of its rest, each group of unit length; bias (B, COARSE_WIDTH): the head's share of
+    the guidance; exemplars (n, SEMANTIC): those that pixels are compared with, of one set; stats (B, STATS) as in Problem.
     """
 
     semantic: tuple[Comparison, Comparison]
@@ -91,20 +91,17 @@ class Head(nn.Module):
         )
 
     def _with_world(self, problem: Problem, trust: Tensor) -> tuple[Labelled, Labelled]:
-        """Exemplars and the learned negatives, detail in learned units; and of the exemplars only those that are compared."""
+        """Exemplars and the learned negatives, detail in learned units; and the same with only those that are compared."""
         # Without annotated background the world counts as one full side; with it, as a hint.
         weight = torch.exp(trust[:, 2:] - 2.0 * problem.stats[:, 2:3]) / WORLD
         b, sets = len(weight), len(problem.exemplars.rows)
         rows = torch.cat([self.world_semantic, self.world_detail], -1).expand(sets, -1, -1)
         world = Labelled(rows, rows.new_full((b, WORLD), -1.0), weight.expand(-1, WORLD))
         units = torch.cat([self.detail_scale.new_zeros(SEMANTIC), self.detail_scale]).exp()
-        every = problem.exemplars.joined(world)
-        every = replace(every, rows=every.rows * units)
-        if problem.compared is None:
-            return every, every
-        count = problem.exemplars.sign.shape[1]
-        kept = torch.cat([problem.compared, torch.arange(count, count + WORLD, device=rows.device)])
-        return every, every.take(kept)
+        given = problem.exemplars
+        compared = given if problem.compared is None else given.take(problem.compared)
+        every, shown = (some.joined(world) for some in (given, compared))
+        return replace(every, rows=every.rows * units), replace(shown, rows=shown.rows * units)
 
     def novelty(self, semantic: Tensor, classifier: Classifier) -> Tensor:
         """(h8, w8) in [0, 1] of an image's semantics (1, SEMANTIC, h8, w8): 1 - the largest cosine, mean over the groups, to
@@ -128,12 +125,12 @@ class Head(nn.Module):
         x = F.relu(x + classifier.bias[:, :, None, None])
         told = _pointwise(self.scores_out, scores)
         small = halve(x)
-        seen = _in_context(small, self.first_context) - small
-        glance = halve(told) + _pointwise(self.first_out, small + seen)
+        context = _in_context(small, self.first_context)
+        glance = halve(told) + _pointwise(self.first_out, context)
         with torch.autocast(stats.device.type, enabled=False):
             again, absent = self._again(features, classifier, glance.float(), own)
         x = F.relu(x + _pointwise(self.again_in, again))
-        carried = self.carried * seen
+        carried = self.carried * (context - small)
         small = halve(x)
         x = x + upsample(_in_context(small + carried, self.second_context) - small, x)
         coarse = told + _pointwise(self.again_out, again) + _pointwise(self.second_out, x) - absent

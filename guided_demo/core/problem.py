@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -43,10 +43,6 @@ class Labelled:
 
     def joined(self, other: Labelled) -> Labelled:
         return Labelled(*(torch.cat([getattr(self, f.name), getattr(other, f.name)], 1) for f in fields(self)))
-
-    def apart(self) -> Labelled:
-        """With a set for each problem."""
-        return replace(self, rows=self.rows.expand(len(self.sign), -1, -1))
 
     def to(self, device: torch.device) -> Labelled:
         return Labelled(*(getattr(self, f.name).to(device) for f in fields(self)))

@@ -15,10 +15,10 @@ from torch import Tensor
 from .encoder import GROUPS, SEMANTIC
 from .problem import Labelled
 
-FOUND = 5  # scores that a comparison of semantics has: two means, two largest, one vote
-COARSE_SCORES, FINE_SCORES = FOUND * len(GROUPS) + 1, 4
+GROUP_SCORES = 5  # of semantics by one group: two means, two largest, one vote
+COARSE_SCORES, FINE_SCORES = GROUP_SCORES * len(GROUPS) + 1, 4
 OUTSIDE = -1e4  # added to what is not of a side
-FARTHEST = -80.0  # logits below are as good as this, and keep out of the denormals, which are slow
+FARTHEST = -80.0  # the least logit of a vote: what is farther counts as little, and its exponential would be a denormal: slow
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,9 @@ class Sides:
 
     def repeated(self, times: int) -> Sides:
         """Every set so many times, one after the other: for as many descriptions of its exemplars."""
+        order, weight = (x.repeat_interleave(times, 0) for x in (self.order, self.weight))
         outside = None if self.outside is None else self.outside.repeat_interleave(times, 0)
-        return replace(self, weight=self.weight.repeat_interleave(times, 0), outside=outside)
+        return replace(self, order=order, weight=weight, outside=outside)
 
     def largest(self, x: Tensor) -> Tensor:
         """Of (R, n, pixels), the largest of the class and the largest of the rest: (R, K, 2, pixels)."""
@@ -78,12 +79,12 @@ class Sides:
 
     def vote(self, logits: Tensor) -> Tensor:
         """Softmax over the exemplars of (R, n, pixels), each counted by its weight, those of the class less the rest: (R, K, 1,
-        pixels) in [-1, 1], near 0 where all logits are FARTHEST. No logit is above 0, or much. They are overwritten, except in
-        training: new memory costs more than sums.
+        pixels) in [-1, 1]. Logits are at most the sharpness, or 0. They are overwritten, except in training: new memory costs
+        more than sums.
         """
         chances = logits.exp() if logits.requires_grad else logits.exp_()
         own, other = (self.weight @ chances).unflatten(1, (-1, 2)).split(1, 2)
-        return (own - other) / (own + other).clamp_min(1e-35)
+        return (own - other) / (own + other)
 
 
 @dataclass(frozen=True)
@@ -101,14 +102,14 @@ class Comparison:
     square: Tensor
 
     def scores(self, query: Tensor) -> tuple[Tensor, Tensor]:
-        """Of query pixels (R, D, pixels) of unit length: what the ridge regressions say, (R, K, 1, pixels), and (R, K, FOUND,
-        pixels): cosines to the two means, the largest cosines to exemplars of the class and of the rest, and the vote of all."""
+        """Of query pixels (R, D, pixels) of unit length, or nearly, where they are means of few: what the ridge regressions say,
+        (R, K, 1, pixels), and (R, K, GROUP_SCORES, pixels): cosines to the two means, the largest cosines to exemplars of the
+        class and of the rest, and the vote of all."""
         n, k = self.sides.weight.shape[2], self.sides.classes
         products = torch.baddbmm(self.bias, self.rows, query)
         cosine, directed, means, along, ridge = products.split([n, n, 2 * k, 1, k], 1)
         distance = (1 + self.square - 2 * along).clamp_min(1e-4).rsqrt()
         logits = directed * distance if directed.requires_grad else directed.mul_(distance)
-        logits = logits if self.sides.outside is None else (logits + self.sides.outside).clamp_min(FARTHEST)
         near = self.sides.largest(cosine).clamp_min(-1)
         return ridge[:, :, None], torch.cat([means.unflatten(1, (k, 2)), near, self.sides.vote(logits)], 2)
 
@@ -124,7 +125,7 @@ def compare(
     """
     sets, classes = len(exemplars), sides.classes
     exemplars, middle = normalize(exemplars), centre[:, None]
-    directions = normalize(exemplars - middle, 1e-3) * sharpness.repeat_interleave(torch.tensor(GROUPS, device=sharpness.device))
+    directions = normalize(exemplars - middle, 1e-3) * (_OF_GROUP.to(sharpness.device) @ sharpness)
     means, ridge = means.reshape(sets, 2 * classes, -1), ridge.reshape(sets, classes, -1)
     rows = torch.cat([exemplars, directions, means, middle, ridge[..., :-1]], 1)
     nothing = rows.new_zeros(sets, exemplars.shape[1]), rows.new_zeros(sets, 2 * classes + 1)
@@ -165,9 +166,11 @@ class DetailComparison:
         nearest exemplars are, of the class and of the rest."""
         square = self.scale @ (query * query)
         nearness = torch.baddbmm(self.offset, self.rows, query)
-        nearness = nearness - square if nearness.requires_grad else nearness.sub_(square)
-        near = torch.exp(0.25 * self.sides.largest(nearness).clamp(-160, 0))
-        logits = nearness if self.sides.outside is None else nearness + self.sides.outside
+        largest = self.sides.largest(nearness)
+        near = torch.exp(0.25 * (largest - square[:, None]).clamp(-160, 0))
+        # Less the nearest of all, so that the sides are told apart far from all, too.
+        most = largest.detach()[:, 0].amax(1, keepdim=True)
+        logits = nearness - most if nearness.requires_grad else nearness.sub_(most)
         logits = logits.clamp(FARTHEST, 0) if logits.requires_grad else logits.clamp_(FARTHEST, 0)
         ridge = torch.baddbmm(self.intercept, self.ridge, query)[:, :, None]
         return torch.cat([ridge, self.sides.vote(logits), near], 2).flatten(0, 1)
@@ -209,11 +212,10 @@ class Sums:
         return torch.cholesky_solve(self.right[:, part], factor)[..., 0]
 
 
-_GROUP = torch.arange(len(GROUPS)).repeat_interleave(torch.tensor(GROUPS))
-_OF_GROUP = (_GROUP[:, None] == torch.arange(len(GROUPS))).float()
+_OF_GROUP = torch.block_diag(*(torch.ones(size, 1) for size in GROUPS))
 
 
 def normalize(x: Tensor, least: float = 1e-6) -> Tensor:
     """Unit length within each group of the last dimension, SEMANTIC; shorter than `least` is divided by that."""
-    square = (x * x) @ _OF_GROUP.to(x.device)
-    return x * square.clamp_min(least**2).rsqrt()[..., _GROUP.to(x.device)]
+    of_group = _OF_GROUP.to(x.device)
+    return x * (((x * x) @ of_group).clamp_min(least**2).rsqrt() @ of_group.T)

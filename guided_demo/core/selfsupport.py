@@ -1,4 +1,4 @@
-"""The query as one more support image (self-support, Fan et al. 2022): what a first look is sure of guides a second.
+"""A second look: what a first is sure of in a query says more about the query itself (after self-support, Fan et al. 2022).
 
 Things of one image are more like each other than like those of another, so a query describes its own object better than the
 support does, as soon as some of it is found. How its features vary, and which of its places are alike, is known without any
@@ -45,8 +45,8 @@ class Found:
         return cls(shares @ pixels, count[..., 0] / pixels.shape[1], (own - other) / (own + other + 1e-6))
 
     def trust(self, places: int, images: Tensor, marked: Tensor) -> Tensor:
-        """How much of the second look is believed (B,): as one image among all that are annotated, 1 beside one; less the more is
-        marked; 0 where nothing is found among so many `places`, or nothing else.
+        """How much of the second look is believed (B,): 2 / (1 + images), so 1 beside one image; less the more is marked; 0 where
+        nothing is found among so many `places`, or nothing else.
 
         images (B,): log2 of how many are annotated; marked (B,): cells of the query that its own marks take, on the side that has
         fewer.

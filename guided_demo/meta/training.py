@@ -104,7 +104,7 @@ def episode_loss(logits: Tensor, target: Tensor, dice: float) -> Tensor:
 
 
 def logits_of(network: nn.Module, batch: Batch) -> tuple[Tensor, ...]:
-    """Logits (B, H, W) of any network of the registry, and those at stride 8 that it has on the way."""
+    """Logits (B, H, W) of any network of the registry, and those at strides 8 and 16 that it has on the way."""
     extra = {"own": batch.own, "scope": batch.scope} if getattr(network, "takes_own", False) else {}
     out = network(batch.support, batch.annotation, batch.query, **extra)
     return out if isinstance(out, tuple) else (out,)

@@ -4,10 +4,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from guided_demo.core.encoder import DETAIL, GROUPS, SEMANTIC
+from guided_demo.core.encoder import COARSE_WIDTH, DETAIL, FINE_WIDTH, GROUPS, SEMANTIC, Features
 from guided_demo.core.head import OWN, Head, reach
-from guided_demo.core.problem import Labelled, Problem, statistics
-from guided_demo.core.scores import FARTHEST, Sides, Sums, compare, normalize
+from guided_demo.core.problem import STATS, Labelled, Problem, statistics
+from guided_demo.core.scores import Sides, Sums, compare, normalize
 
 
 def labelled(rows, sign, weight) -> Labelled:
@@ -36,7 +36,7 @@ def test_sides_compare_with_their_own_exemplars_only():
     weight = torch.rand(2, 5)
     sides = Sides.of(Labelled(logits, sign, weight))
     sorted_ = sides.rows(logits)
-    largest, vote = sides.largest(sorted_), sides.vote((sorted_ + sides.outside).clamp_min(FARTHEST))
+    largest, vote = sides.largest(sorted_), sides.vote(sorted_.clone())
     for b in range(2):
         assert torch.equal(largest[b, 0, 0], logits[b][sign[b] > 0].amax(0))
         assert torch.equal(largest[b, 0, 1], logits[b][sign[b] < 0].amax(0))
@@ -55,7 +55,8 @@ def test_classes_that_share_their_exemplars_are_told_apart_as_each_alone_would_b
     stats = statistics(some, some, 1 + some, torch.zeros(3), torch.zeros(3))
     rows = torch.cat([normalize(torch.randn(1, 10, SEMANTIC)), torch.randn(1, 10, DETAIL)], -1)
     together = Problem(Labelled(rows, *sides), torch.randn(1, SEMANTIC) / 20, stats)
-    apart = replace(together, exemplars=together.exemplars.apart(), centre=together.centre.expand(3, -1))
+    sets = replace(together.exemplars, rows=rows.expand(3, -1, -1))
+    apart = replace(together, exemplars=sets, centre=together.centre.expand(3, -1))
     one, each = head.prepare(together), head.prepare(apart)
     assert len(one.semantic[0].rows) == 1 and len(each.semantic[0].rows) == 3
     pixels, colours = normalize(torch.randn(1, 40, SEMANTIC)).transpose(1, 2), torch.randn(1, DETAIL, 40)
@@ -107,7 +108,8 @@ def test_detail_is_compared_by_distances_in_learned_units():
     torch.manual_seed(0)
     head = Head().eval()
     head.detail_scale.copy_(torch.randn(DETAIL) * 0.5)
-    rows, query = torch.randn(1, 5, SEMANTIC + DETAIL), torch.randn(1, DETAIL, 7) * 0.5
+    rows, query = torch.randn(1, 5, SEMANTIC + DETAIL), torch.randn(1, DETAIL, 14) * 0.5
+    query[..., 7:] *= 6  # far from all exemplars
     sign = torch.tensor([[1.0, 1, -1, -1, -1]])
     weight = torch.tensor([[0.5, 0.5, 0.2, 0.3, 0.5]])
     some, none = torch.tensor([3.0]), torch.zeros(1)
@@ -126,6 +128,75 @@ def test_detail_is_compared_by_distances_in_learned_units():
     whole = torch.cat([torch.zeros(len(every), SEMANTIC), every], -1)
     solution = Sums.of(labelled(whole, sides, share)).detail_ridge(torch.exp(head.trust(stats)[:, 1] - 2))[0]
     assert torch.allclose(ridge, solution[1:] @ (query[0] * scale[:, None]) + solution[0], atol=1e-4)
+
+
+@torch.no_grad()
+def test_the_learned_negatives_weigh_the_same_whichever_exemplars_are_compared():
+    torch.manual_seed(0)
+    head = Head().eval()
+    exemplars = labelled(torch.randn(6, SEMANTIC + DETAIL), [1, 1, -1, -1, -1, -1], [0.5, 0.5, 0.1, 0.2, 0.3, 0.4])
+    problem = Problem(exemplars, torch.zeros(1, SEMANTIC), torch.ones(1, STATS), torch.tensor([0, 1, 4]))
+    every, shown = head._with_world(problem, head.trust(problem.stats))
+    assert torch.equal(every.weight[:, 6:], shown.weight[:, 3:]) and torch.equal(every.rows[:, 6:], shown.rows[:, 3:])
+    assert torch.allclose(shown.weight[0, :3], torch.tensor([0.5, 0.5, 1.0])) and torch.equal(shown.rows[:, 2], every.rows[:, 4])
+
+
+def features_of(count: int) -> Features:
+    maps = ((SEMANTIC, 8), (DETAIL, 16), (COARSE_WIDTH, 8), (FINE_WIDTH, 16))
+    semantic, *others = (torch.randn(count, depth, side, side) for depth, side in maps)
+    return Features.of(normalize(semantic.permute(0, 2, 3, 1)).permute(0, 3, 1, 2), *others, torch.ones(3))
+
+
+def guided(head: Head, count: int, sets: int) -> tuple[Problem, torch.Tensor]:
+    """`count` classes or queries of some marks, told apart by so many sets of exemplars, and marks on the queries."""
+    for conv in (head.again_in, head.again_out, head.fine_out):
+        torch.nn.init.normal_(conv.weight, std=0.3)
+    rows = torch.cat([normalize(torch.randn(sets, 8, SEMANTIC)), torch.randn(sets, 8, DETAIL)], -1)
+    sign = torch.where(torch.arange(8) // 2 == torch.arange(count)[:, None], 1.0, -1.0)
+    some, none = 1 + 9 * torch.rand(count), torch.zeros(count)
+    exemplars, stats = Labelled(rows, sign, torch.rand(count, 8)), statistics(some, some, some, none, none)
+    return Problem(exemplars, torch.randn(sets, SEMANTIC) / 20, stats), (torch.rand(count, OWN, 16, 16) > 0.98).float()
+
+
+@torch.no_grad()
+def test_queries_of_a_batch_are_segmented_as_each_alone():
+    torch.manual_seed(0)
+    head = Head().eval()
+    features, (problem, own) = features_of(3), guided(head, 3, 3)
+    together = head(features, head.prepare(problem), own)
+    for i in range(3):
+        part = slice(i, i + 1)
+        exemplars = Labelled(*(x[part] for x in vars(problem.exemplars).values()))
+        alone = head.prepare(Problem(exemplars, problem.centre[part], problem.stats[part]))
+        for all_, one in zip(together, head(features.map(lambda t, part=part: t[part]), alone, own[part]), strict=True):
+            assert torch.allclose(all_[part], one, atol=1e-4)
+
+
+@torch.no_grad()
+def test_classes_of_an_image_are_segmented_as_each_alone_but_that_they_compete(monkeypatch):
+    monkeypatch.setattr("guided_demo.core.head.margins", lambda glance: glance)
+    torch.manual_seed(0)
+    head = Head().eval()
+    features, (problem, own) = features_of(1), guided(head, 3, 1)
+    together = head(features, head.prepare(problem), own)
+    for i in range(3):
+        part = slice(i, i + 1)
+        exemplars = Labelled(problem.exemplars.rows, problem.exemplars.sign[part], problem.exemplars.weight[part])
+        alone = head.prepare(Problem(exemplars, problem.centre, problem.stats[part]))
+        for all_, one in zip(together, head(features, alone, own[part]), strict=True):
+            assert torch.allclose(all_[part], one, atol=1e-4)
+
+
+def test_outputs_are_the_same_when_training_and_everything_learns():
+    torch.manual_seed(0)
+    head = Head()
+    features, (problem, own) = features_of(3), guided(head, 3, 3)
+    outputs = head(features, head.prepare(problem), own)
+    with torch.no_grad():
+        for trained, used in zip(outputs, head(features, head.prepare(problem), own), strict=True):
+            assert torch.allclose(trained, used, atol=1e-5)
+    sum(output.square().mean() for output in outputs).backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in head.parameters())
 
 
 def test_far_more_annotation_than_in_training_is_told_as_much():
