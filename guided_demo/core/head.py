@@ -95,13 +95,12 @@ class Head(nn.Module):
         # Without annotated background the world counts as one full side; with it, as a hint.
         weight = torch.exp(trust[:, 2:] - 2.0 * problem.stats[:, 2:3]) / WORLD
         b, sets = len(weight), len(problem.exemplars.rows)
-        rows = torch.cat([self.world_semantic, self.world_detail], -1).expand(sets, -1, -1)
-        world = Labelled(rows, rows.new_full((b, WORLD), -1.0), weight.expand(-1, WORLD))
         units = torch.cat([self.detail_scale.new_zeros(SEMANTIC), self.detail_scale]).exp()
-        given = problem.exemplars
-        compared = given if problem.compared is None else given.take(problem.compared)
-        every, shown = (some.joined(world) for some in (given, compared))
-        return replace(every, rows=every.rows * units), replace(shown, rows=shown.rows * units)
+        rows = (torch.cat([self.world_semantic, self.world_detail], -1) * units).expand(sets, -1, -1)
+        world = Labelled(rows, rows.new_full((b, WORLD), -1.0), weight.expand(-1, WORLD))
+        given = replace(problem.exemplars, rows=problem.exemplars.rows * units)
+        every = given.joined(world)
+        return every, every if problem.compared is None else given.take(problem.compared).joined(world)
 
     def novelty(self, semantic: Tensor, classifier: Classifier) -> Tensor:
         """(h8, w8) in [0, 1] of an image's semantics (1, SEMANTIC, h8, w8): 1 - the largest cosine, mean over the groups, to

@@ -158,6 +158,11 @@ def guided(head: Head, count: int, sets: int) -> tuple[Problem, torch.Tensor]:
     return Problem(exemplars, torch.randn(sets, SEMANTIC) / 20, stats), (torch.rand(count, OWN, 16, 16) > 0.98).float()
 
 
+def assert_same(outputs, wanted, atol: float = 1e-4) -> None:
+    for one, other in zip(outputs, wanted, strict=True):
+        assert torch.allclose(one, other, atol=atol)
+
+
 @torch.no_grad()
 def test_queries_of_a_batch_are_segmented_as_each_alone():
     torch.manual_seed(0)
@@ -168,8 +173,7 @@ def test_queries_of_a_batch_are_segmented_as_each_alone():
         part = slice(i, i + 1)
         exemplars = Labelled(*(x[part] for x in vars(problem.exemplars).values()))
         alone = head.prepare(Problem(exemplars, problem.centre[part], problem.stats[part]))
-        for all_, one in zip(together, head(features.map(lambda t, part=part: t[part]), alone, own[part]), strict=True):
-            assert torch.allclose(all_[part], one, atol=1e-4)
+        assert_same(head(features.map(lambda t, part=part: t[part]), alone, own[part]), [x[part] for x in together])
 
 
 @torch.no_grad()
@@ -183,8 +187,7 @@ def test_classes_of_an_image_are_segmented_as_each_alone_but_that_they_compete(m
         part = slice(i, i + 1)
         exemplars = Labelled(problem.exemplars.rows, problem.exemplars.sign[part], problem.exemplars.weight[part])
         alone = head.prepare(Problem(exemplars, problem.centre, problem.stats[part]))
-        for all_, one in zip(together, head(features, alone, own[part]), strict=True):
-            assert torch.allclose(all_[part], one, atol=1e-4)
+        assert_same(head(features, alone, own[part]), [x[part] for x in together])
 
 
 def test_outputs_are_the_same_when_training_and_everything_learns():
@@ -193,8 +196,7 @@ def test_outputs_are_the_same_when_training_and_everything_learns():
     features, (problem, own) = features_of(3), guided(head, 3, 3)
     outputs = head(features, head.prepare(problem), own)
     with torch.no_grad():
-        for trained, used in zip(outputs, head(features, head.prepare(problem), own), strict=True):
-            assert torch.allclose(trained, used, atol=1e-5)
+        assert_same(head(features, head.prepare(problem), own), outputs, 1e-5)
     sum(output.square().mean() for output in outputs).backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in head.parameters())
 
