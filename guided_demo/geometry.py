@@ -52,11 +52,11 @@ class Frame:
         return F.pad(pixels, (0, width - self.content[0], 0, height - self.content[1]), value=PADDING)
 
     def annotation_to_input(self, annotation: Annotation, classes: Sequence[str], stride: int = 1) -> Tensor:
-        """(1, K, H / stride, W / stride) float32, 1 where a cell of the input holds an annotated pixel of the class, else 0."""
+        """(1, K, H / stride, W / stride) bool: whether a cell of the input holds an annotated pixel of the class."""
         rows, columns, labels = annotation.marked(self.size, classes, self.content)
-        out = np.zeros((len(classes), *(side // stride for side in self.padded)), np.float32)
+        out = np.zeros((len(classes), *(side // stride for side in self.padded)), bool)
         rows, columns = scale_pixels(rows, columns, self.size, self.content)
-        out[labels, rows // stride, columns // stride] = 1
+        out[labels, rows // stride, columns // stride] = True
         return torch.from_numpy(out)[None]
 
     def to_image(self, maps: Tensor, stride: int, size: tuple[int, int] | None = None) -> Tensor:

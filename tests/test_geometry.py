@@ -29,7 +29,7 @@ def test_a_point_and_the_mask_around_it_meet_at_the_same_place():
     for x, y in ((0.5, 0.5), (999.5, 699.5), (640.5, 120.5)):
         marks = frame.annotation_to_input(Annotation(points=[(x, y, "cat")]), ["cat"])
         assert marks.sum() == 1
-        coarse = torch.nn.functional.avg_pool2d(marks, 4)[0]
+        coarse = torch.nn.functional.avg_pool2d(marks.float(), 4)[0]
         back = frame.to_image(coarse, 4)[0].numpy()
         row, column = np.unravel_index(back.argmax(), back.shape)
         assert abs(row + 0.5 - y) < 700 / frame.content[1] * 4 and abs(column + 0.5 - x) < 1000 / frame.content[0] * 4

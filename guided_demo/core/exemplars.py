@@ -36,9 +36,9 @@ class Exemplars:
 
 
 def pool(features: Features, annotation: Tensor) -> Exemplars:
-    """`features` of M images, in any precision, and `annotation` (M, K, H, W) at the input's size: 1 where a pixel is of the
-    class, else 0."""
-    marked = annotation > 0
+    """`features` of M images, in any precision, and `annotation` (M, K, H, W) at the input's size: True or 1 where a pixel
+    is of the class, else False or 0."""
+    marked = annotation.bool()
     pixels = _count(marked)
     few = pixels <= COUNT
     # Known on the host only where it costs nothing to ask; on a GPU both ways are computed and one is taken.

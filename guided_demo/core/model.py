@@ -222,8 +222,8 @@ class GuidedSegmenter:
         marks = frame.annotation_to_input(own, names, FINE)[0]
         rows = [names.index(name) for name in guided]
         rest = [[i for i in range(len(names)) if i != row] for row in rows]
-        sides = torch.stack([torch.stack([marks[row], marks[others].amax(0)]) for row, others in zip(rows, rest, strict=True)])
-        return closeness(sides * sides[:, :1].amax((2, 3), keepdim=True)).to(self.device)
+        sides = torch.stack([torch.stack([marks[row], marks[others].any(0)]) for row, others in zip(rows, rest, strict=True)])
+        return closeness(sides & sides[:, :1].amax((2, 3), keepdim=True)).to(self.device)
 
 
 def _expect(given: Any, kind: type, made: str) -> None:

@@ -64,7 +64,7 @@ def binary(exemplars: Exemplars, shots: int, centre: Tensor, own: Tensor, scope:
 
 
 def closeness(cells: Tensor) -> Tensor:
-    """(B, 2, h4, w4) 0/1 to (B, OWN, h4, w4): exp(-distance / range) to the nearest marked cell, of class, then rest.
+    """(B, 2, h4, w4) 0/1 or bool to (B, OWN, h4, w4): exp(-distance / range) to the nearest marked cell, of class, then rest.
 
     On a GPU at most 64 marked cells, drawn at random, stand for all.
     """

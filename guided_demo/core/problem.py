@@ -35,11 +35,11 @@ class Labelled:
 
     def take(self, index: Tensor) -> Labelled:
         """The exemplars of `index` only, weights again summing to what they did on each side."""
-        weight = self.weight[:, index]
+        weight = self.weight.index_select(1, index)  # several times quicker than [:, index]
         for side in (self.sign > 0, self.sign < 0):
-            before, after = (self.weight * side).sum(1, keepdim=True), (weight * side[:, index]).sum(1, keepdim=True)
-            weight = torch.where(side[:, index], weight * before / after.clamp_min(1e-9), weight)
-        return Labelled(self.rows[:, index], self.sign[:, index], weight)
+            before, after = (self.weight * side).sum(1, keepdim=True), (weight * side.index_select(1, index)).sum(1, keepdim=True)
+            weight = torch.where(side.index_select(1, index), weight * before / after.clamp_min(1e-9), weight)
+        return Labelled(self.rows.index_select(1, index), self.sign.index_select(1, index), weight)
 
     def joined(self, other: Labelled) -> Labelled:
         return Labelled(*(torch.cat([getattr(self, f.name), getattr(other, f.name)], 1) for f in fields(self)))
