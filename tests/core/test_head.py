@@ -79,6 +79,27 @@ def test_reach_stays_within_what_is_connected_to_the_marks():
     assert (found[2:5, 1:8] > 0.99).all() and (found[2:5, 12:18] < 0.01).all() and found[7, 19] < 0.01
 
 
+def test_reach_is_the_best_paths_weakest_step():
+    torch.manual_seed(0)
+    logits, own = 2 * torch.randn(2, 1, 6, 9), torch.zeros(2, OWN, 24, 36)
+    own[0, 0, 5, 7] = own[1, 0, 22, 30] = own[1, 0, 0, 0] = 1
+    found = reach(logits, own)[:, 0]
+    for map_, marks, reached in zip(logits[:, 0].double().sigmoid(), own[:, 0], found, strict=True):
+        seeds = {(y // 4, x // 4) for y, x in marks.nonzero().tolist()}
+        best = {place: 1.0 for place in seeds}
+        front = list(seeds)
+        while front:  # Dijkstra, the surest place first
+            y, x = front.pop(max(range(len(front)), key=lambda i: best[front[i]]))
+            for near in ((y + dy, x + dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)):
+                if 0 <= near[0] < 6 and 0 <= near[1] < 9:
+                    step = min(best[y, x], map_[near].item())
+                    if step > best.get(near, 0.0):
+                        best[near] = step
+                        front.append(near)
+        for place, value in best.items():
+            assert abs(reached[place].item() - value) < 1e-6
+
+
 def test_thinned_exemplars_keep_what_each_side_weighs():
     thin = labelled(torch.zeros(6, 3), [1.0, 1, 1, -1, -1, 0], [0.5, 0.25, 0.75, 0.7, 0.1, 0.3]).take(torch.tensor([0, 2, 4, 5]))
     assert torch.allclose(thin.weight[0], torch.tensor([0.5 / 1.25 * 1.5, 0.75 / 1.25 * 1.5, 0.8, 0.3]))
