@@ -86,7 +86,7 @@ def test_reach_is_the_best_paths_weakest_step():
     found = reach(logits, own)[:, 0]
     for map_, marks, reached in zip(logits[:, 0].double().sigmoid(), own[:, 0], found, strict=True):
         seeds = {(y // 4, x // 4) for y, x in marks.nonzero().tolist()}
-        best = {place: 1.0 for place in seeds}
+        best = dict.fromkeys(seeds, 1.0)
         front = list(seeds)
         while front:  # Dijkstra, the surest place first
             y, x = front.pop(max(range(len(front)), key=lambda i: best[front[i]]))
