@@ -18,6 +18,7 @@ from .problem import Labelled
 GROUP_SCORES = 5  # of semantics by one group: two means, two largest, one vote
 COARSE_SCORES, FINE_SCORES = GROUP_SCORES * len(GROUPS) + 1, 4
 OUTSIDE = -1e4  # added to what is not of a side
+AT_ONCE = 1 << 26  # numbers that are weighed together
 FARTHEST = -80.0  # the least logit of a vote: what is farther counts as little, and its exponential would be a denormal: slow
 
 
@@ -194,7 +195,10 @@ class Sums:
         ones = torch.ones_like(labelled.rows[..., :1])
         x = torch.cat([labelled.rows[..., :SEMANTIC], ones, labelled.rows[..., SEMANTIC:]], -1)
         totals = sides @ x
-        gram = (x * sides.sum(1)[..., None]).transpose(1, 2) @ x
+        # Together, dozens of classes on hundreds of images would take more memory than there is.
+        few = max(1, AT_ONCE // x[0].numel())
+        parts = zip(x.expand(len(sides), -1, -1).split(few), sides.sum(1)[..., None].split(few), strict=True)
+        gram = torch.cat([(rows * weight).transpose(1, 2) @ rows for rows, weight in parts])
         return cls(totals[..., :SEMANTIC], gram, (totals[:, 0] - totals[:, 1])[..., None])
 
     def semantic_ridge(self, regulariser: Tensor) -> Tensor:
