@@ -4,8 +4,8 @@ For each class the head compares every pixel with the class's own exemplars and 
 their means, to the nearest, by a soft vote, and by ridge regressions on semantics and on detail. Small convolutions
 turn these scores, the image's pre-activations and the means (the paper's concatenated guidance) into logits. What is
 learned is how far to trust which, given how much was annotated; classes share it all, so any number of them can be told apart.
-A query is looked at twice: what a first look is sure of is compared with all of it again (see `selfsupport`); where that is
-unlike the class, the second look is believed less (see `absence`).
+A query is looked at twice: what a first look is sure of is compared with all of it again (see `selfsupport`); where what was
+found is unlike the class, everything is less likely to be of it (see `absence`).
 """
 
 from __future__ import annotations
@@ -102,10 +102,10 @@ class Head(nn.Module):
         every = given.joined(world)
         return every, every if problem.compared is None else given.take(problem.compared).joined(world)
 
-    def novelty(self, semantic: Tensor, classifier: Classifier) -> Tensor:
+    def novelty(self, semantic: Tensor, exemplars: Tensor) -> Tensor:
         """(h8, w8) in [0, 1] of an image's semantics (1, SEMANTIC, h8, w8): 1 - the largest cosine, mean over the groups, to
-        an exemplar that is compared."""
-        cosine = normalize(classifier.exemplars) @ semantic[0].flatten(1) / len(GROUPS)
+        one of the exemplars (n, SEMANTIC)."""
+        cosine = normalize(exemplars) @ semantic[0].flatten(1) / len(GROUPS)
         return (1 - cosine.amax(0)).clamp(0, 1).reshape(semantic.shape[-2:])
 
     def forward(self, features: Features, classifier: Classifier, own: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:

@@ -157,7 +157,7 @@ class GuidedSegmenter:
 
         annotation: the image's own, if it has one: what is annotated keeps its class, and pixels near it are told by it. It
         counts as guidance too, whether or not `guidance` already holds it. scope: "object" keeps to the region that the own
-        annotation is in, and uses nothing else; without own annotation it is as "everywhere".
+        annotation is in, and uses nothing else; without own annotation, or with all of it erased, it is as "everywhere".
         Raises InputError for an unknown scope, annotation that is not of this image, or guidance of another checkpoint or of more
         than MAX_CLASSES classes.
         """
@@ -180,7 +180,7 @@ class GuidedSegmenter:
         classes = guidance.classes
         if len(classes) > MAX_CLASSES:
             raise InputError(f"This guidance has {len(classes)} classes, and a mask at most {MAX_CLASSES}; use less of it.")
-        alone = own is not None and scope == "object"
+        alone = own is not None and scope == "object" and encoded.key in guidance.images
         source = guidance.only(encoded.key) if alone else guidance
         features = encoded.features.map(lambda t: t.to(self.device).float())
         guided = [name for name in classes[1:] if any(name in c.samples for c in source.ledger.values())]
@@ -193,7 +193,11 @@ class GuidedSegmenter:
             near = None if own is None else self._own(encoded.frame, own, guided, classes)
             found, *_ = self.network.head(features, classifier, near)
             logits[[classes.index(name) for name in guided]] = found.cpu()
-            novelty = partial(self._novelty, encoded.features.semantic, classifier)
+            novelty = partial(self._novelty, encoded.features.semantic, classifier.exemplars)
+        elif source.ledger:
+            background = [sample.semantic for c in source.ledger.values() for sample in c.samples.values()]
+            exemplars = torch.from_numpy(np.concatenate(background)).to(self.device)
+            novelty = partial(self._novelty, encoded.features.semantic, exemplars)
         return Result(classes, encoded.frame, logits, novelty, own)
 
     def _compile(self, guidance: Guidance, guided: tuple[str, ...], own: str | None, alone: bool) -> Classifier:
@@ -209,9 +213,9 @@ class GuidedSegmenter:
                 kept[shown, alone] = classifier
         return classifier
 
-    def _novelty(self, semantic: Tensor, classifier: Classifier) -> Tensor:
+    def _novelty(self, semantic: Tensor, exemplars: Tensor) -> Tensor:
         # Asked for long after, if at all, so what waits for it are features in float16, which the image has in any case.
-        return self.network.head.novelty(semantic.to(self.device).float(), classifier).cpu()
+        return self.network.head.novelty(semantic.to(self.device).float(), exemplars).cpu()
 
     def _own(self, frame: Frame, own: Annotation, guided: list[str], classes: tuple[str, ...]) -> Tensor:
         """Closeness to the own marks of each guided class, and to those of all others: (K', OWN, h4, w4).

@@ -1,9 +1,11 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 import torch.nn.functional as F
 
+from guided_demo.core import scores
 from guided_demo.core.encoder import COARSE_WIDTH, DETAIL, FINE_WIDTH, GROUPS, SEMANTIC, Features
 from guided_demo.core.head import OWN, Head, reach
 from guided_demo.core.problem import STATS, Labelled, Problem, statistics
@@ -27,6 +29,15 @@ def test_sums_are_the_means_and_the_weighted_least_squares_solutions():
     ):
         gram = design.T @ (design * share[:, None]) + 0.30001 * np.eye(design.shape[1])
         assert np.allclose(found[0].numpy(), np.linalg.solve(gram, design.T @ (share * sign)), atol=1e-4)
+
+
+@pytest.mark.parametrize("sets", [1, 5])
+def test_many_classes_are_summed_up_a_few_at_a_time(monkeypatch, sets):
+    torch.manual_seed(0)
+    many = Labelled(torch.randn(sets, 30, SEMANTIC + DETAIL), torch.randn(5, 30).sign(), torch.rand(5, 30))
+    together = Sums.of(many)
+    monkeypatch.setattr(scores, "AT_ONCE", 2 * 30 * (SEMANTIC + 1 + DETAIL))
+    assert torch.allclose(Sums.of(many).gram, together.gram, atol=1e-6)
 
 
 def test_sides_compare_with_their_own_exemplars_only():

@@ -38,6 +38,8 @@ def test_absent_is_absent(segmenter):
     assert segmenter.guide(photo(0), Annotation()).images == ()
     only_background = segmenter.guide(photo(0), Annotation(points=[(5, 5, "background")]))
     assert not segmenter.segment(photo(1), only_background).labels.any()
+    novelty = segmenter.segment(photo(0), only_background).novelty
+    assert novelty[5, 5] < novelty.mean() < 0.1
     cat = segmenter.guide(photo(0), CAT)
     with_nothing = cat + segmenter.guide(photo(1), Annotation())
     assert np.array_equal(segmenter.segment(photo(2), cat).labels, segmenter.segment(photo(2), with_nothing).labels)
@@ -61,6 +63,14 @@ def test_annotated_pixels_keep_their_class(segmenter, scope):
     known = wanted != 255
     assert np.array_equal(result.labels[known], wanted[known])
     assert np.array_equal(result.probabilities.argmax(0)[known], wanted[known])
+
+
+def test_where_all_was_erased_an_image_is_segmented_as_without_annotation(segmenter):
+    guidance = segmenter.guide(photo(1), CAT)
+    erased = CAT.add(Stroke(((0, 30), (80, 30)), None, 60))
+    plain = segmenter.segment(photo(0), guidance)
+    for scope in ("everywhere", "object"):
+        assert np.array_equal(segmenter.segment(photo(0), guidance, erased, scope).probabilities, plain.probabilities)
 
 
 def test_own_annotation_guides_whether_or_not_guidance_holds_it(segmenter):
