@@ -138,9 +138,9 @@ class Annotation:
                 kept.append(replace(mark, label=None))
         mask = self.mask
         if mask is not None and label in mask.classes:
-            labels, gone = mask.labels().copy(), mask.classes.index(label)
-            labels[labels == gone] = UNMARKED
-            mask = Annotation.from_mask(labels, mask.classes).mask
+            lookup = np.arange(256, dtype=np.uint8)
+            lookup[[i for i, name in enumerate(mask.classes) if name == label]] = UNMARKED
+            mask = Annotation.from_mask(lookup[mask.labels()], mask.classes).mask
         nothing_left = mask is None and all(m.label is None for m in kept)
         return Annotation() if nothing_left else Annotation(mask=mask, marks=kept)
 
@@ -231,6 +231,8 @@ def _mark_from_json(data: dict[str, Any]) -> Mark:
         raise KeyError("point")
     if "point" in data:
         x, y = data["point"]
+        if label is None:
+            raise ValueError("a point has no class; only strokes can erase")
         return Point(float(x), float(y), str(label))
     radius, shape = float(data.get("radius", 6.0)), data.get("shape", "brush")
     return Stroke(tuple(data["stroke"]), None if label is None else str(label), radius, shape)

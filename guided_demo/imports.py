@@ -27,7 +27,7 @@ def read_json(data: bytes, name: str) -> Iterator[tuple[str, Callable[[], Annota
     COCO has polygons, run lengths or boxes, labelme shapes of all kinds that have an area, about one photo; later ones lie over
     earlier ones, and what is in none is background. The third form is
     {"photo.jpg": {"marks": [...]}}, where a mark is {"point": [x, y], "label": "cat"} or {"stroke": [[x, y], ...], "label":
-    "cat", "radius": 6}; the label null erases, and "shape": "polygon" fills.
+    "cat", "radius": 6}; a stroke with the label null erases, and "shape": "polygon" fills.
     name: what an error calls the file. It and the functions raise InputError for what is not of these forms.
     """
     try:

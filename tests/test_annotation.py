@@ -164,6 +164,8 @@ def test_json_of_another_form_is_refused_with_the_form_that_is_wanted():
             Annotation.from_json(data)
     with pytest.raises(InputError, match=r"'label' is missing\.$"):
         Annotation.from_json({"marks": [{"point": [1, 2]}]})
+    with pytest.raises(InputError, match="only strokes can erase"):
+        Annotation.from_json({"marks": [{"point": [1, 2], "label": None}]})
 
 
 @pytest.mark.parametrize("classes", ["cat", [0, 1], {"background", "cat"}, {0: "background", 1: "cat"}])
@@ -199,6 +201,8 @@ def test_renaming_and_dropping_touch_one_class_only():
     assert annotation.rename("cat", "lynx").classes == ("lynx", "dog")
     assert annotation.drop("cat").classes == ("dog",)
     assert annotation.drop("cat").drop("dog").is_empty
+    twice = Annotation.from_mask(np.array([[0, 1, 2]]), ["background", "cat", "cat "])
+    assert twice.drop("cat") == Annotation.from_mask(np.array([[0, UNMARKED, UNMARKED]]), ["background"])
 
 
 def test_a_class_that_gets_the_name_of_another_becomes_one_with_it_in_a_mask_too():
