@@ -79,3 +79,28 @@ def test_the_palm_of_the_hand_with_the_pen_is_no_finger(hand, palm_first):
     write("mouseReleased", 90, 50)
     [stroke] = hand.marks()
     assert [stroke["stroke"][i] for i in (0, -1)] == [near(50, 50), near(90, 50)]
+
+
+HINTS = """() => {
+  const { hint } = modules.module_hint;
+  const images = [{ key: "k", marks: 1 }];
+  const classes = [{ name: "background" }, { name: "w" }];
+  const state = { images, classes, marked: ["wild boar", "background"], active: "wild boar, the grown", canAdd: true };
+  const states = [
+    {}, { images: [] }, { classes: [] }, { suggested: true }, { suggested: true, active: "background" }, { marked: [] },
+    { marked: [], active: "background" }, { marked: ["wild boar"] }, { current: { marks: 0 } },
+  ];
+  const status = document.querySelector(".g-hint [role=status]");
+  return states.map((change) => {
+    status.textContent = hint({ ...state, ...change });
+    return [status.textContent, status.getBoundingClientRect().height];
+  });
+}"""
+
+
+def test_every_hint_fits_a_phone_and_speaks_of_fingers(hand):
+    hand.page.set_viewport_size({"width": 344, "height": 740})  # of 360, the page keeps 8 at each side
+    hand.page.context.new_cdp_session(hand.page).send("Emulation.setTouchEmulationEnabled", {"enabled": True})
+    hints = hand.page.evaluate(HINTS)
+    room = hand.page.locator(".g-hint").bounding_box()["height"]
+    assert [text for text, height in hints if height > room or "lick" in text] == []

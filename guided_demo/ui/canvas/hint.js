@@ -4,6 +4,7 @@ import { button, el, short } from "./dom.js";
 import { BACKGROUND } from "./marks.js";
 
 const SEEN = "guided-demo-first-run";
+const NAME = 16; // letters of a class, so that a line on a desk and two on a phone hold the sentence
 
 const isTouch = () => window.matchMedia("(pointer: coarse)").matches;
 
@@ -13,23 +14,23 @@ export function hint({ images, classes, marked, active, current, canAdd, suggest
   if (classes.length < 2) return "Add a class first: a name for what you want to find.";
   const click = isTouch() ? "Tap" : "Click";
   if (suggested)
-    return isTouch()
-      ? `Tap in the ring: with “${short(active)}” if it is that, else with background.`
-      : `Click in the ring if that is “${short(active)}”, right-click if it is background.`;
+    return isTouch() || active === BACKGROUND
+      ? `Choose the class of what is in the ring, then ${click.toLowerCase()} there.`
+      : `Click in the ring if that is “${short(active, NAME)}”, right-click if it is background.`;
   if (marked.every((name) => name === BACKGROUND))
     return active === BACKGROUND
       ? `${click} on something that is not wanted, or choose a class.`
-      : `${click} on “${short(active)}” in a photo. It is then looked for in all photos.`;
+      : `${click} on “${short(active, NAME)}” in a photo. It is then looked for in all.`;
   if (!marked.includes(BACKGROUND))
     return isTouch()
-      ? "Covers too much? Choose background, then tap there. All masks improve."
+      ? "Covers too much? Choose background, then tap there."
       : "Covers too much? Right-click there, and all masks improve.";
   if (current && !current.marks) return `Right already? Good. If not, ${click.toLowerCase()} where it is wrong.`;
-  return "Correct whatever is still wrong, in any photo. Then download the masks.";
+  return "Correct what is still wrong, in any photo. Then download the masks.";
 }
 
 const STEPS = [
-  ({ active }) => `${isTouch() ? "Tap" : "Click"} on “${short(active)}”, anywhere on it.`,
+  ({ active }) => `${isTouch() ? "Tap" : "Click"} on “${short(active, NAME)}”, anywhere on it.`,
   () =>
     isTouch()
       ? "Wrong? Choose background, then tap there."
