@@ -120,6 +120,20 @@ def test_undo_says_which_photo_it_was_about_and_stops_where_the_user_began(page)
     assert [item["name"] for item in reply["state"]["classes"]] == [BACKGROUND, "cat"]
 
 
+def test_whoever_goes_on_to_another_photo_is_not_brought_back(page):
+    """Renaming a class opened a photo it was marked in, and a late answer the photo that was open when it was asked for."""
+    page.click(10, 10, "cat", key=page.keys[2])
+    ways = [
+        ("look", {"view": "mask"}),
+        ("rename_class", {"name": "cat", "to": "lion"}),
+        ("clear", {"key": page.keys[2]}),
+        ("undo", {"key": page.keys[2]}),
+        ("remove_class", {"name": "lion"}),
+    ]
+    assert [page.change(verb, **message)["focus"] for verb, message in ways] == [None] * len(ways)
+    assert page.change("undo")["focus"] == page.keys[2]
+
+
 def test_undo_gives_back_the_very_same_masks(page):
     page.click(10, 10, "cat")
     before = page.masks()

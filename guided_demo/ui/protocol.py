@@ -1,7 +1,7 @@
 """What canvas.js and Python say to each other: JSON messages in, JSON replies out, the same for the page and the widget.
 
 A message is a dict whose "do" names the wish. The page sends coordinates, never pixels; masks come back as palette PNGs.
-A reply may carry "state" (what the page shows of the session), "focus" (the image to open), "error" (one sentence).
+A reply may carry "state" (what the page shows of the session), "focus" (the image to open, if another), "error" (one sentence).
 """
 
 from __future__ import annotations
@@ -132,8 +132,9 @@ class Desk:
 
     # What the page changes.
 
-    def _change(self, message: Message, step: Callable[[], Any]) -> Message:
-        """Do `step`, unless this message was answered before and the answer was lost, and say what came of it."""
+    def _change(self, message: Message, step: Callable[[], Any], travels: bool = False) -> Message:
+        """Do `step`, unless this message was answered before and the answer was lost, and say what came of it. Who `travels` in
+        time sees the image that this is about; anybody else stays where they are."""
         self.seeing.hurry()
         with self._lock:
             before = self.workspace.session
@@ -144,7 +145,7 @@ class Desk:
                     step()
                 except InputError as error:
                     problem = str(error)
-            focus = _touched(before, self.workspace.session, message.get("key"))
+            focus = _touched(before, self.workspace.session, message.get("key")) if travels else None
             reply = {"state": self._state(), "focus": focus, **self._shown(message)}
             return reply | ({"error": problem} if problem else {})
 
@@ -180,8 +181,8 @@ class Desk:
         "take": _take,
         "look": lambda self, m: self._change(m, lambda: self._look(m)),
         "mark": _mark,
-        "undo": lambda self, m: self._change(m, self._undo),
-        "redo": lambda self, m: self._change(m, self.workspace.redo),
+        "undo": lambda self, m: self._change(m, self._undo, travels=True),
+        "redo": lambda self, m: self._change(m, self.workspace.redo, travels=True),
         "clear": lambda self, m: self._change(m, lambda: self.workspace.apply(ClearAnnotation(m["key"]))),
         "mark_correct": lambda self, m: self._change(
             m, lambda: self.workspace.apply(MarkCorrect(m["photo"], bool(m["correct"])))
@@ -292,6 +293,7 @@ def _answer(respond: Callable[[], Message]) -> Message:
 
 
 def _touched(before: Session, after: Session, current: str | None) -> str | None:
-    """The image whose marks a change was about: the open one where it is among them."""
+    """The image whose marks a change was about; None where the open one is among them, or none is: by the time this is known,
+    another may have been opened."""
     keys = [item.key for item in after.images if before.annotation(item.key) != after.annotation(item.key)]
-    return current if current in keys or not keys else keys[0]
+    return None if current in keys or not keys else keys[0]
