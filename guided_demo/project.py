@@ -72,10 +72,11 @@ class Project:
             said = f"{what} not in the project file; add {which} as well, and what was marked on {whose} is there again."
             problems.append(Problem(absent[0], said))
         for label, color in self.colors.items():
-            known = label in workspace.session.colors
-            workspace.apply(RecolorClass(label, color) if known else AddClass(label, color))
+            known = workspace.session.colors.get(label)
+            if known != color:  # else it would be a step that undo takes back to no effect
+                workspace.apply(RecolorClass(label, color) if known else AddClass(label, color))
         workspace.apply(LoadGuidance(self.guidance))
-        for key in here.intersection(self.correct):
+        for key in here.intersection(self.correct) - workspace.session.correct:
             workspace.apply(MarkCorrect(key))
 
 

@@ -6,7 +6,7 @@ import pytest
 from pictures import photo_bytes
 
 from guided_demo import InputError, Point, Stroke
-from guided_demo.events import AddClass, Annotate, MarkCorrect
+from guided_demo.events import AddClass, Annotate, LoadGuidance, MarkCorrect
 from guided_demo.files import read_zip, zip_bytes
 from guided_demo.project import read_project, save_project
 from guided_demo.workspace import Workspace
@@ -63,6 +63,9 @@ def test_a_project_joins_what_is_there(work, segmenter):
     assert other.session.class_names == ("background", "dog", "cat", "unused")
     assert set(other.session.annotation(key).classes) == {"cat", "dog"}
     assert len(other.session.images) == 3
+    steps = len(other.session.past)
+    assert open_project(other, save_project(work)) == []
+    assert [type(event) for event, _ in other.session.past[steps:]] == [LoadGuidance]
 
 
 def test_what_is_no_project_is_refused(work, segmenter):
