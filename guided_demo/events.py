@@ -24,8 +24,7 @@ class AddImages:
     def on(self, session: Session) -> Session:
         known = {item.key for item in session.library}
         new = {item.key: item for item in self.items if item.key not in known}
-        back = session.state.removed - {item.key for item in self.items}
-        return replace(session, library=(*session.library, *new.values())).with_state(removed=back)
+        return replace(session, library=(*session.library, *new.values())).with_back(item.key for item in self.items)
 
 
 @dataclass(frozen=True)
@@ -177,7 +176,10 @@ class ClearAnnotation:
 
 @dataclass(frozen=True)
 class LoadGuidance:
-    """Guidance from a file joins what is there. An image marked both here and there keeps both; the file's marks win."""
+    """Guidance from a file joins what is there. An image marked both here and there keeps both; the file's marks win.
+
+    What was loaded for another checkpoint counts as marked here from then on, as far as its images are in the gallery.
+    """
 
     guidance: Guidance
     undoable: ClassVar[bool] = True
@@ -186,6 +188,8 @@ class LoadGuidance:
         incoming = self.guidance
         for name in (*incoming.classes, *(name for marked in incoming.annotations.values() for name in marked.classes)):
             session = session.with_class(check_name(name))
+        if incoming.ledger and session.state.loaded.checkpoint_id != incoming.checkpoint_id:
+            session = session.with_loaded_here()
         for item in session.images:
             mine, theirs = session.annotation(item.key), incoming.annotations.get(item.key)
             if theirs is not None and not mine.is_empty:

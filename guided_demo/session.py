@@ -6,7 +6,7 @@ what they have in common, so going back gives exactly what was there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import ClassVar, Protocol
@@ -100,9 +100,9 @@ class Session:
             labels += annotation.mask.classes if annotation.mask else ()
         return labels.count(name)
 
-    def image(self, key: str) -> ImageItem:
-        """The image of the gallery with this key; raises InputError if there is none."""
-        for item in self.images:
+    def image(self, key: str, removed: bool = False) -> ImageItem:
+        """The image of the gallery, or, with `removed`, one that has left it, by its key; raises InputError if there is none."""
+        for item in self.library if removed else self.images:
             if item.key == key:
                 return item
         raise InputError("This image is not in the gallery any more.")
@@ -131,6 +131,16 @@ class Session:
     def with_state(self, **changes) -> Session:
         return replace(self, state=replace(self.state, **changes))
 
+    def with_back(self, keys: Iterable[str]) -> Session:
+        """With removed images in the gallery again, in every state that undo and redo lead to from here, too."""
+        back = self.state.removed.intersection(keys)
+
+        def brought(state: State) -> State:
+            return replace(state, removed=state.removed - back) if state.removed & back else state
+
+        past, future = (tuple((event, brought(state)) for event, state in steps) for steps in (self.past, self.future))
+        return replace(self, state=brought(self.state), past=past, future=future) if back else self
+
     def with_annotation(self, key: str, annotation: Annotation) -> Session:
         """With the whole annotation of an image replaced; from here on it counts as marked here."""
         if annotation == self.annotation(key):
@@ -139,6 +149,14 @@ class Session:
         if annotation.is_empty:
             del own[key]
         return self.with_state(own=MappingProxyType(own), loaded=self.state.loaded.without(key))
+
+    def with_loaded_here(self) -> Session:
+        """With what loaded guidance has of the images of the gallery as if it had been marked here, to be made anew."""
+        annotations, loaded = self.state.loaded.annotations, self.state.loaded
+        here = {item.key: annotations[item.key] for item in self.images if item.key in annotations}
+        for key in here:
+            loaded = loaded.without(key)
+        return self.with_state(own=MappingProxyType({**self.state.own, **here}), loaded=loaded)
 
     def with_class(self, name: str, color: str | None = None) -> Session:
         """With one more class, in the next colour where none is given; the same session if there is one of the name."""

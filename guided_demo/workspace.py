@@ -26,6 +26,8 @@ from .session import ClassItem, Event, ImageItem, Session, State
 from .storage import Journal, Sources
 from .summary import Summary, small, summarize
 
+KEPT = 256  # results, and contributions of images
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -50,8 +52,8 @@ class Workspace:
         self._sources = Sources(None if folder is None else Path(folder))
         self._session = Session() if self._journal is None else self._journal.replay()
         self._lock = threading.RLock()
-        self._contributions = _Recent(256)
-        self._results = _Recent(256)
+        self._contributions = _Recent(KEPT)
+        self._results = _Recent(KEPT)
         self._summaries = _Recent(8192)
         self._guidance: tuple[Any, Any, Guidance] | None = None
         self._earlier = _Recent(4096)
@@ -66,9 +68,11 @@ class Workspace:
         """Have `changed()` called after every change of the session, by whoever made it. Returns what ends this."""
 
         def end() -> None:
-            self._watchers = tuple(other for other in self._watchers if other is not changed)
+            with self._lock:
+                self._watchers = tuple(other for other in self._watchers if other is not changed)
 
-        self._watchers = (*self._watchers, changed)
+        with self._lock:
+            self._watchers = (*self._watchers, changed)
         return end
 
     def apply(self, event: Event) -> Session:
@@ -147,7 +151,8 @@ class Workspace:
             return None
 
     def encoded(self, key: str) -> EncodedImage:
-        return self._cache.get(key) or self._cache.encode(self.image(key))
+        # The history has what was marked on images that have left the gallery since.
+        return self._cache.get(key) or self._cache.encode(self._sources.read(self._session.image(key, removed=True)))
 
     @property
     def guidance(self) -> Guidance:
@@ -163,12 +168,16 @@ class Workspace:
         encoded = self.encoded(key)  # may take long, so not under the lock
         with self._lock:
             guidance, annotation = self.guidance, self._session.annotation(key)
-            cached = self._results.get((key, scope))
+        return self._segmented(encoded, guidance, annotation, scope)
+
+    def _segmented(self, encoded: EncodedImage, guidance: Guidance, annotation: Annotation, scope: Scope) -> Result:
+        with self._lock:
+            cached = self._results.get((encoded.key, scope))
         if cached is None or cached[0] is not guidance or cached[1] != annotation:
             own = None if annotation.is_empty else annotation
             result = self.segmenter.segment(encoded, guidance, annotation=own, scope=scope)
             with self._lock:
-                cached = self._results.put((key, scope), (guidance, annotation, result))
+                cached = self._results.put((encoded.key, scope), (guidance, annotation, result))
         return cached[2]
 
     @property
@@ -182,18 +191,28 @@ class Workspace:
 
         unsure: pixels whose likeliest class is less likely than this, 0 to 1, are left without a class: 255.
         """
-        # Not `labels`, which the result would keep for as long as the result is kept.
-        labels = self.segment(key, scope).labels_at(self.session.image(key).size, unsure)
-        return Mask(name, labels, lambda: self.image(key))
+        return self._mask(name, self.session.image(key), self.segment(key, scope), unsure)
 
     def masks(self, scope: Scope = "everywhere", unsure: float = 0.0) -> Iterator[Mask]:
-        """`mask` of every image of the gallery under its own name, in order; a few are worked out at a time."""
-        for made in side_by_side(lambda item: self.mask(item.name, item.key, scope, unsure), self.session.images):
-            yield made.result()
+        """`mask` of every image of the gallery under its own name, in order; a few are worked out at a time. All are by what is
+        marked now, whatever is until they are asked for."""
+        with self._lock:
+            session, guidance = self._session, self.guidance
+
+        def made(item: ImageItem) -> Mask:
+            result = self._segmented(self.encoded(item.key), guidance, session.annotation(item.key), scope)
+            return self._mask(item.name, item, result, unsure)
+
+        return (making.result() for making in side_by_side(made, session.images))
+
+    def _mask(self, name: str, item: ImageItem, result: Result, unsure: float) -> Mask:
+        # Not `labels`, which the result would keep for as long as the result is kept.
+        return Mask(name, result.labels_at(item.size, unsure), lambda: self._sources.read(item))
 
     def export(self, form: str = "png", scope: Scope = "everywhere", unsure: float = 0.0) -> Iterator[tuple[str, bytes]]:
         """The masks of all images as (file name, bytes). form: a key of export.FORMATS; unsure: as for `mask`."""
-        return write(self.masks(scope, unsure), self.mask_classes, form)
+        with self._lock:
+            return write(self.masks(scope, unsure), self.mask_classes, form)
 
     def export_zip(self, form: str = "png", scope: Scope = "everywhere", unsure: float = 0.0) -> bytes:
         """The same files in one zip."""
@@ -227,9 +246,9 @@ class Workspace:
 
     def _adapted(self, guidance: Guidance) -> Guidance:
         """The guidance itself, or, if another checkpoint made it, guidance made anew from its strokes."""
-        if guidance.checkpoint_id in (None, self.segmenter.checkpoint_id):
+        if not guidance.ledger or guidance.checkpoint_id == self.segmenter.checkpoint_id:
             return guidance
-        missing = set(guidance.images) - {item.key for item in self.session.images}
+        missing = set(guidance.images) - {item.key for item in self.session.library}
         if missing:
             raise InputError(
                 f"This guidance was made with checkpoint {guidance.checkpoint_id}, but {self.segmenter.checkpoint_id} is "
@@ -254,7 +273,11 @@ class Workspace:
             return known[1]
 
     def _merged(self, state: State) -> Guidance:
-        return merge([state.loaded, *(self._contribution(key, annotation) for key, annotation in state.own.items())])
+        # Room for twice what is marked, or every stroke would have all images of a large import guide anew.
+        self._contributions.limit = max(KEPT, 2 * (len(state.own) + len(state.loaded.ledger)))
+        # Work from before may have loaded what the checkpoint of then made.
+        loaded = self._adapted(state.loaded)
+        return merge([loaded, *(self._contribution(key, annotation) for key, annotation in state.own.items())])
 
     def _contribution(self, key: str, annotation: Annotation) -> Guidance:
         with self._lock:
@@ -268,7 +291,7 @@ class _Recent:
     """The values used last, at most `limit`."""
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
         self._values: OrderedDict[Hashable, Any] = OrderedDict()
 
     def __contains__(self, key: Hashable) -> bool:
@@ -283,6 +306,6 @@ class _Recent:
     def put(self, key: Hashable, value: Any) -> Any:
         self._values[key] = value
         self._values.move_to_end(key)
-        while len(self._values) > self._limit:
+        while len(self._values) > self.limit:
             self._values.popitem(last=False)
         return value

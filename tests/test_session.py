@@ -135,6 +135,16 @@ def test_undo_does_not_take_added_images_away(session):
     assert after.redo().annotations == {"a": Annotation(marks=[CAT])}
 
 
+def test_undo_and_redo_do_not_take_images_away_that_were_removed_and_added_again(session):
+    removed = applied(session, Annotate("a", CAT), RemoveImages(("a",)), Annotate("b", CAT), Annotate("b", DOG)).undo()
+    back = removed.apply(AddImages(ITEMS[:1]))
+    assert back.images == back.redo().images == back.undo().images == ITEMS
+    assert back.redo().annotations == {"b": Annotation(marks=[CAT, DOG])}
+    before = back.undo().undo()
+    assert before.annotations == {"a": Annotation(marks=[CAT])}
+    assert session.apply(RemoveImages(("a",))).undo().apply(AddImages(ITEMS[:1])).redo().images == ITEMS[1:]
+
+
 def test_a_picture_is_in_the_gallery_once(session):
     assert session.apply(AddImages((ImageItem("a", "copy.jpg", (60, 40)),))).images == ITEMS
 

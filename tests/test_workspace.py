@@ -19,6 +19,7 @@ from guided_demo.events import (
     LoadGuidance,
     MergeClass,
     RemoveClass,
+    RemoveImages,
     RenameClass,
     SetAnnotation,
 )
@@ -239,6 +240,33 @@ def test_export_is_what_segment_gives(workspace):
     assert files["classes.txt"] == b"background\ncat\n"
     for item in workspace.session.images:
         assert np.array_equal(Image.open(io.BytesIO(files[item.name])), workspace.segment(item.key).labels)
+
+
+def test_an_export_is_of_what_was_marked_when_it_began(workspace):
+    workspace.apply(scribble(workspace, 0))
+    for form in ("png", "overlays"):
+        expected = dict(workspace.export(form))
+        files = workspace.export(form)
+        begun = [next(files)]
+        workspace.apply(AddClass(f"ape {form}"))
+        last = workspace.session.images[-1].key
+        workspace.apply(Annotate(last, Point(5, 5, f"ape {form}")))
+        workspace.apply(RemoveImages((last,)))
+        assert dict([*begun, *files]) == expected
+        workspace.undo()
+
+
+def test_a_stroke_guides_its_own_image_only_however_many_are_marked(workspace, segmenter, monkeypatch):
+    monkeypatch.setattr("guided_demo.workspace.KEPT", 2)
+    keys = [item.key for item in workspace.session.images]
+    for key in keys:
+        workspace.apply(Annotate(key, Point(10, 10, "cat")))
+    assert set(workspace.guidance.images) == set(keys)
+    guided = []
+    guide = segmenter.guide
+    monkeypatch.setattr(segmenter, "guide", lambda image, marks: guided.append(image.key) or guide(image, marks))
+    workspace.apply(Annotate(keys[0], Point(20, 20, "cat")))
+    assert set(workspace.guidance.images) == set(keys) and guided == keys[:1]
 
 
 def test_the_unsure_are_left_out_of_exports_and_shares(workspace):

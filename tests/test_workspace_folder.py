@@ -11,12 +11,14 @@ import pytest
 from pictures import photo, photo_bytes
 from work import fill, masks, same, scribble
 
-from guided_demo import Annotation, InputError
+from guided_demo import Annotation, InputError, Point
 from guided_demo.core.features import FeatureCache
 from guided_demo.events import (
     AddClass,
+    Annotate,
     ClearAnnotation,
     LoadGuidance,
+    MarkCorrect,
     RemoveImages,
 )
 from guided_demo.workspace import Workspace
@@ -45,6 +47,36 @@ def test_a_folder_brings_work_and_history_back(segmenter, tmp_path):
         second.undo()
         assert same(masks(second), masks(first))
     assert second.redo().annotations == first.redo().annotations
+
+
+def test_what_was_loaded_for_an_older_checkpoint_is_made_anew(segmenter, tmp_path):
+    older = type(segmenter).untrained(seed=1)
+    first, second = (Annotation(points=[(5, 5, "cat"), (50, 40, label)]) for label in ("dog", "background"))
+    work = Workspace(older, tmp_path)
+    keys = fill(work)
+    work.apply(LoadGuidance(older.guide(photo(0), first)))
+    work.close()
+
+    now = Workspace(segmenter, tmp_path)
+    assert now.guidance.to_bytes() == segmenter.guide(photo(0), first).to_bytes()
+    now.apply(LoadGuidance(segmenter.guide(photo(1), second)))
+    both = segmenter.guide(photo(0), first) + segmenter.guide(photo(1), second)
+    assert now.guidance.to_bytes() == Workspace(segmenter, tmp_path).guidance.to_bytes() == both.to_bytes()
+    assert now.session.annotations == {keys[0]: first, keys[1]: second}
+    assert now.session.undo().undo().annotations == {}
+
+
+def test_the_curve_of_agreement_is_there_again_also_where_a_marked_photo_was_removed_since(segmenter, tmp_path):
+    first = Workspace(segmenter, tmp_path)
+    keys = fill(first)
+    first.apply(AddClass("cat"))
+    for key in keys[:2]:
+        first.apply(Annotate(key, Point(10, 10, "cat")))
+    first.apply(MarkCorrect(keys[2]))
+    first.apply(RemoveImages((keys[0],)))
+    points = first.agreement()
+    assert [point.clicks for point in points] == [0, 1, 2]
+    assert Workspace(segmenter, tmp_path).agreement() == points
 
 
 @pytest.mark.parametrize("becomes", [photo_bytes(8), None])
