@@ -36,6 +36,14 @@ def test_a_point_and_the_mask_around_it_meet_at_the_same_place():
         assert back[int(y), int(x)] > 0
 
 
+def test_maps_come_back_the_same_together_and_alone():
+    torch.manual_seed(0)
+    frame = Frame.fit((640, 480), 128)
+    for count in range(1, 5):
+        maps = torch.randn(count, *(side // 4 for side in frame.padded))
+        assert torch.equal(frame.to_image(maps, 4), torch.cat([frame.to_image(each[None], 4) for each in maps]))
+
+
 def test_maps_come_back_without_a_shift():
     frame = Frame.fit((640, 480), 128)
     height, width = frame.padded

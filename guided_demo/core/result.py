@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
 
 import numpy as np
@@ -50,10 +50,10 @@ class Result:
         return self.novelty_at(self._frame.size)
 
     def labels_at(self, size: tuple[int, int], unsure: float = 0.0) -> np.ndarray:
-        foreground = self._logits[1:]
-        if len(foreground) == 0:
+        if len(self.classes) == 1:
             return np.zeros((size[1], size[0]), np.uint8)
-        labels = _largest(self._frame.to_image(foreground, 4, size).numpy())
+        # One after the other: together, dozens of classes in a large photo would take many GB.
+        labels = _largest(self._frame.to_image(plane[None], 4, size)[0].numpy() for plane in self._logits[1:])
         if unsure > 0:
             labels[self._frame.to_image(self._logits, 4, size).softmax(0).amax(0).numpy() < unsure] = UNMARKED
         rows, columns, marked = self._marked(size)
@@ -78,14 +78,13 @@ class Result:
         return *scale_pixels(rows, columns, self._frame.size, size), labels
 
 
-def _largest(logits: np.ndarray) -> np.ndarray:
-    """Index of the largest of 0, the background's logit, and of `logits` (K - 1, H, W), the first of equals: HxW uint8.
-
-    Plane by plane, because an argmax over few planes is slow.
-    """
-    labels = (logits[0] > 0).view(np.uint8)
-    best = np.maximum(logits[0], 0) if len(logits) > 1 else logits[0]
-    for k, plane in enumerate(logits[1:], 2):
+def _largest(planes: Iterator[np.ndarray]) -> np.ndarray:
+    """Index of the largest of 0, the background's logit, and of those of the other classes, K - 1 planes HxW, the first of
+    equals: HxW uint8. The first plane is written over."""
+    best = next(planes)
+    labels = (best > 0).view(np.uint8)
+    np.maximum(best, 0, out=best)
+    for k, plane in enumerate(planes, 2):
         labels[plane > best] = k
         np.maximum(best, plane, out=best)
     return labels
