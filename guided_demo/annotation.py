@@ -129,7 +129,7 @@ class Annotation:
         return Annotation(mask=mask, marks=marks)
 
     def drop(self, label: str) -> Annotation:
-        """Without the marks of a class; what they covered is unmarked, as after an eraser."""
+        """Without the marks of a class; what its strokes and its part of a mask covered is unmarked, as after an eraser."""
         kept: list[Mark] = []
         for mark in self.marks:
             if mark.label != label:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from .errors import InputError
 from .events import AddImages, LoadGuidance
 from .export import Mask, write
 from .files import ImageSource, zip_bytes
+from .recent import Recent
 from .session import ClassItem, Event, ImageItem, Session, State
 from .storage import Journal, Sources
 from .summary import Summary, small, summarize
@@ -52,12 +52,12 @@ class Workspace:
         self._sources = Sources(None if folder is None else Path(folder))
         self._session = Session() if self._journal is None else self._journal.replay()
         self._lock = threading.RLock()
-        self._contributions = _Recent(KEPT)
-        self._results = _Recent(KEPT)
-        self._summaries = _Recent(8192)
+        self._contributions = Recent(KEPT)
+        self._results = Recent(KEPT)
+        self._summaries = Recent(8192)
         self._guidance: tuple[Any, Any, Guidance] | None = None
-        self._earlier = _Recent(4096)
-        self._earlier_guidance = _Recent(1)
+        self._earlier = Recent(4096)
+        self._earlier_guidance = Recent(1)
         self._watchers: tuple[Callable[[], None], ...] = ()
 
     @property
@@ -285,27 +285,3 @@ class Workspace:
             if known is None:
                 known = self._contributions.put((key, annotation), self.segmenter.guide(self.encoded(key), annotation))
             return known
-
-
-class _Recent:
-    """The values used last, at most `limit`."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self._values: OrderedDict[Hashable, Any] = OrderedDict()
-
-    def __contains__(self, key: Hashable) -> bool:
-        return key in self._values
-
-    def get(self, key: Hashable) -> Any:
-        """The value, which counts as a use, or None."""
-        if key in self._values:
-            self._values.move_to_end(key)
-        return self._values.get(key)
-
-    def put(self, key: Hashable, value: Any) -> Any:
-        self._values[key] = value
-        self._values.move_to_end(key)
-        while len(self._values) > self.limit:
-            self._values.popitem(last=False)
-        return value

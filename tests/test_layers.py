@@ -12,7 +12,7 @@ PACKAGE = "guided_demo"
 # What each part may import from the package; a part is a folder of it, or a file beside them.
 VALUES = {"errors", "marks", "drawing", "annotation", "geometry", "files", "polygons", "render"}
 STATE = VALUES | {"core", "session", "events"}
-WORK = STATE | {"agreement", "storage", "export", "summary", "workspace"}
+WORK = STATE | {"agreement", "recent", "storage", "export", "summary", "workspace"}
 ALLOWED = {
     "errors": set(),
     "marks": {"errors"},
@@ -32,13 +32,14 @@ ALLOWED = {
     "video": VALUES | {"core"},
     "summary": {"annotation", "core"},
     "agreement": STATE,
+    "recent": set(),
     "workspace": WORK - {"workspace"},
     "project": WORK,
     "incoming": WORK | {"project", "imports"},
     "bench": WORK | {"options"},
     "ui": WORK | {"project", "imports", "incoming"},
     "app": WORK | {"project", "imports", "incoming", "ui"},
-    "options": VALUES | {"events"},
+    "options": VALUES,
     "cli": WORK | {"project", "imports", "video", "options"},
     "__main__": {"cli"},
     "__init__": {"annotation", "core", "errors", "workspace", "ui"},
