@@ -14,7 +14,7 @@ from .errors import InputError
 from .events import AddClass, LoadGuidance, MarkCorrect, RecolorClass
 from .files import read_zip, zip_bytes
 from .marks import check_name
-from .render import parse_color
+from .render import next_color, parse_color
 from .workspace import Problem, Workspace
 
 FORMAT = 1
@@ -71,10 +71,14 @@ class Project:
             which, whose = ("the photo", "it") if one else ("the photos", "them")
             said = f"{what} not in the project file; add {which} as well, and what was marked on {whose} is there again."
             problems.append(Problem(absent[0], said))
+        marked = workspace.guidance.classes
+        taken = {workspace.session.colors[label] for label in marked}  # masks of two classes in one colour would look the same
         for label, color in self.colors.items():
-            known = workspace.session.colors.get(label)
-            if known != color:  # else it would be a step that undo takes back to no effect
-                workspace.apply(RecolorClass(label, color) if known else AddClass(label, color))
+            colors = workspace.session.colors
+            if color in taken:
+                color = colors.get(label) or next_color([*colors.values(), *self.colors.values()])
+            if colors.get(label) != color:  # else it would be a step that undo takes back to no effect
+                workspace.apply(RecolorClass(label, color) if label in colors else AddClass(label, color))
         workspace.apply(LoadGuidance(self.guidance))
         for key in here.intersection(self.correct) - workspace.session.correct:
             workspace.apply(MarkCorrect(key))

@@ -68,6 +68,18 @@ def test_a_project_joins_what_is_there(work, segmenter):
     assert [type(event) for event, _ in other.session.past[steps:]] == [LoadGuidance]
 
 
+def test_no_class_of_a_project_gets_the_colour_of_one_that_is_marked_here(work, segmenter):
+    other = Workspace(segmenter)
+    key = other.add_image("mine.jpg", photo_bytes(5, form="JPEG"))
+    for label, color in (("dog", "#123456"), ("unused", "#654321")):
+        other.apply(AddClass(label, color))
+    other.apply(Annotate(key, Point(60, 44, "dog")))
+    assert open_project(other, save_project(work)) == []
+    here, there = other.session.colors, work.session.colors
+    assert here["dog"] == "#123456" != here["cat"] and here["unused"] == there["unused"]
+    assert len(set(here.values())) == 4
+
+
 def test_what_is_no_project_is_refused(work, segmenter):
     files = read_zip(save_project(work), "p")
     listing = json.loads(files["project.json"])
