@@ -108,7 +108,7 @@ class Annotator {
     const place = `${this.gallery.order.indexOf(this.current) + 1} / ${this.gallery.order.length}`;
     this.stage.set({ marks });
     this.classes.show(classes, this.active);
-    this.looks.show({ look, seen: this.stage.mask && this.stage.look, classes, active: this.active });
+    this.looks.show({ look, seen: this.stage.mask && this.stage.look, classes, marked, active: this.active });
     this.scope.show(look.scope);
     this.tools.show({
       tool: this.tool,

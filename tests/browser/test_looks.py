@@ -77,6 +77,22 @@ def test_a_slider_that_moves_fast_asks_for_its_last_value(hand):
     assert hand.sent("look")[-1]["unsure"] == 0
 
 
+def test_the_legend_names_what_the_mask_may_show(hand):
+    hand.page.evaluate(SHOW, "mask")
+    hand.page.evaluate(
+        """() => {
+          const names = ["background", "not marked", ..."abcdefg", "a name that is longer than there is room for"];
+          const classes = names.map((name) => ({ name, color: "#0099ee" }));
+          annotator.take({ state: { ...annotator.server, classes, marked: names.filter((name) => name !== "not marked") } });
+        }"""
+    )
+    assert hand.page.locator(".g-legend > *").all_inner_texts() == [*"abcdef", "and 2 more"]
+    hand.page.evaluate(
+        "annotator.take({ state: { ...annotator.server, marked: ['a name that is longer than there is room for'] } })"
+    )
+    assert hand.page.locator(".g-legend > *").all_inner_texts() == ["a name that is long…"]
+
+
 def test_what_is_downloaded_is_what_is_seen(visitor, tmp_path):
     def files():
         visitor.download("Download masks", tmp_path / "masks.zip")

@@ -1,6 +1,6 @@
 /** How masks are seen: the panel that chooses a view, how strong it is, and what is left out; and the legend of the view. */
 
-import { el, slider } from "./dom.js";
+import { el, short, slider } from "./dom.js";
 import { BACKGROUND } from "./marks.js";
 import { Panel } from "./panel.js";
 import { Scope } from "./scope.js";
@@ -16,6 +16,7 @@ const GREY = ["probability", "novelty"];
 const SUREST = 99;
 const NOVELTY_COLOR = "#ff33cc";
 const MOST_NAMES = 6;
+const NAME = 20; // letters of one
 
 /** The view after this one. */
 export function nextView(view, by) {
@@ -67,8 +68,9 @@ export class Looks {
     this.legend = el("div", { class: "g-legend" });
   }
 
-  /** `look` is the server's {view, scope, unsure}; `seen` the view that is on the stage, null where there is no mask. */
-  show({ look, seen, classes, active }) {
+  /** `look` is the server's {view, scope, unsure}; `seen` the view that is on the stage, null where there is no mask; `marked` names
+   * the classes that masks may show. */
+  show({ look, seen, classes, marked, active }) {
     for (const [view, node] of this.views) node.setAttribute("aria-pressed", String(view === look.view));
     const [, name] = VIEWS.find(([view]) => view === look.view);
     this.panel.button.lastChild.textContent = name;
@@ -76,10 +78,10 @@ export class Looks {
     this.limit.textContent = percent ? `below ${percent} %` : "nothing";
     if (document.activeElement !== this.unsure.input) this.unsure.input.value = percent || 50;
     this.scope.show(look.scope);
-    this.#explain(seen, percent, classes, active);
+    this.#explain(seen, percent, classes, marked, active);
   }
 
-  #explain(seen, percent, classes, active) {
+  #explain(seen, percent, classes, marked, active) {
     const color = classes.find(({ name }) => name === active)?.color ?? "#888888";
     const ramp = (from, to, shade) => [
       el("span", { text: from }),
@@ -87,10 +89,10 @@ export class Looks {
       el("span", { text: to }),
     ];
     const parts = {
-      probability: () => ramp(`not ${active}`, active, color),
+      probability: () => ramp(`not ${short(active, NAME)}`, short(active, NAME), color),
       novelty: () => ramp("like your marks", "unlike any", NOVELTY_COLOR),
-      mask: () => names(classes),
-      outline: () => names(classes),
+      mask: () => names(classes, marked),
+      outline: () => names(classes, marked),
     };
     const shown = parts[seen]?.() ?? [];
     if (percent && ["overlay", "mask"].includes(seen))
@@ -100,8 +102,9 @@ export class Looks {
   }
 }
 
-const names = (classes) =>
-  classes
-    .filter(({ name }) => name !== BACKGROUND)
-    .slice(0, MOST_NAMES)
-    .map(({ name, color }) => el("span", { class: "g-key", style: `--color: ${color}`, text: name }));
+function names(classes, marked) {
+  const shown = classes.filter(({ name }) => name !== BACKGROUND && marked.includes(name));
+  const more = shown.length - MOST_NAMES;
+  const key = ({ name, color }) => el("span", { class: "g-key", style: `--color: ${color}`, text: short(name, NAME) });
+  return [...shown.slice(0, MOST_NAMES).map(key), ...(more > 0 ? [el("span", { text: `and ${more} more` })] : [])];
+}
