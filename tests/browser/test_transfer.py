@@ -64,7 +64,7 @@ def test_whatever_is_dropped_goes_where_it_belongs_and_what_cannot_be_used_is_na
     notice = visitor.page.locator(".g-problem")
     notice.wait_for()
     visitor.settle()
-    assert "2 files could not be used; the rest is here: 1 photo and 1 mask." in notice.inner_text()
+    assert "Taken in: 1 photo and 1 mask. 2 problems:" in notice.inner_text()
     assert "film.mp4 is not an image" in notice.inner_text()
     assert "elsewhere.png is not in the gallery; add the photos first" in notice.inner_text()
     assert set(visitor.masks()) == {"field.png"} and None not in visitor.masks().values()
@@ -236,5 +236,5 @@ UNREADABLE_DROP = """async () => {
 def test_what_cannot_be_read_of_a_drop_is_named_and_the_rest_is_taken(canvas):
     found = canvas.evaluate(UNREADABLE_DROP)
     assert found["sent"] == ["in/a.png"] and found["unread"] == 0
-    assert found["told"][0] == "3 files could not be used; the rest is here: 1 photo."
+    assert found["told"][0] == "Taken in: 1 photo. 3 problems:"
     assert [line.split(": ")[0] for line in found["told"][1:]] == ["in/no.png", "in/gone.png", "in/shut"]

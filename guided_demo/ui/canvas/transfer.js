@@ -55,9 +55,9 @@ export class Transfer {
     if (failed) {
       this.notices.show(UNREAD, { problem: true, details });
     } else if (problems.length) {
-      const what = problems.length === 1 ? "One file could not be used" : `${problems.length} files could not be used`;
-      const rest = taken && `; the rest is here: ${taken}`;
-      this.notices.show(`${what}${rest}.`, { problem: true, details });
+      const count = (what) => (problems.length === 1 ? `One ${what}` : `${problems.length} ${what}s`);
+      const said = taken ? `Taken in: ${taken}. ${count("problem")}:` : `${count("file")} could not be used:`;
+      this.notices.show(said, { problem: true, details });
     } else if (!taken) {
       this.notices.show(USEFUL, { problem: true });
     } else if (!/^\d+ photos?$/.test(taken)) {
