@@ -52,7 +52,9 @@ THEME = gr.themes.Default(
 )
 CSS = """
 .gradio-container { padding: 0 !important; --g-accent: #1d5fd1; --g-height: calc(100dvh - 60px); }
-.dark .gradio-container, .gradio-container.dark { --g-accent: #7aa8ff; --g-on-accent: #0b1220; --g-bad: #ff8a7a; }
+.dark .gradio-container, .gradio-container.dark {
+  --g-accent: #7aa8ff; --g-on-accent: #0b1220; --g-bad: #ff8a7a; color-scheme: dark;
+}
 .gradio-container > .main { padding: 8px 16px !important; }
 .gradio-container .html-container { padding: 0 !important; }
 .gradio-container .column { gap: 8px; }

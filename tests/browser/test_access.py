@@ -29,6 +29,7 @@ def test_nothing_keeps_anybody_out(chromium, server, tmp_path, width, height, th
     )
     page = context.new_page()
     visitor = Visitor(page, f"{server}?__theme={theme}")
+    assert page.locator(".guided").evaluate("(node) => getComputedStyle(node).colorScheme.includes('dark')") == (theme == "dark")
     found = {"first visit": findings(page)}
 
     visitor.click(*ON_IT)
