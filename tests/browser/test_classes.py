@@ -106,6 +106,16 @@ def test_the_chosen_class_is_brought_into_view_and_nothing_is_squeezed(hand, wid
     assert hand.page.evaluate("[scrollX, scrollY]") == [0, 0]
 
 
+def test_the_photo_stays_where_it_is_when_classes_need_a_bar_to_scroll_and_when_one_is_edited(hand):
+    before = box(hand, ".g-stage")
+    hand.page.evaluate(MANY)
+    hand.page.add_style_tag(content=".g-chips { padding-bottom: 11px }")  # a bar, which this browser has none of
+    assert box(hand, ".g-classes")["height"] > 50
+    assert box(hand, ".g-stage") == before
+    hand.page.get_by_role("button", name="Rename, recolour or remove this class").click()
+    assert box(hand, ".g-stage") == before
+
+
 def test_the_form_of_a_class_fits_a_phone(hand):
     hand.page.set_viewport_size({"width": 390, "height": 844})
     hand.page.evaluate(MANY)
