@@ -243,3 +243,20 @@ def test_on_the_page_a_click_in_the_ring_is_followed_and_agreement_charted(page,
     page.wait_for_selector(".g-agreement", state="hidden")
     visitor.settle()
     assert page.locator(".g-correct").count() == 0
+
+
+@pytest.mark.parametrize("width", [1440, 1280, 1024, 390])
+def test_photos_stay_where_they_are_whatever_is_said_above_them(hand, width):
+    hand.page.set_viewport_size({"width": width, "height": 800})
+    tiles = hand.page.locator(".g-tiles")
+    before = tiles.bounding_box()
+    hand.page.evaluate(
+        """() => {
+          const { text, check, name } = annotator.found;
+          text.textContent = "a very long class n… in none of 5000 photos, a trace in 1000";
+          name.textContent = "a name that is longer than there is room for.jpg";
+          check.hidden = false;
+        }"""
+    )
+    assert tiles.bounding_box() == before
+    assert hand.page.locator(".g-found button").bounding_box()["width"] > 30

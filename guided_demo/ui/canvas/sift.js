@@ -54,7 +54,8 @@ export class Sift {
       this.wish = { ...this.wish, ...wish };
       onChange(!("text" in wish));
     };
-    const text = { type: "search", placeholder: "Find by name", "aria-label": "Find photos by name", maxlength: "80" };
+    const find = "Find photos by name";
+    const text = { type: "search", placeholder: "Find …", title: find, "aria-label": find, maxlength: "80" };
     this.text = el("input", { ...text, on: { input: () => change({ text: this.text.value.trim() }) } });
     this.text.addEventListener("keydown", (event) => event.stopPropagation());
     this.kind = choice("Which photos are shown", KINDS, (kind) => change({ kind }));
