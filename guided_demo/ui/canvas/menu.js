@@ -43,7 +43,7 @@ export class Menu {
     const { top, bottom, right } = this.button.getBoundingClientRect();
     const below = window.innerHeight - bottom;
     const { style } = this.list;
-    style.left = `max(${GAP}px, min(${right}px, 100vw - ${GAP}px) - var(--wide))`;
+    style.left = `max(${GAP}px, min(${right}px, 100% - ${GAP}px) - var(--wide))`;
     style.top = below > top ? `${bottom + GAP}px` : "auto";
     style.bottom = below > top ? "auto" : `${below + (bottom - top) + GAP}px`;
     style.maxHeight = `${Math.max(top, below) - 2 * GAP}px`;

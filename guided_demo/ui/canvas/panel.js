@@ -16,7 +16,7 @@ export class Panel {
     const { top, left } = this.button.getBoundingClientRect();
     const { style } = this.element;
     style.bottom = `${window.innerHeight - top + GAP}px`;
-    style.left = `max(${GAP}px, min(${left}px, 100vw - var(--wide) - ${GAP}px))`;
+    style.left = `max(${GAP}px, min(${left}px, 100% - var(--wide) - ${GAP}px))`;
     style.maxHeight = `${top - 2 * GAP}px`;
   }
 }
