@@ -6,6 +6,7 @@ import zipfile
 import numpy as np
 import pytest
 from PIL import Image
+from playwright.sync_api import expect
 from visitor import BESIDE_IT, ON_IT
 
 # The colours at a pixel of the open photo, as they are on the screen: red, green, blue.
@@ -125,3 +126,14 @@ def test_what_is_downloaded_is_what_is_seen(visitor, tmp_path):
     visitor.settle()
     assert visitor.page.locator(".g-top .g-scope [aria-pressed=true]").inner_text() == "This object"
     assert visitor.page.locator(".g-legend").is_visible()
+
+
+def test_where_nothing_is_marked_the_photos_are_seen_in_every_view(visitor):
+    visitor.click(*ON_IT)
+    visitor.page.keyboard.press("v")
+    photo = visitor.page.locator(".g-tile .g-photo").first
+    expect(photo).to_have_css("opacity", "0")
+    visitor.page.keyboard.press("z")
+    visitor.settle()
+    visitor.page.wait_for_selector(".guided:not(.g-catching-up)")
+    expect(photo).to_have_css("opacity", "1")

@@ -72,7 +72,7 @@ export class Tile {
   showMask(source, revision, view) {
     if (revision < this.revision) return;
     this.revision = revision;
-    this.element.dataset.view = view;
+    this.element.dataset.view = source ? view : ""; // without a mask, it is the photo that is seen, as on the stage
     if (source) this.mask.src = source;
     this.mask.hidden = !source;
   }
