@@ -73,7 +73,7 @@ class GuidedSegmenter:
         self.device = torch.device(device)
         self.side: int = metadata["side"]
         # Guidance is immutable, so what is worked out for one can be kept as long as somebody holds it.
-        self._compiled: WeakKeyDictionary[Guidance, dict[tuple[frozenset[str], bool], Classifier]] = WeakKeyDictionary()
+        self._compiled: WeakKeyDictionary[Guidance, dict[tuple[bool, frozenset[str], bool], Classifier]] = WeakKeyDictionary()
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -205,12 +205,12 @@ class GuidedSegmenter:
         shared = sum(len(c.annotation.marks) for c in guidance.ledger.values() if c.key == own) <= MARKS
         with self._lock:
             kept = self._compiled.setdefault(guidance, {})
-        shown = shown_in(guidance, own).intersection(guided)
-        classifier = kept.get((shown, alone)) if shared else None
+        which = own is None, shown_in(guidance, own).intersection(guided), alone
+        classifier = kept.get(which) if shared else None
         if classifier is None:
             classifier = self.network.head.prepare(assemble(guidance, guided, own, alone).to(self.device))
             if shared:
-                kept[shown, alone] = classifier
+                kept[which] = classifier
         return classifier
 
     def _novelty(self, semantic: Tensor, exemplars: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from .guidance import Guidance
 
 COMPARED = 48  # exemplars a side, about, that every pixel is compared with; means and regressions use all
 STATS = 6
-MARKS = 4  # of the query's own count as much as another annotated image, where there are more of them
+MARKS = 4  # pixels, or marks of the query's own, that count as much as an image
 OTHERS = 0.1  # what the other classes weigh beside the background: their own masks compete with the class in any case
 # More than this is told to the head as this much: far from what it met in training, more annotation made it worse.
 MOST_PIXELS, MOST_SHOTS = 1000, 5
@@ -84,9 +84,10 @@ def assemble(guidance: Guidance, guided: tuple[str, ...], own: str | None, alone
     """A problem a class in `guided` (B of them), for one query that has marks of its own (its key), or for any (None).
 
     Weights sum to 1 over the class, to 1 over the background, and to OTHERS over the other classes. In each of these images count
-    equally, but for the query itself, which counts as one for every MARKS marks of its own; among the other classes of an image
-    they do; within a class in an image, annotations count by their pixels. Only the background is told as what is known of the
-    rest: marks of other classes alone, told as that, left most of an image to some class. alone: whether the query's own
+    equally, but for two things: the query itself counts as one for every MARKS marks of its own, and for a query without any,
+    images with fewer than MARKS pixels count for less, as most are corrections, of what is unusual. Other classes of an image
+    count equally; within a class in an image, annotations count by their pixels. Only the background is told as what is known of
+    the rest: marks of other classes alone, told as that, left most of an image to some class. alone: whether the query's own
     marks are all there is to be (scope "object").
 
     A class counts as shown in the query only where marks of it are: in training the query's own marks always had some. With
@@ -96,7 +97,9 @@ def assemble(guidance: Guidance, guided: tuple[str, ...], own: str | None, alone
     rows = np.concatenate([np.hstack([s.semantic, s.detail.astype(np.float32)]) for *_, s in samples])
     owner = np.repeat(np.arange(len(samples)), [len(s.weight) for *_, s in samples])
     within = np.concatenate([s.weight.astype(np.float32) / s.weight.astype(np.float32).sum() for *_, s in samples])
-    marks = Counter((c.key, mark.label) for c in guidance.ledger.values() if c.key == own for mark in c.annotation.marks)
+    marks = None
+    if own is not None:
+        marks = Counter((c.key, mark.label) for c in guidance.ledger.values() if c.key == own for mark in c.annotation.marks)
     names = np.array([name for _, name, _ in samples], object)
     sizes = np.array([sample.pixels for *_, sample in samples])
     nothing = names == BACKGROUND
@@ -127,18 +130,18 @@ def shown_in(guidance: Guidance, own: str | None) -> frozenset[str]:
     return frozenset(name for c in guidance.ledger.values() if c.key == own for name in c.samples)
 
 
-def _shares(samples: list, part: np.ndarray, marks: Counter[tuple[str, str | None]]) -> np.ndarray:
+def _shares(samples: list, part: np.ndarray, marks: Counter[tuple[str, str | None]] | None) -> np.ndarray:
     """What each sample weighs among those of `part` (bool, one a sample), 0 for the others; `marks` by image and class, of
-    images that count as more than one."""
+    images that count as more than one, or None for a query that has none."""
     share = np.zeros(len(samples), np.float32)
-    pixels, classes, marked = Counter[tuple[str, str]](), Counter[str](), Counter[str]()
+    pixels, classes, counts = Counter[tuple[str, str]](), Counter[str](), Counter[str]()
     places = np.flatnonzero(part).tolist()
     for key, name, sample in (samples[i] for i in places):
         pixels[key, name] += sample.pixels
     for key, name in pixels:
         classes[key] += 1
-        marked[key] += marks[key, name]
-    worth = {key: max(1, count / MARKS) for key, count in marked.items()}
+        counts[key] += pixels[key, name] if marks is None else marks[key, name]
+    worth = {key: min(n, MARKS) if marks is None else max(n, MARKS) for key, n in counts.items()}
     total = sum(worth.values())
     for i in places:
         key, name, sample = samples[i]

@@ -37,8 +37,16 @@ def weights_by_image(guidance: Guidance, own: str | None) -> dict[str, list[floa
     return found
 
 
-def test_images_count_equally_however_much_is_marked_on_them(guidance):
-    assert weights_by_image(guidance, None) == {"cat": pytest.approx([1 / 3] * 3), "background": pytest.approx([1 / 3] * 3)}
+def test_images_count_equally_but_for_those_with_fewer_than_a_few_pixels(guidance):
+    few = 1 / MARKS
+    expected = [1, few, 1], [few, 1, 1]
+    found = weights_by_image(guidance, None)
+    for name, worth in zip(("cat", "background"), expected, strict=True):
+        assert found[name] == pytest.approx([w / sum(worth) for w in worth])
+
+
+def test_beside_marks_of_the_query_itself_images_count_equally(guidance):
+    assert weights_by_image(guidance, "c")["background"] == pytest.approx([1, 1, 5 / 4] / np.float64(3.25))
 
 
 def test_a_query_with_many_marks_of_its_own_counts_as_several_images(guidance):
