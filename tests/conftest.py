@@ -1,11 +1,14 @@
-"""What most tests need: a small network with random weights, in memory and as a checkpoint file."""
+"""What most tests need: a small network with random weights, in memory and as a checkpoint file, and a workspace with photos."""
 
 import pytest
 import torch
+from work import fill
 
 from guided_demo import GuidedSegmenter
 from guided_demo.core import checkpoint as checkpoints
 from guided_demo.core.network import GuidedNetwork
+from guided_demo.events import AddClass
+from guided_demo.workspace import Workspace
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -30,3 +33,11 @@ def checkpoint(tmp_path_factory):
         network = GuidedNetwork("lite0", 32)
     checkpoints.save(network, path, {"config": {"variant": "lite0", "width": 32}, "side": 128})
     return path
+
+
+@pytest.fixture
+def workspace(segmenter):
+    made = Workspace(segmenter)
+    fill(made)
+    made.apply(AddClass("cat"))
+    return made

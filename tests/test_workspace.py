@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from pictures import photo
-from PIL import Image
 from work import fill, masks, same, scribble
 
 from guided_demo import Annotation, Guidance, InputError, Point, Stroke
@@ -19,21 +18,11 @@ from guided_demo.events import (
     LoadGuidance,
     MergeClass,
     RemoveClass,
-    RemoveImages,
     RenameClass,
     SetAnnotation,
 )
-from guided_demo.files import read_zip
 from guided_demo.summary import summarize
 from guided_demo.workspace import Workspace
-
-
-@pytest.fixture
-def workspace(segmenter):
-    made = Workspace(segmenter)
-    fill(made)
-    made.apply(AddClass("cat"))
-    return made
 
 
 def test_a_summary_is_worked_out_once_for_every_guidance_and_is_always_that_of_the_masks(workspace, monkeypatch):
@@ -234,28 +223,6 @@ def test_images_that_left_the_cache_are_read_again(segmenter, tmp_path):
         workspace.image(workspace.session.images[0].key)
 
 
-def test_export_is_what_segment_gives(workspace):
-    workspace.apply(scribble(workspace, 0))
-    files = read_zip(workspace.export_zip(), "masks.zip")
-    assert files["classes.txt"] == b"background\ncat\n"
-    for item in workspace.session.images:
-        assert np.array_equal(Image.open(io.BytesIO(files[item.name])), workspace.segment(item.key).labels)
-
-
-def test_an_export_is_of_what_was_marked_when_it_began(workspace):
-    workspace.apply(scribble(workspace, 0))
-    for form in ("png", "overlays"):
-        expected = dict(workspace.export(form))
-        files = workspace.export(form)
-        begun = [next(files)]
-        workspace.apply(AddClass(f"ape {form}"))
-        last = workspace.session.images[-1].key
-        workspace.apply(Annotate(last, Point(5, 5, f"ape {form}")))
-        workspace.apply(RemoveImages((last,)))
-        assert dict([*begun, *files]) == expected
-        workspace.undo()
-
-
 def test_a_stroke_guides_its_own_image_only_however_many_are_marked(workspace, segmenter, monkeypatch):
     monkeypatch.setattr("guided_demo.workspace.KEPT", 2)
     keys = [item.key for item in workspace.session.images]
@@ -267,18 +234,6 @@ def test_a_stroke_guides_its_own_image_only_however_many_are_marked(workspace, s
     monkeypatch.setattr(segmenter, "guide", lambda image, marks: guided.append(image.key) or guide(image, marks))
     workspace.apply(Annotate(keys[0], Point(20, 20, "cat")))
     assert set(workspace.guidance.images) == set(keys) and guided == keys[:1]
-
-
-def test_the_unsure_are_left_out_of_exports_and_shares(workspace):
-    workspace.apply(scribble(workspace, 0))
-    for scope in ("everywhere", "object"):
-        files = read_zip(workspace.export_zip(scope=scope, unsure=0.9), "masks.zip")
-        for item in workspace.session.images:
-            result = workspace.segment(item.key, scope)
-            labels = np.array(Image.open(io.BytesIO(files[item.name])))
-            assert np.array_equal(labels, result.labels_at(item.size, 0.9))
-            shares = workspace.summary(item.key, scope, 0.9).shares
-            assert sum(shares.values()) == pytest.approx((labels != 255).mean(), abs=0.02)
 
 
 def test_many_threads_lose_no_stroke_and_mix_nothing(segmenter):

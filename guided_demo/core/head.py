@@ -102,12 +102,6 @@ class Head(nn.Module):
         every = given.joined(world)
         return every, every if problem.compared is None else given.take(problem.compared).joined(world)
 
-    def novelty(self, semantic: Tensor, exemplars: Tensor) -> Tensor:
-        """(h8, w8) in [0, 1] of an image's semantics (1, SEMANTIC, h8, w8): 1 - the largest cosine, mean over the groups, to
-        one of the exemplars (n, SEMANTIC)."""
-        cosine = normalize(exemplars) @ semantic[0].flatten(1) / len(GROUPS)
-        return (1 - cosine.amax(0)).clamp(0, 1).reshape(semantic.shape[-2:])
-
     def forward(self, features: Features, classifier: Classifier, own: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Logits at stride 4 (B, h4, w4), at stride 8 (B, h8, w8), and those of the first look at stride 16 (B, h16, w16).
 
@@ -202,6 +196,13 @@ def _product(weight: Tensor, bias: Tensor | None, x: Tensor) -> Tensor:
 def _joined(*maps: Tensor) -> Tensor:
     """Maps channel after channel, the channels last in memory: what convolutions on a CPU are quickest with."""
     return torch.cat(maps, 1).contiguous(memory_format=torch.channels_last)
+
+
+def novelty(semantic: Tensor, exemplars: Tensor) -> Tensor:
+    """(h8, w8) in [0, 1] of an image's semantics (1, SEMANTIC, h8, w8): 1 - the largest cosine, mean over the groups, to
+    one of the exemplars (n, SEMANTIC)."""
+    cosine = normalize(exemplars) @ semantic[0].flatten(1) / len(GROUPS)
+    return (1 - cosine.amax(0)).clamp(0, 1).reshape(semantic.shape[-2:])
 
 
 @torch.no_grad()

@@ -22,7 +22,7 @@ from .backbone import fuse
 from .encoder import FINE, Features, compact
 from .exemplars import pool
 from .guidance import Contribution, Guidance, Sample
-from .head import Classifier
+from .head import Classifier, novelty
 from .network import GuidedNetwork, closeness
 from .problem import MARKS, assemble, shown_in
 from .result import Result
@@ -187,18 +187,18 @@ class GuidedSegmenter:
         height, width = features.detail.shape[-2:]
         logits = torch.full((len(classes), height, width), LOWEST)
         logits[0] = 0
-        novelty = partial(torch.ones, features.semantic.shape[-2:])
+        unlike = partial(torch.ones, features.semantic.shape[-2:])
         if guided:
             classifier = self._compile(source, tuple(guided), None if own is None else encoded.key, alone)
             near = None if own is None else self._own(encoded.frame, own, guided, classes)
             found, *_ = self.network.head(features, classifier, near)
             logits[[classes.index(name) for name in guided]] = found.cpu()
-            novelty = partial(self._novelty, encoded.features.semantic, classifier.exemplars)
+            unlike = partial(self._novelty, encoded.features.semantic, classifier.exemplars)
         elif source.ledger:
             background = [sample.semantic for c in source.ledger.values() for sample in c.samples.values()]
             exemplars = torch.from_numpy(np.concatenate(background)).to(self.device)
-            novelty = partial(self._novelty, encoded.features.semantic, exemplars)
-        return Result(classes, encoded.frame, logits, novelty, own)
+            unlike = partial(self._novelty, encoded.features.semantic, exemplars)
+        return Result(classes, encoded.frame, logits, unlike, own)
 
     def _compile(self, guidance: Guidance, guided: tuple[str, ...], own: str | None, alone: bool) -> Classifier:
         """The classifier of a guidance, kept with it; one for the image `own` alone is not, if that counts as more than one."""
@@ -215,7 +215,7 @@ class GuidedSegmenter:
 
     def _novelty(self, semantic: Tensor, exemplars: Tensor) -> Tensor:
         # Asked for long after, if at all, so what waits for it are features in float16, which the image has in any case.
-        return self.network.head.novelty(semantic.to(self.device).float(), exemplars).cpu()
+        return novelty(semantic.to(self.device).float(), exemplars).cpu()
 
     def _own(self, frame: Frame, own: Annotation, guided: list[str], classes: tuple[str, ...]) -> Tensor:
         """Closeness to the own marks of each guided class, and to those of all others: (K', OWN, h4, w4).
