@@ -11,7 +11,7 @@ from .core.guidance import Guidance
 from .errors import InputError
 from .marks import check_name
 from .render import parse_color
-from .session import ImageItem, Session
+from .session import Event, ImageItem, Session
 
 
 @dataclass(frozen=True)
@@ -190,12 +190,13 @@ class LoadGuidance:
             session = session.with_class(check_name(name))
         if incoming.ledger and session.state.loaded.checkpoint_id != incoming.checkpoint_id:
             session = session.with_loaded_here()
+        both = []
         for item in session.images:
             mine, theirs = session.annotation(item.key), incoming.annotations.get(item.key)
             if theirs is not None and not mine.is_empty:
                 session = session.with_annotation(item.key, mine if mine == theirs else mine + theirs)
-                incoming = incoming.without(item.key)
-        return session.with_state(loaded=session.state.loaded + incoming)
+                both.append(item.key)
+        return session.with_state(loaded=session.state.loaded + incoming.without(*both))
 
 
 @dataclass(frozen=True)
@@ -218,6 +219,16 @@ EVENTS = {
         SetAnnotation, ClearAnnotation, LoadGuidance, MarkCorrect,
     )
 }  # fmt: skip
+
+
+def photos_of(event: Event) -> tuple[str, ...]:
+    """Keys of the images that an event is about; none where it is about all, as a new name of a class is."""
+    match event:
+        case RemoveImages(keys=keys):
+            return keys
+        case Annotate(key=key) | SetAnnotation(key=key) | ClearAnnotation(key=key) | MarkCorrect(key=key):
+            return (key,)
+    return ()
 
 
 def _relabelled(session: Session, old: str, new: str) -> Session:

@@ -131,7 +131,18 @@ def test_whoever_goes_on_to_another_photo_is_not_brought_back(page):
         ("remove_class", {"name": "lion"}),
     ]
     assert [page.change(verb, **message)["focus"] for verb, message in ways] == [None] * len(ways)
-    assert page.change("undo")["focus"] == page.keys[2]
+
+
+def test_undo_and_redo_go_to_another_photo_only_where_they_are_about_one(page):
+    """To take back a new name of a class opened a photo that the class was marked in."""
+    page.click(10, 10, "cat", key=page.keys[2])
+    page.change("rename_class", name="cat", to="lion")
+    page.change("remove_class", name="lion")
+    assert [page.change(way)["focus"] for way in ("undo", "undo", "redo", "redo")] == [None] * 4
+    page.change("mark_correct", photo=page.keys[1], correct=True)
+    page.change("remove_images", keys=page.keys[1:])
+    assert [page.change("undo")["focus"] for _ in range(2)] == [page.keys[1]] * 2
+    assert [page.change("redo")["focus"] for _ in range(2)] == [page.keys[1], None]
 
 
 def test_undo_gives_back_the_very_same_masks(page):

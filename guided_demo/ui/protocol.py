@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from ..events import (
     RemoveClass,
     RemoveImages,
     RenameClass,
+    photos_of,
 )
 from ..session import Session
 from ..workspace import Workspace
@@ -145,7 +146,7 @@ class Desk:
                     step()
                 except InputError as error:
                     problem = str(error)
-            focus = _touched(before, self.workspace.session, message.get("key")) if travels else None
+            focus = _gone_back_to(before, self.workspace.session, message.get("key")) if travels else None
             reply = {"state": self._state(), "focus": focus, **self._shown(message)}
             return reply | ({"error": problem} if problem else {})
 
@@ -293,7 +294,20 @@ def _answer(respond: Callable[[], Message]) -> Message:
 
 
 def _touched(before: Session, after: Session, current: str | None) -> str | None:
-    """The image whose marks a change was about; None where the open one is among them, or none is: by the time this is known,
-    another may have been opened."""
-    keys = [item.key for item in after.images if before.annotation(item.key) != after.annotation(item.key)]
-    return None if current in keys or not keys else keys[0]
+    """The image to open whose marks a change was about."""
+    changed = {item.key for item in after.images if before.annotation(item.key) != after.annotation(item.key)}
+    return _first_but(current, changed, after)
+
+
+def _gone_back_to(before: Session, after: Session, current: str | None) -> str | None:
+    """The image to open that what was undone or redone is about."""
+    if len(before.past) == len(after.past):
+        return None
+    event, _ = max(before.past, after.past, key=len)[-1]
+    return _first_but(current, photos_of(event), after)
+
+
+def _first_but(current: str | None, keys: Collection[str], session: Session) -> str | None:
+    """The first of them in the gallery; None where the open one is among them, or none is: by the time this is known, another may
+    have been opened."""
+    return None if current in keys else next((item.key for item in session.images if item.key in keys), None)
