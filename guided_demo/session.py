@@ -152,11 +152,9 @@ class Session:
 
     def with_loaded_here(self) -> Session:
         """With what loaded guidance has of the images of the gallery as if it had been marked here, to be made anew."""
-        annotations, loaded = self.state.loaded.annotations, self.state.loaded
-        here = {item.key: annotations[item.key] for item in self.images if item.key in annotations}
-        for key in here:
-            loaded = loaded.without(key)
-        return self.with_state(own=MappingProxyType({**self.state.own, **here}), loaded=loaded)
+        loaded = self.state.loaded
+        here = {item.key: loaded.annotations[item.key] for item in self.images if item.key in loaded.annotations}
+        return self.with_state(own=MappingProxyType({**self.state.own, **here}), loaded=loaded.without(*here))
 
     def with_class(self, name: str, color: str | None = None) -> Session:
         """With one more class, in the next colour where none is given; the same session if there is one of the name."""

@@ -7,6 +7,7 @@ import json
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -102,30 +103,25 @@ class Guidance:
         """Keys of the annotated images."""
         return tuple(dict.fromkeys(c.key for c in self.ledger.values()))
 
-    @property
-    def annotations(self) -> dict[str, Annotation]:
+    @cached_property  # every photo of a gallery asks for its own
+    def annotations(self) -> Mapping[str, Annotation]:
         """By image key: all that was marked on it."""
         out: dict[str, Annotation] = {}
         for c in self.ledger.values():
             out[c.key] = out[c.key] + c.annotation if c.key in out else c.annotation
-        return out
+        return MappingProxyType(out)
 
     def __add__(self, other: Guidance) -> Guidance:
         if not isinstance(other, Guidance):
             return NotImplemented
-        ids = {g.checkpoint_id for g in (self, other) if g.ledger}
-        if len(ids) > 1:
-            raise InputError(
-                "These two guidances come from different checkpoints and cannot be added; make one of them again "
-                "from its annotations with the other's checkpoint."
-            )
-        return Guidance(next(iter(ids), None), {**self.ledger, **other.ledger})
+        return merge([self, other])
 
-    def without(self, key: str) -> Guidance:
-        """This guidance with nothing of the image `key` (`EncodedImage.key`); the same object where it holds nothing of it."""
-        if not isinstance(key, str):
+    def without(self, *keys: str) -> Guidance:
+        """This guidance with nothing of the images of these keys (`EncodedImage.key`); the same object where it holds none."""
+        if not all(isinstance(key, str) for key in keys):
             raise InputError("An image is taken out by its key: guidance.without(segmenter.encode(image).key).")
-        kept = {entry: c for entry, c in self.ledger.items() if c.key != key}
+        gone = set(keys)
+        kept = {entry: c for entry, c in self.ledger.items() if c.key not in gone}
         return replace(self, ledger=kept) if len(kept) < len(self.ledger) else self
 
     def only(self, key: str) -> Guidance:
@@ -239,5 +235,13 @@ def _check(sample: Sample) -> None:
 
 
 def merge(parts: Iterable[Guidance]) -> Guidance:
-    """The sum of guidances; empty where there are none."""
-    return sum(parts, Guidance.empty())
+    """The sum of guidances, in a time that grows as their number does; empty where there are none. Raises InputError if they are
+    of different checkpoints."""
+    given = [part for part in parts if part.ledger]
+    ids = {part.checkpoint_id for part in given}
+    if len(ids) > 1:
+        raise InputError(
+            "Guidances of different checkpoints cannot be added; make those of one checkpoint again from their annotations "
+            "with the other."
+        )
+    return Guidance(next(iter(ids), None), {entry: c for part in given for entry, c in part.ledger.items()})

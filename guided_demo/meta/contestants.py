@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from guided_demo.annotation import BACKGROUND, Annotation
 from guided_demo.core import checkpoint
 from guided_demo.core.encoder import Encoder
-from guided_demo.core.guidance import Guidance
+from guided_demo.core.guidance import Guidance, merge
 from guided_demo.core.model import EncodedImage, GuidedSegmenter, Scope
 from guided_demo.errors import InputError
 from guided_demo.geometry import PADDING, Frame
@@ -51,10 +51,7 @@ class SegmenterContestant:
         self._kept, self._encoded = kept, OrderedDict[int, tuple[np.ndarray, EncodedImage]]()
 
     def guide(self, support: Support) -> Guidance:
-        guidance = Guidance.empty()
-        for image, annotation in support:
-            guidance = guidance + self.segmenter.guide(self._encode(image), annotation)
-        return guidance
+        return merge(self.segmenter.guide(self._encode(image), annotation) for image, annotation in support)
 
     def segment(
         self, guidance: Guidance, query: np.ndarray, own: Annotation | None = None, scope: Scope = "everywhere"

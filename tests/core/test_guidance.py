@@ -12,7 +12,7 @@ from pictures import photo
 
 from guided_demo import Annotation, Guidance, GuidedSegmenter, InputError, Stroke
 from guided_demo.core.encoder import DETAIL, SEMANTIC
-from guided_demo.core.guidance import Sample
+from guided_demo.core.guidance import Sample, merge
 
 CAT = Annotation(points=[(20, 20, "cat"), (70, 50, "background")])
 DOG = Annotation(points=[(40, 30, "dog")], strokes=[Stroke(((5, 5), (30, 8)), "background", 4)])
@@ -27,6 +27,21 @@ def test_guidance_adds_in_any_order_and_takes_out_exactly(segmenter):
     left = whole.without(parts[1].images[0])
     assert left.to_bytes() == (parts[0] + parts[2]).to_bytes() and left.classes == ("background", "cat")
     assert whole.without("unknown") is whole
+
+
+def test_many_are_added_at_once_and_asked_for_their_annotations_without_looking_through_all_again(segmenter, monkeypatch):
+    parts = [segmenter.guide(photo(i), CAT) for i in range(5)]
+    made = []
+    monkeypatch.setattr(Guidance, "__post_init__", lambda self: made.append(self))
+    merge(parts)
+    assert len(made) == 1  # not one for every part, each with all parts before it
+    monkeypatch.undo()
+    whole = merge(iter(parts))
+    assert whole.to_bytes() == sum(parts, Guidance.empty()).to_bytes() and merge([]).ledger == {}
+    assert whole.annotations is whole.annotations
+    with pytest.raises(TypeError):
+        whole.annotations["a"] = CAT  # or what is kept would no longer be true
+    assert whole.without(*whole.images[:3]).images == whole.images[3:]
 
 
 def test_more_annotation_of_an_image_is_added_and_the_same_counts_once(segmenter):
