@@ -65,6 +65,24 @@ def test_on_a_laptop_two_photos_share_a_row_and_messages_leave_the_gallery_free(
     assert notice["x"] > 0 and notice["x"] + notice["width"] < side["x"]
 
 
+@pytest.mark.parametrize("width", [1440, 1280, 1240, 1150, 1024, 390])
+def test_what_is_chosen_of_the_photos_can_be_read(many, width):
+    """Beside the field to find photos in, a small laptop read "All ph..." and "As ad..."."""
+    many.page.set_viewport_size({"width": width, "height": 800})
+    many.page.evaluate("document.querySelector('.g-unfold').click()")
+    needed = """(node) => {
+      const alone = node.cloneNode();
+      alone.append(node.selectedOptions[0].cloneNode(true));
+      alone.style.flex = "none";
+      node.after(alone);
+      const { width } = alone.getBoundingClientRect();
+      alone.remove();
+      return width;
+    }"""
+    for field in many.page.locator(".g-sift select").all():
+        assert field.evaluate(needed) <= field.bounding_box()["width"]
+
+
 def test_a_tile_tells_what_its_masks_cover_and_how_sure_they_are(many):
     tile = many.tile(8)
     assert tile.locator(".g-doubt").inner_text() == "89 % unsure"
