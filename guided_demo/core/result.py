@@ -52,10 +52,14 @@ class Result:
     def labels_at(self, size: tuple[int, int], unsure: float = 0.0) -> np.ndarray:
         if len(self.classes) == 1:
             return np.zeros((size[1], size[0]), np.uint8)
-        # One after the other: together, dozens of classes in a large photo would take many GB.
-        labels = _largest(self._frame.to_image(plane[None], 4, size)[0].numpy() for plane in self._logits[1:])
+        labels, largest = _largest(self._planes(size))
         if unsure > 0:
-            labels[self._frame.to_image(self._logits, 4, size).softmax(0).amax(0).numpy() < unsure] = UNMARKED
+            # The softmax of the largest logit is 1 over the sum of e to the differences to it.
+            total = np.exp(-largest)
+            for plane in self._planes(size):
+                plane -= largest
+                total += np.exp(plane, out=plane)
+            labels[unsure * total > 1] = UNMARKED
         rows, columns, marked = self._marked(size)
         labels[rows, columns] = marked
         return labels
@@ -69,6 +73,11 @@ class Result:
     def novelty_at(self, size: tuple[int, int]) -> np.ndarray:
         return self._frame.to_image(self._novelty()[None], 8, size)[0].clamp(0, 1).numpy()
 
+    def _planes(self, size: tuple[int, int]) -> Iterator[np.ndarray]:
+        """The logits of every class but the background, whose are 0, HxW float32 that may be written over; one after the other:
+        together, dozens of classes in a large photo would take many GB."""
+        return (self._frame.to_image(plane[None], 4, size)[0].numpy() for plane in self._logits[1:])
+
     def _marked(self, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Rows, columns and classes of the pixels at `size` that the image's own annotation settles."""
         if self._marks is None:
@@ -78,13 +87,13 @@ class Result:
         return *scale_pixels(rows, columns, self._frame.size, size), labels
 
 
-def _largest(planes: Iterator[np.ndarray]) -> np.ndarray:
+def _largest(planes: Iterator[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Index of the largest of 0, the background's logit, and of those of the other classes, K - 1 planes HxW, the first of
-    equals: HxW uint8. The first plane is written over."""
+    equals: HxW uint8; and that logit itself. The first plane is written over."""
     best = next(planes)
     labels = (best > 0).view(np.uint8)
     np.maximum(best, 0, out=best)
     for k, plane in enumerate(planes, 2):
         labels[plane > best] = k
         np.maximum(best, plane, out=best)
-    return labels
+    return labels, best

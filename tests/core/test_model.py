@@ -7,6 +7,7 @@ from PIL import Image
 from guided_demo import Annotation, Guidance, GuidedSegmenter, InputError, Stroke
 from guided_demo.core import checkpoint
 from guided_demo.core.features import FeatureCache
+from guided_demo.geometry import Frame
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +111,15 @@ def test_unsure_pixels_have_no_class_but_annotated_ones_do(segmenter, size):
         assert (left_out >= previous).all()
         previous = left_out
     assert set(np.unique(labels)) >= {result.classes.index("cat"), 255}
+
+
+def test_labels_are_found_a_class_at_a_time_however_many_there_are(segmenter, monkeypatch):
+    result = segmenter.segment(photo(0), segmenter.guide(photo(0), CAT) + segmenter.guide(photo(1), DOG))
+    brought = []
+    to_image = Frame.to_image
+    monkeypatch.setattr(Frame, "to_image", lambda frame, maps, *rest: brought.append(len(maps)) or to_image(frame, maps, *rest))
+    result.labels_at((80, 60), 0.9)
+    assert set(brought) == {1}
 
 
 def test_what_a_notebook_shows_of_them_is_a_line(segmenter):
