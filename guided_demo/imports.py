@@ -47,21 +47,26 @@ def read_json(data: bytes, name: str) -> Iterator[tuple[str, Callable[[], Annota
 def read_mask(data: bytes, classes: Sequence[str] | None, name: str) -> Annotation:
     """An annotation from the file of an indexed or grey mask image: value i is classes[i], 255 is unmarked.
 
-    Black and white pictures, with the values 0 and 255 (or 65535, of 16 bits) only, have two classes; where 255 has another
-    colour, as in the masks that are exported, it is unmarked. Where `classes` is None they are called background, class 1,
-    class 2 …
-    name: what an error calls the file. Raises InputError.
+    Black and white pictures, of one bit, or with the values 0 and 255 (or 65535, of 16 bits) only, have two classes; where 255
+    has another colour, as in the masks that are exported, it is unmarked. Where `classes` is None they are called background,
+    class 1, class 2 …
+    name: what an error calls the file. Raises InputError, also for 255 alone where that is white, which may mean either.
     """
     try:
         with Image.open(io.BytesIO(data)) as image:
             if image.mode not in ONE_NUMBER:
                 raise InputError(f"{name} is a colour picture; a mask has one number a pixel, as an indexed PNG.")
-            labels = np.array(image.convert("L") if image.mode == "1" else image)
+            labels = np.array(image)  # of one bit, bool
             grey = np.array(image.convert("L")) if image.mode == "P" else labels
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputError(f"{name} cannot be read as a mask: {error}.") from error
-    if set(np.unique(labels)) == set(np.unique(grey)) in ({0, 255}, {0, 65535}):
-        labels = (labels > 0).astype(np.uint8)
+    values = set(np.unique(labels).tolist())
+    if values == set(np.unique(grey).tolist()):
+        if values in ({0, 255}, {0, 65535}, {65535}):
+            labels = labels > 0
+        elif values == {255}:
+            said = f"{name} is 255 everywhere, which is white as well as unmarked"
+            raise InputError(f"{said}; if all of its photo is of a class, give its pixels the number of that class, such as 1.")
     names = [BACKGROUND, *(f"class {value}" for value in range(1, 255))] if classes is None else classes
     return Annotation.from_mask(labels, names[:MAX_CLASSES])
 

@@ -34,6 +34,15 @@ def test_black_and_white_is_one_class():
         assert np.array_equal(read_mask(file_of(picture), NAMES[:2], "a.png").label_map((50, 40), NAMES), region)
 
 
+def test_white_all_over_is_that_class_or_said_to_be_unclear():
+    for white in (Image.new("1", (50, 40), 1), Image.fromarray(np.full((40, 50), 65535, np.uint16))):
+        annotation = read_mask(file_of(white), NAMES[:2], "a.png")
+        assert (annotation.label_map((50, 40), NAMES) == 1).all() and annotation.classes == ("cat",)
+    with pytest.raises(InputError, match=r"a\.png is 255 everywhere, .* such as 1\."):
+        read_mask(file_of(Image.new("L", (50, 40), 255)), NAMES[:2], "a.png")
+    assert read_mask(indexed_png(np.full((40, 50), 255, np.uint8)), NAMES, "a.png").is_empty  # all unsure, as exported
+
+
 def test_pixels_left_without_a_class_stay_so_also_where_nothing_but_background_is_beside_them():
     labels = np.where(LABELS == 1, 255, 0).astype(np.uint8)
     annotation = read_mask(indexed_png(labels), NAMES, "a.png")
