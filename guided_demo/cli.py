@@ -113,11 +113,13 @@ def guide(arguments: argparse.Namespace, failures: Failures) -> None:
     for path in arguments.add:
         _load(workspace, path)
     make_folder(arguments.out.parent)
-    for image, annotation in jobs:
+    adding = workspace.adding((str(image), image) for image, _ in jobs)
+    for (image, annotation), add in zip(jobs, adding, strict=True):
         with failures.of(image):
             added = annotation()
-            key = workspace.add_image(str(image), image)
+            key = add()
             workspace.apply(SetAnnotation(key, workspace.session.annotation(key) + added))
+            workspace.contribution(key)  # while it is encoded: of very many photos, not all are kept so
     guidance = workspace.guidance
     if not guidance.images:
         failures.add(arguments.out, "Nothing was written, as there is nothing to guide with.")

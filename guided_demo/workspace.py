@@ -163,6 +163,10 @@ class Workspace:
                 self._guidance = state.own, state.loaded, self._merged(state)
             return self._guidance[2]
 
+    def contribution(self, key: str) -> Guidance:
+        """What is marked on an image adds this to `guidance`; kept, so that who asks early spares encoding the image again."""
+        return self._contribution(key, self._session.annotation(key))
+
     def segment(self, key: str, scope: Scope = "everywhere") -> Result:
         """The masks of an image under all guidance and its own annotation; kept until one of these changes."""
         encoded = self.encoded(key)  # may take long, so not under the lock
@@ -273,14 +277,15 @@ class Workspace:
             return known[1]
 
     def _merged(self, state: State) -> Guidance:
-        # Room for twice what is marked, or every stroke would have all images of a large import guide anew.
-        self._contributions.limit = max(KEPT, 2 * (len(state.own) + len(state.loaded.ledger)))
         # Work from before may have loaded what the checkpoint of then made.
         loaded = self._adapted(state.loaded)
         return merge([loaded, *(self._contribution(key, annotation) for key, annotation in state.own.items())])
 
     def _contribution(self, key: str, annotation: Annotation) -> Guidance:
         with self._lock:
+            # Room for twice what is marked, or every stroke would have all images of a large import guide anew.
+            state = self._session.state
+            self._contributions.limit = max(KEPT, 2 * (len(state.own) + len(state.loaded.ledger)))
             known = self._contributions.get((key, annotation))
             if known is None:
                 known = self._contributions.put((key, annotation), self.segmenter.guide(self.encoded(key), annotation))

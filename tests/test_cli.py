@@ -1,13 +1,15 @@
 """The command line: what it writes, what it says, and how it ends."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
 from pictures import photo
 
-from guided_demo import Annotation, Guidance, Point, Stroke
+from guided_demo import Annotation, EncodedImage, Guidance, GuidedSegmenter, Point, Stroke
 from guided_demo.cli import main
+from guided_demo.core.features import FeatureCache
 from guided_demo.events import AddClass, Annotate, RecolorClass
 from guided_demo.export import indexed_png
 from guided_demo.files import read_zip
@@ -50,9 +52,22 @@ def test_points_and_strokes_to_guidance(call, photos, tmp_path):
     assert annotation == Annotation(marks=[stroke, Point(5, 6, "cat"), Point(50, 40, "background")])
 
 
-def test_masks_are_those_of_a_workspace_bit_for_bit(call, photos, tmp_path, checkpoint):
-    from guided_demo import GuidedSegmenter
+def test_more_photos_than_are_kept_encoded_are_encoded_once_all_the_same(call, tmp_path, segmenter, monkeypatch):
+    marks, encoded = {}, []
+    for seed in range(12):
+        photo(seed, (64, 48)).save(tmp_path / f"{seed}.png")
+        marks[f"{seed}.png"] = Annotation(points=[(5, 6, "cat")]).to_json()
+    (tmp_path / "clicks.json").write_text(json.dumps(marks))
+    one = segmenter.encode(tmp_path / "0.png").nbytes
+    monkeypatch.setattr("guided_demo.workspace.FeatureCache", partial(FeatureCache, memory_bytes=7 * one))
+    encode = GuidedSegmenter.encode
+    monkeypatch.setattr(GuidedSegmenter, "encode", lambda self, image: encode(self, image) if isinstance(image, EncodedImage)
+                        else encoded.append(image) or encode(self, image))  # fmt: skip
+    assert call("guide", "--annotations", tmp_path / "clicks.json", "-o", tmp_path / "cat.safetensors")[0] == 0
+    assert len(encoded) == 12 == len(Guidance.load(tmp_path / "cat.safetensors").images)
 
+
+def test_masks_are_those_of_a_workspace_bit_for_bit(call, photos, tmp_path, checkpoint):
     page = Workspace(GuidedSegmenter.load(str(checkpoint)))
     names = ["a.jpg", "b.png", "sub/a.png"]
     page.add_images((name, (photos / name).read_bytes()) for name in names)
