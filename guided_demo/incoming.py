@@ -45,11 +45,13 @@ class Intake:
     Masks, COCO, labelme, YOLO and points go to the photos that have their names, and join what is marked there. In folders and
     zips, files of other kinds are passed over.
     done, known: how many files are done, and how many there are by now; problems: those that could not be used; keys: of the
-    images that were brought, whether they were in the gallery before or not.
+    images that were brought, whether they were in the gallery before or not; awaited: names of photos that projects came without,
+    by key, as long as they are not here.
     """
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, awaited: dict[str, str] | None = None) -> None:
         self.workspace = workspace
+        self.awaited = {} if awaited is None else awaited
         self.problems: list[Problem] = []
         self.keys: list[str] = []
         self.done = self.known = 0
@@ -84,6 +86,17 @@ class Intake:
         """What was taken in, in words, such as "3 photos and 1 guidance file"; empty where nothing was."""
         parts = [f"{count} {KINDS[kind][count > 1]}" for kind in KINDS if (count := self._taken[kind])]
         return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+    @property
+    def missing(self) -> str:
+        """The photos that are awaited, in a sentence; empty where none is."""
+        names = list(self.awaited.values())
+        if not names:
+            return ""
+        one = len(names) == 1
+        what = f"{names[0]} is" if one else f"{len(names)} photos, such as {names[0]}, are"
+        which, whose = ("the photo", "it") if one else ("the photos", "them")
+        return f"{what} not in the project file; add {which} as well, and what was marked on {whose} is there again."
 
     def _unpacked(self, files: Iterable[tuple[str, bytes]]) -> Iterator[tuple[Place, str, bytes]]:
         room = MAX_UNPACKED - self.held  # of all together: a hundred small zips could take all memory
@@ -137,6 +150,10 @@ class Intake:
         for photo in project.enter(self.workspace, self.problems):
             yield photo
             self.done += 1
+        here = {item.key for item in self.workspace.session.images}
+        self.awaited |= {key: name for key, name in project.names.items() if key not in project.photos}
+        for key in here.intersection(self.awaited):
+            del self.awaited[key]
         self.keys += project.names
         self._taken["project"] += 1
 
@@ -144,6 +161,7 @@ class Intake:
         before = self.workspace.session
         key = add()
         self.keys.append(key)
+        self.awaited.pop(key, None)
         first = self.workspace.session.image(key).name
         if self.workspace.session.images == before.images and PurePosixPath(first).name != PurePosixPath(name).name:
             raise InputError(f"It is the same picture as {first}, which is here already.")

@@ -52,7 +52,7 @@ class Project:
     def enter(self, workspace: Workspace, problems: list[Problem]) -> Iterator[str]:
         """Join a workspace, new or not; what is there stays. Yields the name of every photo it brings before that is read.
 
-        problems: what could not be had is added here, such as photos saved by digest only that are not in the gallery yet.
+        problems: photos that could not be had are added here.
         """
         brought = [(key, name) for key, name in self.names.items() if key in self.photos]
         adding = workspace.adding((name, self.photos[key]) for key, name in brought)
@@ -64,13 +64,6 @@ class Project:
                     problems.append(Problem(name, said))
             except InputError as error:
                 problems.append(Problem(name, str(error)))
-        here = {item.key for item in workspace.session.images}
-        if absent := [name for key, name in self.names.items() if key not in self.photos and key not in here]:
-            one = len(absent) == 1
-            what = f"{absent[0]} is" if one else f"{len(absent)} photos, such as {absent[0]}, are"
-            which, whose = ("the photo", "it") if one else ("the photos", "them")
-            said = f"{what} not in the project file; add {which} as well, and what was marked on {whose} is there again."
-            problems.append(Problem(absent[0], said))
         marked = workspace.guidance.classes
         taken = {workspace.session.colors[label] for label in marked}  # masks of two classes in one colour would look the same
         for label, color in self.colors.items():
@@ -80,6 +73,7 @@ class Project:
             if colors.get(label) != color:  # else it would be a step that undo takes back to no effect
                 workspace.apply(RecolorClass(label, color) if label in colors else AddClass(label, color))
         workspace.apply(LoadGuidance(self.guidance))
+        here = {item.key for item in workspace.session.images}
         for key in here.intersection(self.correct) - workspace.session.correct:
             workspace.apply(MarkCorrect(key))
 

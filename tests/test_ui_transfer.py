@@ -57,13 +57,23 @@ def test_a_project_goes_from_page_to_page(workspace, segmenter, form):
     assert name == "project.zip" and len(data) == len(save_project(workspace, photos=form == "project"))
     other = Workspace(segmenter)
     transfer = Transfer(other)
-    transfer.receive(0, name, data)
-    *_, last = transfer.take_in(last=True)
-    assert last["taken"] == "1 project" and len(last["problems"]) == (form == "project-light")
+
+    def bring(*files):
+        for place, file in enumerate(files):
+            transfer.receive(place, *file)
+        *_, last = transfer.take_in(last=True)
+        assert last["problems"] == []
+        return last["taken"], last["missing"].partition(" not in the project file; add")[0]
+
     if form == "project":
+        assert bring((name, data)) == ("1 project", "")
         assert other.session.images == workspace.session.images
     else:
-        assert other.add_images((f"again {seed}.png", photo_bytes(seed)) for seed in range(3)) == []
+        again = [(f"again {seed}.png", photo_bytes(seed)) for seed in range(3)]
+        assert bring(again[0], (name, data)) == ("1 photo and 1 project", "2 photos, such as 1.png, are")
+        assert bring(("other.png", photo_bytes(9))) == ("1 photo", "2 photos, such as 1.png, are")
+        assert bring(again[1]) == ("1 photo", "2.png is")
+        assert bring(again[2]) == ("1 photo", "")
     assert other.session.annotations == workspace.session.annotations
 
 

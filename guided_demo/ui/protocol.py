@@ -210,7 +210,7 @@ class Desk:
             keys = [key for key in last["keys"] if key in here]
             self._dismiss_samples(frozenset(keys), untouched=len(before.past) == self._floor)
             first = keys[0] if keys else _touched(before, after, self._open_key)
-            reply = {name: last[name] for name in ("problems", "taken")}
+            reply = {name: last[name] for name in ("problems", "taken", "missing")}
             reply |= {"state": self._state(), "focus": first if last["first"] else None}
         yield reply  # outside the lock: another thread may go on from here
 

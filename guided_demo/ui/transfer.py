@@ -53,6 +53,7 @@ class Transfer:
         self._workspace = workspace
         self._waiting: list[tuple[int, str, bytes]] = []
         self._intake: Intake | None = None
+        self._awaited: dict[str, str] = {}
         self._received = 0
         self._count = itertools.count(1)
         self._made: tuple[int, dict[int, bytes]] = (0, {})
@@ -74,12 +75,12 @@ class Transfer:
 
         Yields {"done", "total", "received"} on the way, of all files since the last time that nothing was to follow: `total` has
         those in zips, too, `received` has not; and in the end
-        {"problems", "taken", "keys", "first"}: what could not be used, all that was, in words, the images that were brought, and
-        whether they are the first.
+        {"problems", "taken", "missing", "keys", "first"}: what could not be used, all that was, in words, which photos of projects
+        are still to come, the images that were brought, and whether they are the first.
         """
         with self._lock:
             waiting, self._waiting = sorted(self._waiting, key=lambda file: file[0]), []
-            intake = self._intake = self._intake or Intake(self._workspace)
+            intake = self._intake = self._intake or Intake(self._workspace, self._awaited)
             received = self._received = self._received + len(waiting)
             if last:
                 self._intake, self._received = None, 0
@@ -88,7 +89,8 @@ class Transfer:
         for _ in itertools.chain(steps, intake.finish() if last else ()):
             yield {"done": intake.done, "total": intake.known, "received": received}
         problems = [{"name": problem.name, "sentence": problem.sentence} for problem in intake.problems[known:]]
-        yield {"problems": problems, "taken": intake.taken, "keys": intake.keys[keys:], "first": not keys}
+        said = {"problems": problems, "taken": intake.taken, "missing": intake.missing}
+        yield {**said, "keys": intake.keys[keys:], "first": not keys}
 
     def make(self, form: str, **options: Any) -> Iterator[Message]:
         """Make a download. form: a key of MASKS or WORK, else InputError; options: of `workspace.export`, for masks.

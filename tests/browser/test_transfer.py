@@ -38,6 +38,12 @@ def photo(tmp_path):
     return path
 
 
+def photo_file(folder, seed):
+    path = folder / f"{seed}.png"
+    path.write_bytes(pictures.photo_bytes(seed))
+    return path
+
+
 def drop(visitor, files):
     visitor.page.evaluate(DROP, [[name, base64.b64encode(data).decode()] for name, data in files])
 
@@ -85,6 +91,24 @@ def test_a_project_opens_at_somebody_elses_page(visitor, stranger, tmp_path):
     assert stranger.masks() == visitor.masks()
     stranger.page.keyboard.press("z")  # it can be undone
     stranger.settle()
+
+
+def test_it_is_said_which_photos_of_a_project_are_to_come_until_they_are_here(visitor, stranger, tmp_path):
+    visitor.click(*ON_IT)
+    visitor.page.wait_for_selector(".guided:not(.g-catching-up)")
+    visitor.give("photos", photo_file(tmp_path, 1))
+    expect(visitor.page.locator(".g-tile")).to_have_count(6)
+    with visitor.page.expect_download() as download:
+        choose(visitor, "Project, no photos")
+    download.value.save_as(tmp_path / "project.zip")
+    notice = stranger.page.locator(".g-problem")
+    stranger.give("guidance", tmp_path / "project.zip")
+    expect(notice).to_contain_text("1.png is not in the project file; add the photo as well")
+    stranger.give("photos", photo_file(tmp_path, 2))
+    expect(stranger.page.locator(".g-tile")).to_have_count(6)
+    expect(notice).to_have_count(1)
+    stranger.give("photos", photo_file(tmp_path, 1))
+    expect(notice).to_have_count(0)
 
 
 def test_a_table_is_the_same_from_the_page_and_from_the_command_line(visitor, tmp_path):

@@ -11,6 +11,7 @@ const USEFUL = "Nothing in there can be used here. Bring photos, masks or outlin
 export class Transfer {
   #reading = new Set(); // {left: how many files are not read yet} of each lot
   #making = 0; // downloads
+  #missing = { said: "" }; // which photos of projects are still to come, and the notice of that
 
   /** `take(reply)` shows what a reply says of the session; `done()` is called when something was brought or taken away. */
   constructor({ host, channel, progress, notices, take, done }) {
@@ -50,7 +51,7 @@ export class Transfer {
     return this.#making;
   }
 
-  #tell({ problems, taken, failed }) {
+  #tell({ problems, taken, missing, failed }) {
     const details = problems.map(({ name, sentence }) => (sentence.includes(name) ? sentence : `${name}: ${sentence}`));
     if (failed) {
       this.notices.show(UNREAD, { problem: true, details });
@@ -63,6 +64,14 @@ export class Transfer {
     } else if (!/^\d+ photos?$/.test(taken)) {
       this.notices.show(`Taken in: ${taken}.`);
     }
+    this.#await(missing);
+  }
+
+  /** Say which photos are still to come, in place of what was said before. */
+  #await(said = this.#missing.said) {
+    if (said === this.#missing.said) return;
+    this.#missing.notice?.remove();
+    this.#missing = { said, notice: said ? this.notices.show(said, { problem: true }) : null };
   }
 
   async saveGuidance() {
@@ -141,6 +150,7 @@ async function droppedFiles(transfer) {
 async function sendAll(files, { send, work, report, take, isStopped }) {
   const problems = [];
   let taken = "";
+  let missing;
   let working = Promise.resolve();
   let expected = files.length;
   let failed = false;
@@ -150,6 +160,7 @@ async function sendAll(files, { send, work, report, take, isStopped }) {
     if (failed) return;
     problems.push(...(reply.problems ?? (reply.error ? [{ name: "", sentence: reply.error }] : [])));
     taken = reply.taken ?? taken;
+    missing = reply.missing ?? missing;
     if (!reply.error) take(reply);
   };
   for (let at = 0; at < files.length; at += CHUNK) {
@@ -165,7 +176,7 @@ async function sendAll(files, { send, work, report, take, isStopped }) {
     if (at) await working;
   }
   await working;
-  return { problems, taken, failed };
+  return { problems, taken, missing, failed };
 }
 
 function download(name, parts, type) {
