@@ -75,8 +75,8 @@ class Transfer:
 
         Yields {"done", "total", "received"} on the way, of all files since the last time that nothing was to follow: `total` has
         those in zips, too, `received` has not; and in the end
-        {"problems", "taken", "missing", "keys", "first"}: what could not be used, all that was, in words, which photos of projects
-        are still to come, the images that were brought, and whether they are the first.
+        {"problems", "taken", "missing", "keys", "first"}: what could not be used, all that was, in words, which photos of
+        projects are still to come, the images that were brought, and whether they are the first.
         """
         with self._lock:
             waiting, self._waiting = sorted(self._waiting, key=lambda file: file[0]), []
