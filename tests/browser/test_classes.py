@@ -100,8 +100,9 @@ def test_the_chosen_class_is_brought_into_view_and_nothing_is_squeezed(hand, wid
     hand.page.evaluate(MANY)
     for number in (9, 1, 0, 2):
         hand.press(str(number))
-        assert is_within(box(hand, ".g-active"), box(hand, ".g-classes"))
-    add = box(hand, ".g-add")
+        chosen, add, seen = (box(hand, selector) for selector in (".g-active", ".g-add", ".g-classes"))
+        assert is_within(add, seen)
+        assert is_within(chosen, seen | {"width": seen["width"] - add["width"]})
     assert add["width"] > box(hand, ".g-add span")["width"] + 20
     assert hand.page.evaluate("[scrollX, scrollY]") == [0, 0]
 

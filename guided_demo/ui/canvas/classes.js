@@ -32,7 +32,7 @@ export class Classes {
     this.list.replaceChildren(...chips, add);
     if (focused !== undefined)
       [...this.list.querySelectorAll("[data-name]")].find((n) => n.dataset.name === focused)?.focus();
-    reveal(this.list.querySelector(".g-active"), this.element, EDGE);
+    reveal(this.list.querySelector(".g-active"), this.element, EDGE, add.offsetWidth);
   }
 
   #chip({ name, color }, number) {
