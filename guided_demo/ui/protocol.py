@@ -240,14 +240,14 @@ class Desk:
     # What the page shows.
 
     def _state(self, images: bool = True) -> Message:
-        session = self.workspace.session
+        session, seen = self.workspace.session, marked(self.workspace.guidance)
         state: Message = {
             "revision": self.seeing.revision,
             "look": vars(self.seeing.look),
             "classes": [{"name": item.name, "color": item.color} for item in session.classes],
             "undo": len(session.past) > self._floor,
             "redo": bool(session.future),
-            "marked": list(marked(self.workspace.guidance)),
+            "marked": [name for name in session.class_names if name in seen],
             "samples": [item.key for item in session.images if item.key in self._samples],
         }
         if images:
