@@ -4,9 +4,8 @@ import argparse
 import contextlib
 import importlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -17,9 +16,9 @@ from guided_demo.errors import InputError
 from guided_demo.events import LoadGuidance, RecolorClass, SetAnnotation
 from guided_demo.export import FORMATS, Mask, file_names, write
 from guided_demo.files import list_images, make_folder, read_bytes, write_atomic, zip_bytes
-from guided_demo.imports import class_names, read_json, read_mask
-from guided_demo.options import Failures, add_command, add_marks, images_of, marks, probability
-from guided_demo.project import read_guidance, read_project
+from guided_demo.imports import read_mask
+from guided_demo.options import Failures, add_command, add_marks, annotations, images_of, marks, mask_classes, probability
+from guided_demo.project import read_guidance
 from guided_demo.render import overlay
 from guided_demo.video import read_frames, segment_frames, write_film
 from guided_demo.workspace import Workspace
@@ -61,7 +60,10 @@ GUIDE_EXAMPLES = """examples:
     guide photos/ --annotations instances.json -o lion.safetensors
 
   Two people's guidance merged:
-    guide --add anna.safetensors --add ben.safetensors -o both.safetensors"""
+    guide --add anna.safetensors --add ben.safetensors -o both.safetensors
+
+  Guidance of another checkpoint, made anew from the photos it was made of:
+    guide photos/ --add old.safetensors -o new.safetensors"""
 
 SEGMENT_EXAMPLES = """examples:
     segment lion.safetensors photos/ -o masks/
@@ -108,10 +110,10 @@ def guide(arguments: argparse.Namespace, failures: Failures) -> None:
     """Images and their annotations to a guidance file."""
     if arguments.out.suffix.lower() != ".safetensors":  # so that no photo, project or list of marks is written over
         raise InputError(f"{arguments.out} is no name for guidance; let it end in .safetensors.")
-    jobs = _annotations(arguments, failures)
+    jobs = annotations(arguments, failures)
     workspace = Workspace(GuidedSegmenter.load(arguments.checkpoint, device=arguments.device))
     for path in arguments.add:
-        _load(workspace, path)
+        _load(workspace, path, [image for image, _ in jobs])
     make_folder(arguments.out.parent)
     adding = workspace.adding((str(image), image) for image, _ in jobs)
     for (image, annotation), add in zip(jobs, adding, strict=True):
@@ -125,7 +127,8 @@ def guide(arguments: argparse.Namespace, failures: Failures) -> None:
         failures.add(arguments.out, "Nothing was written, as there is nothing to guide with.")
         return
     write_atomic(arguments.out, guidance.to_bytes())
-    print(f"{arguments.out}: {len(guidance.images)} images, classes {', '.join(guidance.classes)}")
+    count = len(guidance.images)
+    print(f"{arguments.out}: {count} image{'s' * (count != 1)}, classes {', '.join(guidance.classes)}")
 
 
 def segment(arguments: argparse.Namespace, failures: Failures) -> None:
@@ -173,11 +176,11 @@ def video(arguments: argparse.Namespace, failures: Failures) -> None:
     workspace = Workspace(GuidedSegmenter.load(arguments.checkpoint, device=arguments.device))
     if arguments.guidance:
         _load(workspace, arguments.guidance)
-    frames = read_frames(arguments.film, failures.add)
+    frames = read_frames(arguments.film, failures.add, arguments.out)
     first = next(frames)
     annotation = Annotation(marks=marks(arguments))
     if arguments.mask:
-        named = _mask_classes(arguments, arguments.mask.parent)
+        named = mask_classes(arguments, arguments.mask)
         annotation = read_mask(read_bytes(arguments.mask), named, str(arguments.mask)) + annotation
     if not annotation.is_empty:
         key = workspace.add_image(first.name, first.image)
@@ -198,7 +201,7 @@ def video(arguments: argparse.Namespace, failures: Failures) -> None:
 
     with write_film(arguments.overlay) if arguments.overlay else contextlib.nullcontext() as add:
         if arguments.out:
-            _prepare(arguments.out, list(list_images([arguments.film])))
+            _prepare(arguments.out, list(list_images([arguments.film], arguments.out)))
             for name, data in write(masks(), classes):
                 write_atomic(arguments.out / name, data)
         else:
@@ -216,47 +219,18 @@ def _prepare(folder: Path, images: Sequence[tuple[str, Path]], form: str = "png"
     make_folder(folder)
 
 
-def _load(workspace: Workspace, path: Path) -> None:
-    """Guidance, or that of a project, whose classes keep their colours."""
-    data = read_bytes(path)
-    workspace.apply(LoadGuidance(read_guidance(data, str(path))))
-    colors = read_project(data, str(path)).colors if data.startswith(b"PK") else {}
+def _load(workspace: Workspace, path: Path, images: Iterable[Path] = ()) -> None:
+    """Guidance, or that of a project, whose classes keep their colours. images: where guidance of another checkpoint has those
+    that it is made anew from."""
+    guidance, colors = read_guidance(read_bytes(path), str(path))
+    if guidance.checkpoint_id not in (None, workspace.segmenter.checkpoint_id):
+        workspace.add_images((str(image), image) for image in images)
+    try:
+        workspace.apply(LoadGuidance(guidance))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
     for name in colors.keys() & workspace.session.colors.keys():
         workspace.apply(RecolorClass(name, colors[name]))
-
-
-def _annotations(arguments: argparse.Namespace, failures: Failures) -> list[tuple[Path, Callable[[], Annotation]]]:
-    """Each image with a function that gives its annotation, or raises InputError: one that fails stops no other."""
-    given = marks(arguments)
-    listed = arguments.annotations
-    table = dict(read_json(read_bytes(listed), listed.name)) if listed else {}  # which names photos from where it lies
-    images = list(images_of(arguments.images, failures, arguments.masks))
-    if not arguments.images:
-        images = [(name, listed.parent / name) for name in table]
-    if not (given or arguments.masks or table or arguments.add):
-        raise InputError("Nothing is annotated; give --point, --stroke, --masks or --annotations.")
-    if given and len(images) != 1:
-        raise InputError("--point and --stroke are for one image; use --annotations for several.")
-    if masks := arguments.masks:
-        classes = _mask_classes(arguments, masks if masks.is_dir() else masks.parent)
-
-    def annotation(name: str) -> Annotation:
-        found = Annotation()
-        if masks:
-            file = masks / Path(name).with_suffix(".png") if masks.is_dir() else masks
-            found = read_mask(read_bytes(file), classes, str(file))
-        if table:
-            if name not in table:
-                raise InputError(f"{name} is not in {listed}.")
-            found = found + table[name]()
-        return found + Annotation(marks=given)
-
-    return [(path, partial(annotation, name)) for name, path in images]
-
-
-def _mask_classes(arguments: argparse.Namespace, folder: Path) -> list[str]:
-    listed = folder / "classes.txt"
-    return arguments.classes or class_names(read_bytes(listed), str(listed))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -64,20 +64,21 @@ def image_key(image: Image.Image) -> str:
     return digest.hexdigest()[:32]
 
 
-def list_images(paths: Iterable[str | os.PathLike]) -> Iterator[tuple[str, Path]]:
+def list_images(paths: Iterable[str | os.PathLike], masks: Path | None = None) -> Iterator[tuple[str, Path]]:
     """Yield (name, path) of every image: a file as itself, a folder as the image files in and below it, sorted.
 
     A name is a file's path relative to the folder it was found in, with ? for bytes that are no UTF-8. Files of a folder that
-    do not look like images, and hidden ones, are passed over; a file named outright is always yielded, so that a wrong one
-    is noticed.
+    do not look like images, hidden ones, and what is in `masks`, a folder below it, are passed over; a file named outright is
+    always yielded, so that a wrong one is noticed.
     """
     for path in map(Path, paths):
         if not path.is_dir():
             yield _utf8(path.name), path
             continue
+        apart = masks.resolve() if masks and path.resolve() in masks.resolve().parents else None
         for found in sorted(path.rglob("*")):
             inside = found.relative_to(path)
-            hidden = any(part.startswith(".") for part in inside.parts)
+            hidden = any(part.startswith(".") for part in inside.parts) or (apart and apart in found.resolve().parents)
             if found.suffix.lower() in SUFFIXES and not hidden and found.is_file():
                 yield _utf8(inside.as_posix()), found
 

@@ -1,18 +1,20 @@
-"""What commands have in common: numbers, devices, points and strokes as arguments, which checkpoint, images, what fails."""
+"""What commands are told: images and what is marked on them, which checkpoint and device, numbers; and what fails."""
 
 import argparse
 import contextlib
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from guided_demo.annotation import Mark, Point, Stroke
+from guided_demo.annotation import Annotation, Mark, Point, Stroke
 from guided_demo.errors import InputError
-from guided_demo.files import list_images
+from guided_demo.files import list_images, read_bytes
+from guided_demo.imports import class_names, read_json, read_mask
 from guided_demo.marks import check_name
 
 
@@ -39,14 +41,12 @@ class Failures:
 
 
 def images_of(paths: Iterable[Path], failures: Failures, masks: Path | None = None) -> Iterator[tuple[str, Path]]:
-    """`list_images`, and a failure for each folder without any. What is in `masks`, a folder in one of these, are no photos."""
+    """`list_images`, and a failure for each folder without any."""
     for path in paths:
-        apart = masks.resolve() if masks and path.resolve() in masks.resolve().parents else None
         empty = True
-        for name, file in list_images([path]):
-            if apart is None or apart not in file.resolve().parents:
-                empty = False
-                yield name, file
+        for image in list_images([path], masks):
+            empty = False
+            yield image
         if empty:
             failures.add(path, "There are no images in this folder.")
 
@@ -92,11 +92,53 @@ def marks(arguments: argparse.Namespace) -> list[Mark]:
     return [*(replace(stroke, radius=arguments.radius) for stroke in arguments.stroke), *arguments.point]
 
 
+def annotations(arguments: argparse.Namespace, failures: Failures) -> list[tuple[Path, Callable[[], Annotation]]]:
+    """Each image with a function that gives its annotation, or raises InputError: one that fails stops no other."""
+    given = marks(arguments)
+    listed = arguments.annotations
+    table = dict(read_json(read_bytes(listed), listed.name)) if listed else {}  # which names photos from where it lies
+    images = list(images_of(arguments.images, failures, arguments.masks))
+    if not arguments.images:
+        images = [(name, listed.parent / name) for name in table]
+    if not (given or arguments.masks or table or arguments.add):
+        raise InputError("Nothing is annotated; give --point, --stroke, --masks or --annotations.")
+    if given and len(images) != 1:
+        raise InputError("--point and --stroke are for one image; use --annotations for several.")
+    if masks := arguments.masks:
+        classes = mask_classes(arguments, masks)
+
+    def annotation(name: str) -> Annotation:
+        found = Annotation()
+        if masks:
+            file = masks / Path(name).with_suffix(".png") if masks.is_dir() else masks
+            found = read_mask(read_bytes(file), classes, str(file))
+        if table:
+            if name not in table:
+                raise InputError(f"{name} is not in {listed}.")
+            found = found + table[name]()
+        return found + Annotation(marks=given)
+
+    return [(path, partial(annotation, name)) for name, path in images]
+
+
+def mask_classes(arguments: argparse.Namespace, masks: Path) -> list[str]:
+    """The names of the pixel values of a mask or a folder of masks."""
+    if not masks.exists():
+        raise InputError(f"{masks} does not exist.")
+    listed = (masks if masks.is_dir() else masks.parent) / "classes.txt"
+    if not arguments.classes and not listed.exists():
+        raise InputError(f"Nothing names the classes of {masks}; give --classes background,…, or put a classes.txt beside them.")
+    return arguments.classes or class_names(read_bytes(listed), str(listed))
+
+
 def probability(text: str) -> float:
     """For argparse: a number from 0 to 1."""
-    number = float(text)
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
     if not 0 <= number <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 1")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
     return number
 
 

@@ -100,11 +100,13 @@ def read_project(data: bytes, name: str = "the project") -> Project:
         raise InputError(f"{name} is not a project that can be opened here ({error}).") from error
 
 
-def read_guidance(data: bytes, name: str) -> Guidance:
-    """The guidance in a guidance file, or in a project. name: what an error calls it. Raises InputError."""
+def read_guidance(data: bytes, name: str) -> tuple[Guidance, dict[str, str]]:
+    """The guidance in a guidance file, or that of a project and the colours of its classes. name: what an error calls it. Raises
+    InputError."""
     if data.startswith(b"PK"):
-        data = read_zip(data, name).get(GUIDANCE, b"")
+        project = read_project(data, name)
+        return project.guidance, project.colors
     try:
-        return Guidance.from_bytes(data)
+        return Guidance.from_bytes(data), {}
     except InputError as error:
         raise InputError(f"{name}: {error}") from error

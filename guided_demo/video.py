@@ -35,13 +35,14 @@ class Frame:
     seconds: float
 
 
-def read_frames(path: Path, report: Report) -> Iterator[Frame]:
+def read_frames(path: Path, report: Report, masks: Path | None = None) -> Iterator[Frame]:
     """The frames of a film, or of a folder of images in the order of their names, read as they are asked for.
 
-    A frame that cannot be read is reported, and left out. Raises InputError if it is no film, or nothing of it can be read.
+    masks: a folder in that folder, without frames. A frame that cannot be read is reported, and left out. Raises InputError if it
+    is no film, or nothing of it can be read.
     """
     empty = True
-    for frame in _read_folder(path, report) if path.is_dir() else _read_film(path, report):
+    for frame in _read_folder(path, report, masks) if path.is_dir() else _read_film(path, report):
         empty = False
         yield frame
     if empty:
@@ -113,8 +114,8 @@ def _stream(container: Any, size: tuple[int, int]) -> Any:
     return stream
 
 
-def _read_folder(path: Path, report: Report) -> Iterator[Frame]:
-    for number, (name, file) in enumerate(list_images([path])):
+def _read_folder(path: Path, report: Report, masks: Path | None) -> Iterator[Frame]:
+    for number, (name, file) in enumerate(list_images([path], masks)):
         try:
             yield Frame(name, read_image(file), number / FRAMES_PER_SECOND)
         except InputError as error:

@@ -9,7 +9,9 @@ from pictures import photo
 
 from guided_demo import Annotation, EncodedImage, Guidance, GuidedSegmenter, Point, Stroke
 from guided_demo.cli import main
+from guided_demo.core import checkpoint as checkpoints
 from guided_demo.core.features import FeatureCache
+from guided_demo.core.network import GuidedNetwork
 from guided_demo.events import AddClass, Annotate, RecolorClass
 from guided_demo.export import indexed_png
 from guided_demo.files import read_zip
@@ -46,7 +48,7 @@ def test_points_and_strokes_to_guidance(call, photos, tmp_path):
     strokes = ["--stroke", "cat", "10,10", "20,12.5", "--radius", "3"]
     status, said, errors = call("guide", photos / "a.jpg", *CLICKS, *strokes, "-o", out)
     assert (status, errors) == (0, "")
-    assert "1 images, classes background, cat" in said
+    assert "1 image, classes background, cat" in said
     (annotation,) = Guidance.load(out).annotations.values()
     stroke = Stroke(((10, 10), (20, 12.5)), "cat", 3.0)
     assert annotation == Annotation(marks=[stroke, Point(5, 6, "cat"), Point(50, 40, "background")])
@@ -134,6 +136,17 @@ def test_a_labelme_file_beside_its_photo_is_of_that_photo(call, photos, tmp_path
         assert Guidance.load(tmp_path / "g.safetensors").classes == ("background", "cat")
 
 
+def test_guidance_of_another_checkpoint_is_made_anew_from_its_photos(call, photos, tmp_path, segmenter):
+    checkpoints.save(GuidedNetwork("lite0", 32), other := tmp_path / "other.safetensors", segmenter.metadata)
+    old, new = tmp_path / "old.safetensors", tmp_path / "new.safetensors"
+    main(["guide", str(photos / "a.jpg"), *CLICKS, "-o", str(old), "--checkpoint", str(other)])
+    status, _, errors = call("segment", old, photos, "-o", tmp_path / "masks")
+    assert status == 2 and f"{old}: This guidance was made with checkpoint" in errors
+    assert call("guide", photos, "--add", old, "-o", new)[0] == 0
+    call("guide", photos / "a.jpg", *CLICKS, "-o", tmp_path / "expected.safetensors")
+    assert new.read_bytes() == (tmp_path / "expected.safetensors").read_bytes()
+
+
 def test_masks_to_guidance(call, photos, tmp_path):
     labels = np.full((48, 64), 255, np.uint8)
     labels[:9], labels[30:] = 0, 1
@@ -200,7 +213,8 @@ def test_guidance_is_added_and_merged(call, photos, tmp_path):
     [
         (["guide", "a.jpg", "-o", "x.safetensors"], "Nothing is annotated"),
         (["guide", "a.jpg", "b.jpg", *CLICKS, "-o", "x.safetensors"], "are for one image"),
-        (["guide", "a.jpg", "--masks", "none", "-o", "x.safetensors"], "classes.txt cannot be read"),
+        (["guide", "a.jpg", "--masks", "none", "-o", "x.safetensors"], "none does not exist"),
+        (["guide", "a.jpg", "--masks", ".", "-o", "x.safetensors"], "Nothing names the classes of .; give --classes"),
         (["guide", "--annotations", "none.json", "-o", "x.safetensors"], "none.json cannot be read"),
         (["guide", "--add", "none.safetensors", "-o", "x.safetensors"], "none.safetensors"),
         (["guide", "--add", "work.zip", "-o", "work.zip"], "work.zip is no name for guidance; let it end in .safetensors."),

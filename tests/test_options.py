@@ -24,11 +24,12 @@ def test_what_argparse_refuses_ends_with_2(arguments, capsys):
 @pytest.mark.parametrize(
     "given, words",
     [
+        (["--unsure", "much"], "'much' is not a number from 0 to 1"),
         (["--point", "1,2"], "a point is X,Y,CLASS, such as 310,220,lion, and not '1,2'"),
         (["--masks", "m", "--classes", "background,,cat"], "A class needs a name."),
     ],
 )
 def test_an_argument_of_another_form_is_refused_with_what_is_wanted(given, words, capsys):
     with pytest.raises(SystemExit):
-        main(["guide", "a.jpg", *given, "-o", "x"])
+        main(["segment" if "--unsure" in given else "guide", "a.jpg", *given, "-o", "x"])
     assert words in capsys.readouterr().err

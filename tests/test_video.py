@@ -85,6 +85,15 @@ def test_masks_of_a_film_are_those_of_its_frames_as_photos(call, tmp_path):
     assert files(tmp_path / "again") == files(tmp_path / "folder") == expected
 
 
+def test_masks_below_the_frames_are_no_frames(call, tmp_path):
+    (tmp_path / "frames").mkdir()
+    for number, picture in enumerate(pictures(2)):
+        picture.save(tmp_path / "frames" / f"{number}.png")
+    for _ in range(2):
+        status, said, errors = call("video", tmp_path / "frames", *CLICKS, "-o", tmp_path / "frames" / "masks")
+        assert (status, errors) == (0, "") and "2 frames" in said
+
+
 def test_a_mask_of_the_first_frame_guides_the_others(call, tmp_path):
     labels = np.zeros((48, 64), np.uint8)
     labels[16:32, 2:18] = 1
@@ -199,7 +208,7 @@ def test_a_bad_image_in_a_folder_stops_no_other(call, tmp_path):
         (["film.mp4", "-o", "x"], "nothing to segment by"),
         (["film.mp4", *CLICKS, "-o", "x", "--overlay", "x.txt"], "no name for a film"),
         (["film.mp4", "--point", "99,9,square", "-o", "x"], "outside the image"),
-        (["film.mp4", "--mask", "none.png", "-o", "x"], "classes.txt cannot be read"),
+        (["film.mp4", "--mask", "none.png", "-o", "x"], "none.png does not exist"),
         (["film.mp4", "--guidance", "none.safetensors", "-o", "x"], "none.safetensors"),
         (["cut.mp4", *CLICKS, "-o", "x"], "cut.mp4 cannot be"),
         (["text.mp4", *CLICKS, "-o", "x"], "text.mp4 cannot be"),
