@@ -15,7 +15,7 @@ from guided_demo.core.parallel import side_by_side
 from guided_demo.errors import InputError
 from guided_demo.events import LoadGuidance, RecolorClass, SetAnnotation
 from guided_demo.export import FORMATS, Mask, file_names, write
-from guided_demo.files import list_images, make_folder, read_bytes, write_atomic, zip_bytes
+from guided_demo.files import list_images, make_folder, read_bytes, replacing, write_atomic, write_zip
 from guided_demo.imports import read_mask
 from guided_demo.options import Failures, add_command, add_marks, annotations, images_of, marks, mask_classes, probability
 from guided_demo.project import read_guidance
@@ -160,7 +160,8 @@ def segment(arguments: argparse.Namespace, failures: Failures) -> None:
 
     files = write(masks(), classes, arguments.form)
     if is_zip:
-        write_atomic(arguments.out, zip_bytes(files))
+        with replacing(arguments.out) as file:
+            write_zip(file, files)
     else:
         for name, data in files:
             write_atomic(arguments.out / name, data)

@@ -121,7 +121,15 @@ def read_bytes(path: str | os.PathLike, name: str | None = None) -> bytes:
 
 
 def write_atomic(path: str | os.PathLike, data: bytes) -> None:
-    """Write a file such that at every moment, a crash included, it holds either its old bytes or all the new ones.
+    """Write a file as `replacing` does. Raises InputError if it cannot be written."""
+    with replacing(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
+    """A file to write to, which becomes the one at `path` when the context ends well: at every moment, a crash included, that
+    holds either its old bytes or all the new ones.
 
     Raises InputError if it cannot be written.
     """
@@ -131,7 +139,7 @@ def write_atomic(path: str | os.PathLike, data: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with temporary.open("xb") as file:
-                file.write(data)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)
@@ -157,15 +165,21 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def zip_bytes(entries: Iterable[tuple[str, bytes]]) -> bytes:
-    """A zip of (name, bytes); equal entries give equal bytes. Names are used as they are: make them safe first."""
+    """The zip that `write_zip` writes."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
+    write_zip(buffer, entries)
+    return buffer.getvalue()
+
+
+def write_zip(file: BinaryIO, entries: Iterable[tuple[str, bytes]]) -> None:
+    """A zip of (name, bytes), each written as it comes; equal entries give equal bytes. Names are used as they are: make them
+    safe first."""
+    with zipfile.ZipFile(file, "w") as archive:
         for name, data in entries:
             info = zipfile.ZipInfo(name)  # dated 1980, so that the archive depends on its content only
             info.compress_type = zipfile.ZIP_STORED if name.endswith((".png", ".jpg", ".zip")) else zipfile.ZIP_DEFLATED
             info.external_attr = 0o644 << 16
             archive.writestr(info, data)
-    return buffer.getvalue()
 
 
 def read_zip(data: bytes, name: str, limit: int = MAX_UNPACKED) -> dict[str, bytes]:

@@ -17,9 +17,11 @@ from guided_demo.files import (
     list_images,
     read_image,
     read_zip,
+    replacing,
     safe_name,
     unique_names,
     write_atomic,
+    write_zip,
     zip_bytes,
 )
 
@@ -239,6 +241,20 @@ def test_write_atomic_keeps_the_old_file_when_it_fails(tmp_path, monkeypatch):
         write_atomic(path, b"new")
     assert path.read_bytes() == b"old"
     assert [p.name for p in path.parent.iterdir()] == ["file.bin"]
+
+
+def test_a_zip_is_written_as_its_files_come(tmp_path):
+    sizes = []
+
+    def files():
+        for number in range(3):
+            sizes.append(file.tell())
+            yield f"{number}.png", bytes(1000)
+
+    with replacing(tmp_path / "a.zip") as file:
+        write_zip(file, files())
+    assert sizes[0] < sizes[1] < sizes[2] and len(list(tmp_path.iterdir())) == 1
+    assert (tmp_path / "a.zip").read_bytes() == zip_bytes((f"{number}.png", bytes(1000)) for number in range(3))
 
 
 def test_zip_round_trip_and_damage():
