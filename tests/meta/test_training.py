@@ -153,7 +153,7 @@ def test_a_full_disk_is_told_and_takes_nothing_that_was_there(tmp_path, capsys):
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limit)
         assert re.search(rf"{tmp_path}.* cannot be written", capsys.readouterr().err), told
-        assert (tmp_path / names[1]).read_bytes() == before[1] and not list(tmp_path.glob("*.new"))
+        assert (tmp_path / names[1]).read_bytes() == before[1] and not list(tmp_path.glob(".*"))
         assert told == names[1] or (tmp_path / names[0]).read_bytes() == before[0]
 
 
@@ -163,7 +163,7 @@ def test_a_short_run_is_not_drawn_as_it_began(tmp_path, monkeypatch):
     log = Log(tmp_path / "log.jsonl", 0)
     for n in range(60):
         log.loss(n + 1, 8.0 if n < 30 else 2.0)
-    log.plot(tmp_path / "curves.png")
+    log.plot()
     assert drawn[0][0] == 8.0 and drawn[0][-1] < 2.2
 
 
@@ -181,6 +181,18 @@ def test_only_the_head_learns_where_the_encoder_is_within_a_base():
     run = Run.start(build("fine-tuning", variant="lite0"), replace(CONFIG, head_only=True))
     learning = {".".join(name.split(".")[:2]) for name, p in run.network.named_parameters() if p.requires_grad}
     assert learning == {"base.head"}
+
+
+@pytest.mark.parametrize("other", ("--data procedural/1:4", "--seed 1", "--size 64", "--hold-out disc"))
+def test_a_run_with_other_settings_is_not_gone_on_with(other, tmp_path, capsys):
+    options = ["--data", "procedural:4", "--model", "prototype", "--batch", "1", "--side", "32", "-o", str(tmp_path)]
+    assert main([*options, "--steps", "1"]) == 0
+    before = (tmp_path / "last.safetensors").read_bytes()
+    assert main([*options, "--steps", "2", *other.replace("disc", "striped disc").split(maxsplit=1)]) == 2
+    assert f"{tmp_path / 'state.pt'} is broken or of another run" in capsys.readouterr().err
+    assert (tmp_path / "last.safetensors").read_bytes() == before
+    (tmp_path / "log.jsonl").write_text("[]\n")
+    assert main([*options, "--steps", "2"]) == 2 and "log.jsonl is no log of training; delete it" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", (b"", b"broken", None))
