@@ -189,13 +189,23 @@ def _alike(name: str, known: Collection[str]) -> list[str]:
 
 
 def _records(sets: Sequence[tuple[str, Dataset | str]], held: set[str], keep: bool) -> Iterator[Record]:
-    """Records of all sets; images with held-out classes are left out, or with `keep` are the only ones (where any are named)."""
+    """Records of all sets; images with held-out classes are left out, or with `keep` are the only ones (where any are named).
+
+    Raises:
+        InputError: if a set has nothing but background, as where its masks are black and white.
+    """
     for source, dataset in sets:
         if isinstance(dataset, str):
             yield from load_records(dataset)
             continue
         unknown = {i for i, c in enumerate(dataset.classes) if c in held}
-        yield from records_of(_select(dataset, unknown, keep) if unknown else dataset, source)
+        shows = not dataset.classes
+        for found in records_of(_select(dataset, unknown, keep) if unknown else dataset, source):
+            shows = shows or max(found.classes, default=0) > 0
+            yield found
+        if not shows:
+            said = f"The images of {dataset.name} that are left show no class"
+            raise InputError(f"{said}; in masks 0 is background, 1 the first class, and 255, white, what nobody knows.")
 
 
 def _select(dataset: Dataset, held: set[int], keep: bool) -> Dataset:

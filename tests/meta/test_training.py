@@ -7,9 +7,11 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from matplotlib.axes import Axes
+from PIL import Image
 from torch import nn
 
 from guided_demo.core import checkpoint
@@ -245,12 +247,16 @@ def test_another_name_for_what_is_held_out_is_told(tmp_path, capsys):
         ("--validate procedural:1", "two of its images"),
         ("--data procedural/0/video:1", "give no tasks"),
         ("--data {folder}/none.zip", "no images"),
+        ("--data plain:{folder}/white", "The images of white that are left show no class; in masks 0 is background, 1 the first"),
         ("-o {folder}/file.zip/x", "cannot be written"),
     ),
 )
 def test_what_cannot_be_trained_is_told_in_one_sentence(options, told, tmp_path, capsys):
     (tmp_path / "file.zip").write_bytes(b"not a zip")
     save_records([], tmp_path / "none.zip")
+    for folder in ("images", "masks"):  # black and white
+        (tmp_path / "white" / folder).mkdir(parents=True)
+        Image.fromarray(np.repeat(np.array([[0], [255]], np.uint8), 32, 1)).save(tmp_path / "white" / folder / "a.png")
     given = ["--data", "procedural:4", "--model", "prototype", "-o", str(tmp_path / "out")]
     assert main([*given, *options.format(folder=tmp_path).split()]) == 2
     assert told in capsys.readouterr().err.splitlines()[-1]
