@@ -91,11 +91,11 @@ the number of the frame; classes.txt beside them names the class of every pixel 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status. Raises SystemExit(2) for a call that argparse refuses."""
     argv = list(sys.argv[1:] if argv is None else argv)
-    if argv and argv[0] in ELSEWHERE:
-        return importlib.import_module(ELSEWHERE[argv[0]][0]).main(argv[1:]) or 0
-    arguments = _parser().parse_args(argv)
     failures = Failures()
     try:
+        if argv and argv[0] in ELSEWHERE:
+            return importlib.import_module(ELSEWHERE[argv[0]][0]).main(argv[1:])
+        arguments = _parser().parse_args(argv)
         arguments.run(arguments, failures)
     except InputError as error:
         print(f"guided_demo: {error}", file=sys.stderr)

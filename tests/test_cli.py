@@ -267,6 +267,8 @@ def test_an_interruption_is_said_in_a_line(call, photos, tmp_path, monkeypatch):
     (tmp_path / "g.safetensors").touch()
     status, said, errors = call("segment", tmp_path / "g.safetensors", photos, "-o", tmp_path / "m")
     assert (status, said, errors) == (130, "", "guided_demo: stopped; the files written so far are whole.\n")
+    monkeypatch.setattr("guided_demo.meta.evaluation.open_contestant", interrupt)
+    assert main(["evaluate", "--another", "procedural:4"]) == 130
 
 
 def test_no_photo_is_written_over(call, photos, tmp_path):
