@@ -88,6 +88,9 @@ class Guidance:
     def __repr__(self) -> str:
         return f"Guidance({', '.join(self.classes)}; {len(self.images)} image{'s' * (len(self.images) != 1)})"
 
+    def __reduce__(self):
+        return Guidance.from_bytes, (self.to_bytes(),)  # to other processes it goes as a file does
+
     @classmethod
     def empty(cls) -> Guidance:
         return cls()

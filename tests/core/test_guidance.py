@@ -1,7 +1,9 @@
 """Guidance as a ledger that is added to and taken from, and as a file."""
 
+import copy
 import itertools
 import json
+import pickle
 import struct
 from dataclasses import replace
 
@@ -50,6 +52,11 @@ def test_more_annotation_of_an_image_is_added_and_the_same_counts_once(segmenter
     assert both.images == first.images and both.classes == ("background", "cat", "dog")
     assert (both + first).to_bytes() == both.to_bytes()
     assert set(both.annotations[both.images[0]].classes) == {"background", "cat", "dog"}
+
+
+def test_guidance_can_be_given_to_other_processes(segmenter):
+    for guidance in (segmenter.guide(photo(0), CAT) + segmenter.guide(photo(1), DOG), Guidance.empty()):
+        assert pickle.loads(pickle.dumps(guidance)).to_bytes() == copy.deepcopy(guidance).to_bytes() == guidance.to_bytes()
 
 
 def test_a_class_has_another_name_and_nothing_else_changes(segmenter):
