@@ -104,6 +104,8 @@ class Pool:
         self.by_source: dict[str, list[int]] = defaultdict(list)
         self.by_clip: dict[tuple[str, str], list[int]] = defaultdict(list)
         for n, (source, clip) in enumerate(zip(self.sources, self.clips, strict=True)):
+            if not self.classes[n]:
+                continue  # nobody labelled anything in it
             self.by_source[source].append(n)
             if clip:
                 self.by_clip[source, clip].append(n)

@@ -62,6 +62,14 @@ def test_kinds_of_tasks_are_drawn_as_often_as_the_mixture_says(pool):
     assert 0.2 < np.mean([sampler.draw(1).scope for _ in range(600)]) < 0.3
 
 
+def test_an_image_in_which_nothing_is_labelled_is_in_no_task(records):
+    blank = replace(records[0], regions=np.full_like(records[0].regions, 255), classes=())
+    sampler = Sampler(Pool.build([blank, *records[1:]], 96), replace(EVERYTHING, absent=0.5), 0)
+    for _ in range(200):
+        episode = sampler.draw(1)
+        assert 0 not in {view.image for view in (*episode.support, episode.query)}
+
+
 @pytest.mark.parametrize("absent", (0.0, 1.0))
 def test_the_query_is_not_in_the_support_of_a_class_with_few_images(absent):
     pool = Pool.build(records_of(procedural(12, 0), "p"), 48)
