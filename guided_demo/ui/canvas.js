@@ -134,7 +134,7 @@ class Annotator {
     const { images } = this.server;
     const shown = this.gallery.order.length;
     const all = images.length === 1 ? "1 photo" : `${images.length} photos`;
-    this.count.textContent = shown < images.length ? `${shown} of ${all}` : all;
+    this.count.textContent = shown < images.length ? `${shown} of ${images.length}` : all; // as much as a small laptop has room for
   }
 
   /** In how many photos the chosen class is found, as far as that is known. */

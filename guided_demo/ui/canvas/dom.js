@@ -83,8 +83,8 @@ export function short(name, most = 24) {
   return parts.length > most ? `${parts.slice(0, most - 1).join("")}…` : name;
 }
 
-/** Scroll `pane`, and nothing around it, to where `node` in it is seen with `margin` pixels around it; the last `covered` pixels of
- * the pane's width have something else above them. */
+/** Scroll `pane`, and nothing around it, to where `node` in it is seen with `margin` pixels around it; the last `covered` pixels
+ * of the pane's width have something else above them. */
 export function reveal(node, pane, margin, covered = 0) {
   const [inner, outer] = [node, pane].map((element) => element.getBoundingClientRect());
   pane.scrollLeft += Math.max(0, inner.right + margin + covered - outer.right) - Math.max(0, outer.left + margin - inner.left);
