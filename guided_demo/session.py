@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from types import MappingProxyType
 from typing import ClassVar, Protocol
 
@@ -60,7 +61,7 @@ class Session:
         steps = f"{len(self.past)} steps to undo, {len(self.future)} to redo"
         return f"Session({marked}; classes {', '.join(self.class_names)}; {steps})"
 
-    @property
+    @cached_property  # as it is asked for with every image
     def images(self) -> tuple[ImageItem, ...]:
         return tuple(item for item in self.library if item.key not in self.state.removed)
 
@@ -102,10 +103,14 @@ class Session:
 
     def image(self, key: str, removed: bool = False) -> ImageItem:
         """The image of the gallery, or, with `removed`, one that has left it, by its key; raises InputError if there is none."""
-        for item in self.library if removed else self.images:
-            if item.key == key:
-                return item
-        raise InputError("This image is not in the gallery any more.")
+        item = self._by_key.get(key)
+        if item is None or (key in self.state.removed and not removed):
+            raise InputError("This image is not in the gallery any more.")
+        return item
+
+    @cached_property
+    def _by_key(self) -> dict[str, ImageItem]:
+        return {item.key: item for item in self.library}
 
     def apply(self, event: Event) -> Session:
         """The session after an event; the same session if it changes nothing. Raises InputError if it cannot be."""
