@@ -16,6 +16,18 @@ def test_a_name_that_is_refused_leaves_the_class_chosen(hand, opener, name):
     assert hand.page.locator(".g-active .g-label").inner_text() == "cat"
 
 
+@pytest.mark.parametrize(
+    ("opener", "leave", "chosen"),
+    [("Add class", "Enter", "lion"), ("Add class", "Escape", "cat"), ("Rename, recolour or remove this class", "Enter", "lion")],
+)
+def test_whoever_has_named_a_class_goes_on_from_it_with_the_keyboard(hand, opener, leave, chosen):
+    hand.page.evaluate("window.gates = { add_class: new Promise(() => {}), rename_class: new Promise(() => {}) }")
+    hand.page.get_by_role("button", name=opener).click()
+    hand.page.keyboard.type("lion")
+    hand.press(leave)
+    assert hand.page.evaluate("document.activeElement.dataset.name") == chosen
+
+
 def give_the_name_of_another(hand, name):
     hand.page.get_by_role("button", name="Rename, recolour or remove this class").click()
     hand.page.get_by_label("Name of the class").fill(name)

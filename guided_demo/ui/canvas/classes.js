@@ -28,10 +28,10 @@ export class Classes {
       text: "Add class",
       class: "g-add",
     });
-    const focused = this.list.contains(document.activeElement) ? document.activeElement.dataset.name : undefined;
+    const focused = this.list.contains(document.activeElement) && document.activeElement.dataset;
     this.list.replaceChildren(...chips, add);
-    if (focused !== undefined)
-      [...this.list.querySelectorAll("[data-name]")].find((n) => n.dataset.name === focused)?.focus();
+    const chipOf = (name) => [...this.list.querySelectorAll("[data-name]")].find(({ dataset }) => dataset.name === name);
+    if (focused) (chipOf(focused.name) ?? chipOf(active))?.focus({ preventScroll: true });
     reveal(this.list.querySelector(".g-active"), this.element, EDGE, add.offsetWidth);
   }
 
@@ -121,7 +121,7 @@ export class Classes {
 
   #close(action) {
     this.#editing = false;
-    this.show(this.classes, this.active);
     action?.();
+    this.show(this.classes, this.active);
   }
 }
