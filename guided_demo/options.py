@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -106,15 +107,22 @@ def annotations(arguments: argparse.Namespace, failures: Failures) -> list[tuple
         raise InputError("--point and --stroke are for one image; use --annotations for several.")
     if masks := arguments.masks:
         classes = mask_classes(arguments, masks)
+    alike = Counter(name for name, _ in set(images))
+    of_mask = Counter(Path(name).with_suffix(".png") for name, _ in set(images))
 
     def annotation(name: str) -> Annotation:
         found = Annotation()
         if masks:
-            file = masks / Path(name).with_suffix(".png") if masks.is_dir() else masks
+            png = Path(name).with_suffix(".png")
+            file = masks / png if masks.is_dir() else masks
+            if masks.is_dir() and of_mask[png] > 1:
+                raise InputError(f"Several photos would have the mask {file}; rename them, and their masks.")
             found = read_mask(read_bytes(file), classes, str(file))
         if table:
             if name not in table:
                 raise InputError(f"{name} is not in {listed}.")
+            if alike[name] > 1:
+                raise InputError(f"Several photos are called {name}, as one in {listed} is; give a folder of them instead.")
             found = found + table[name]()
         return found + Annotation(marks=given)
 

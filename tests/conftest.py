@@ -1,10 +1,13 @@
-"""What most tests need: a small network with random weights, in memory and as a checkpoint file, and a workspace with photos."""
+"""What most tests need: a small network with random weights, in memory and as a checkpoint file, and photos, in a workspace and
+for a command."""
 
 import pytest
 import torch
+from pictures import photo
 from work import fill
 
 from guided_demo import GuidedSegmenter
+from guided_demo.cli import main
 from guided_demo.core import checkpoint as checkpoints
 from guided_demo.core.network import GuidedNetwork
 from guided_demo.events import AddClass
@@ -41,3 +44,25 @@ def workspace(segmenter):
     fill(made)
     made.apply(AddClass("cat"))
     return made
+
+
+@pytest.fixture
+def call(checkpoint, capsys):
+    """Run a command on the small network; gives exit status, stdout and stderr."""
+
+    def run(command, *arguments):
+        status = main([command, *map(str, arguments), "--checkpoint", str(checkpoint)])
+        return status, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder of three photos, one below, and a text file."""
+    folder = tmp_path / "photos"
+    (folder / "sub").mkdir(parents=True)
+    for seed, name in enumerate(["a.jpg", "b.png", "sub/a.png"]):
+        photo(seed, (64, 48)).save(folder / name)
+    (folder / "notes.txt").write_text("not an image")
+    return folder

@@ -1,72 +1,15 @@
 """The command line: what it writes, what it says, and how it ends."""
 
-import json
-from functools import partial
-
-import numpy as np
 import pytest
-from pictures import photo
 
-from guided_demo import Annotation, EncodedImage, Guidance, GuidedSegmenter, Point, Stroke
+from guided_demo import Annotation, GuidedSegmenter, Point
 from guided_demo.cli import main
-from guided_demo.core import checkpoint as checkpoints
-from guided_demo.core.features import FeatureCache
-from guided_demo.core.network import GuidedNetwork
 from guided_demo.events import AddClass, Annotate, RecolorClass
-from guided_demo.export import indexed_png
 from guided_demo.files import read_zip
 from guided_demo.project import save_project
 from guided_demo.workspace import Workspace
 
 CLICKS = ["--point", "5,6,cat", "--point", "50,40,background"]
-
-
-@pytest.fixture
-def call(checkpoint, capsys):
-    """Run a command on the small network; gives exit status, stdout and stderr."""
-
-    def run(command, *arguments):
-        status = main([command, *map(str, arguments), "--checkpoint", str(checkpoint)])
-        return status, *capsys.readouterr()
-
-    return run
-
-
-@pytest.fixture
-def photos(tmp_path):
-    """A folder of three photos, one below, and a text file."""
-    folder = tmp_path / "photos"
-    (folder / "sub").mkdir(parents=True)
-    for seed, name in enumerate(["a.jpg", "b.png", "sub/a.png"]):
-        photo(seed, (64, 48)).save(folder / name)
-    (folder / "notes.txt").write_text("not an image")
-    return folder
-
-
-def test_points_and_strokes_to_guidance(call, photos, tmp_path):
-    out = tmp_path / "new" / "cat.safetensors"
-    strokes = ["--stroke", "cat", "10,10", "20,12.5", "--radius", "3"]
-    status, said, errors = call("guide", photos / "a.jpg", *CLICKS, *strokes, "-o", out)
-    assert (status, errors) == (0, "")
-    assert "1 image, classes background, cat" in said
-    (annotation,) = Guidance.load(out).annotations.values()
-    stroke = Stroke(((10, 10), (20, 12.5)), "cat", 3.0)
-    assert annotation == Annotation(marks=[stroke, Point(5, 6, "cat"), Point(50, 40, "background")])
-
-
-def test_more_photos_than_are_kept_encoded_are_encoded_once_all_the_same(call, tmp_path, segmenter, monkeypatch):
-    marks, encoded = {}, []
-    for seed in range(12):
-        photo(seed, (64, 48)).save(tmp_path / f"{seed}.png")
-        marks[f"{seed}.png"] = Annotation(points=[(5, 6, "cat")]).to_json()
-    (tmp_path / "clicks.json").write_text(json.dumps(marks))
-    one = segmenter.encode(tmp_path / "0.png").nbytes
-    monkeypatch.setattr("guided_demo.workspace.FeatureCache", partial(FeatureCache, memory_bytes=7 * one))
-    encode = GuidedSegmenter.encode
-    monkeypatch.setattr(GuidedSegmenter, "encode", lambda self, image: encode(self, image) if isinstance(image, EncodedImage)
-                        else encoded.append(image) or encode(self, image))  # fmt: skip
-    assert call("guide", "--annotations", tmp_path / "clicks.json", "-o", tmp_path / "cat.safetensors")[0] == 0
-    assert len(encoded) == 12 == len(Guidance.load(tmp_path / "cat.safetensors").images)
 
 
 def test_masks_are_those_of_a_workspace_bit_for_bit(call, photos, tmp_path, checkpoint):
@@ -102,71 +45,6 @@ def test_one_bad_image_stops_nothing(call, photos, tmp_path):
     assert len(list((tmp_path / "m").rglob("*.png"))) == 3
 
 
-def test_annotations_of_many_photos_from_json(call, photos, tmp_path):
-    first = Annotation(points=[(5, 6, "cat")], strokes=[([(1, 1), (9, 9)], "background", 2)])
-    table = {
-        "a.jpg": first.to_json(),
-        "sub/a.png": Annotation(points=[(9, 9, "dog")]).to_json(),
-        "b.png": Annotation(points=[(99, 9, "dog")]).to_json(),
-        "gone.png": Annotation(points=[(9, 9, "dog")]).to_json(),
-    }
-    (photos / "clicks.json").write_text(json.dumps(table))
-    status, _, errors = call("guide", "--annotations", photos / "clicks.json", "-o", tmp_path / "g.safetensors")
-    assert status == 1
-    outside, gone = errors.splitlines()
-    assert "b.png: The point (99, 9) is outside" in outside
-    assert "gone.png does not exist" in gone
-    guidance = Guidance.load(tmp_path / "g.safetensors")
-    assert set(guidance.classes) == {"background", "cat", "dog"}
-    assert first in guidance.annotations.values()
-    # The same, with the photos named instead.
-    status, _, errors = call("guide", photos, "--annotations", photos / "clicks.json", "-o", tmp_path / "h.safetensors")
-    assert status == 1
-    assert "b.png" in errors
-    assert Guidance.load(tmp_path / "h.safetensors").annotations == guidance.annotations
-
-
-def test_a_labelme_file_beside_its_photo_is_of_that_photo(call, photos, tmp_path):
-    shapes = [{"label": "cat", "shape_type": "rectangle", "points": [[5, 5], [20, 20]]}]
-    content = {"shapes": shapes, "imagePath": "a.jpg", "imageWidth": 64, "imageHeight": 48}
-    (photos / "a.json").write_text(json.dumps(content))
-    for images in ([], [photos / "a.jpg"]):
-        arguments = [*images, "--annotations", photos / "a.json", "-o", tmp_path / "g.safetensors"]
-        assert call("guide", *arguments)[::2] == (0, "")
-        assert Guidance.load(tmp_path / "g.safetensors").classes == ("background", "cat")
-
-
-def test_guidance_of_another_checkpoint_is_made_anew_from_its_photos(call, photos, tmp_path, segmenter):
-    checkpoints.save(GuidedNetwork("lite0", 32), other := tmp_path / "other.safetensors", segmenter.metadata)
-    old, new = tmp_path / "old.safetensors", tmp_path / "new.safetensors"
-    main(["guide", str(photos / "a.jpg"), *CLICKS, "-o", str(old), "--checkpoint", str(other)])
-    status, _, errors = call("segment", old, photos, "-o", tmp_path / "masks")
-    assert status == 2 and f"{old}: This guidance was made with checkpoint" in errors
-    assert call("guide", photos, "--add", old, "-o", new)[0] == 0
-    call("guide", photos / "a.jpg", *CLICKS, "-o", tmp_path / "expected.safetensors")
-    assert new.read_bytes() == (tmp_path / "expected.safetensors").read_bytes()
-
-
-def test_masks_to_guidance(call, photos, tmp_path):
-    labels = np.full((48, 64), 255, np.uint8)
-    labels[:9], labels[30:] = 0, 1
-    masks = tmp_path / "masks"
-    masks.mkdir()
-    (masks / "a.png").write_bytes(indexed_png(labels))
-    (masks / "b.png").write_bytes(indexed_png(labels[:9]))
-    status, _, errors = call("guide", photos, "--masks", masks, "--classes", "background,cat", "-o", tmp_path / "g.safetensors")
-    assert status == 1
-    assert "b.png: The mask is 64x9" in errors
-    assert "sub/a.png" in errors
-    (annotation,) = Guidance.load(tmp_path / "g.safetensors").annotations.values()
-    assert np.array_equal(annotation.label_map((64, 48), ("background", "cat")), labels)
-    # What segment writes can be given to guide: classes.txt is there.
-    call("segment", tmp_path / "g.safetensors", photos, "-o", tmp_path / "out")
-    status, said, errors = call("guide", photos, "--masks", tmp_path / "out", "-o", tmp_path / "h.safetensors")
-    assert (status, errors) == (0, "")
-    assert "3 images" in said
-
-
 def test_a_project_guides_as_its_guidance_does_and_coco_as_masks_do(call, photos, tmp_path, segmenter, checkpoint):
     work = Workspace(type(segmenter).load(checkpoint))
     key = work.add_image("a.jpg", (photos / "a.jpg").read_bytes())
@@ -193,19 +71,6 @@ def test_the_classes_of_a_project_keep_their_colours(call, photos, tmp_path, seg
     (tmp_path / "work.zip").write_bytes(save_project(work))
     call("segment", tmp_path / "work.zip", photos / "a.jpg", "-o", tmp_path / "tinted", "--form", "overlays")
     assert [("a.jpg", (tmp_path / "tinted" / "a.jpg").read_bytes())] == list(work.export("overlays"))
-
-
-def test_guidance_is_added_and_merged(call, photos, tmp_path):
-    first, second, both = (tmp_path / f"{name}.safetensors" for name in ("first", "second", "both"))
-    call("guide", photos / "a.jpg", *CLICKS, "-o", first)
-    call("guide", photos / "b.png", "--point", "9,9,dog", "-o", second)
-    assert call("guide", "--add", first, "--add", second, "-o", both)[0] == 0
-    merged = Guidance.load(both)
-    assert merged.annotations == Guidance.load(first).annotations | Guidance.load(second).annotations
-    assert call("guide", photos / "a.jpg", "--point", "30,30,dog", "--add", first, "-o", first)[0] == 0
-    (annotation,) = Guidance.load(first).annotations.values()
-    assert annotation.marks[-1] == Point(30, 30, "dog")
-    assert len(annotation.marks) == 3
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ import pytest
 from PIL import Image
 
 from guided_demo import Annotation
-from guided_demo.cli import main
 from guided_demo.export import indexed_png
 from guided_demo.video import Frame, read_frames, segment_frames, write_film
 
@@ -55,15 +54,6 @@ def load_film(path):
 
 def files(folder):
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-@pytest.fixture
-def call(checkpoint, capsys):
-    def run(*arguments):
-        status = main([*map(str, arguments), "--checkpoint", str(checkpoint)])
-        return status, *capsys.readouterr()
-
-    return run
 
 
 def test_masks_of_a_film_are_those_of_its_frames_as_photos(call, tmp_path):
