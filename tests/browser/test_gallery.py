@@ -188,6 +188,15 @@ def test_several_photos_are_selected_and_taken_out_together(many):
     assert many.page.evaluate("annotator.current") == "k3"
 
 
+def test_whoever_takes_a_photo_out_with_the_keyboard_goes_on_from_the_one_in_its_place(many):
+    many.open(2, modifiers=["Control"])
+    many.open(4, modifiers=["Control"])
+    many.press("Delete")
+    assert many.shown()[:4] == [0, 1, 3, 5]
+    many.press("Tab", "Enter")  # on the button that takes that photo out
+    assert [message["keys"] for message in many.sent("remove_images")] == [["k2", "k4"], ["k5"]]
+
+
 def test_a_finger_that_rests_on_a_photo_selects_it(many):
     touch = many.page.context.new_cdp_session(many.page)
     box = many.tile(2).bounding_box()

@@ -92,6 +92,10 @@ def test_the_legend_names_what_the_mask_may_show(hand):
         "annotator.take({ state: { ...annotator.server, marked: ['a name that is longer than there is room for'] } })"
     )
     assert hand.page.locator(".g-legend > *").all_inner_texts() == ["a name that is long…"]
+    for view, is_striped in (("outline", True), ("novelty", False)):
+        hand.page.evaluate(SHOW, view)
+        hand.page.evaluate("annotator.take({ state: { ...annotator.server, look: { ...annotator.server.look, unsure: 0.9 } } })")
+        assert ("no class: less than 90 % sure" in hand.page.locator(".g-legend").inner_text()) == is_striped
 
 
 def test_what_is_downloaded_is_what_is_seen(visitor, tmp_path):

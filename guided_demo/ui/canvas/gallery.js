@@ -124,11 +124,17 @@ export class Gallery {
     const nodes = this.order.map((key) => this.#tiles.get(key).element);
     if (this.#images.length && !nodes.length) nodes.push(this.none);
     const wanted = new Set(nodes);
-    for (const node of [...this.element.children]) if (!wanted.has(node)) node.remove();
+    let left = null; // where the focus was on a tile that goes
+    for (const node of [...this.element.children]) {
+      if (wanted.has(node)) continue;
+      if (node.contains(document.activeElement)) left = [...this.element.children].indexOf(node);
+      node.remove();
+    }
     nodes.forEach((node, place) => {
       const there = this.element.children[place] ?? null;
       if (there !== node) this.element.insertBefore(node, there);
     });
+    if (left !== null) (nodes[left] ?? nodes.at(-1))?.querySelector("button").focus({ preventScroll: true });
     this.element.classList.toggle("g-few", nodes.length <= FEW);
     this.onOrder();
   }

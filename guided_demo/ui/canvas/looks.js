@@ -95,7 +95,7 @@ export class Looks {
       outline: () => names(classes, marked),
     };
     const shown = parts[seen]?.() ?? [];
-    if (percent && ["overlay", "mask"].includes(seen))
+    if (percent && seen && !GREY.includes(seen))
       shown.push(el("span", { class: "g-key g-hatched", text: `no class: less than ${percent} % sure` }));
     this.legend.replaceChildren(...shown);
     this.legend.hidden = !shown.length;
