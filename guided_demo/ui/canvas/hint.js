@@ -10,9 +10,10 @@ const isTouch = () => window.matchMedia("(pointer: coarse)").matches;
 
 /** `state` is the server's, with `active` (the class), `current` (the image) and `canAdd`. */
 export function hint({ images, classes, marked, active, current, canAdd, suggested }) {
-  if (!images.length) return canAdd ? "Drop photos here, or press Add photos." : "There are no photos.";
-  if (classes.length < 2) return "Add a class first: a name for what you want to find.";
   const click = isTouch() ? "Tap" : "Click";
+  if (!images.length && !canAdd) return "There are no photos.";
+  if (!images.length) return isTouch() ? "Tap Add photos to begin." : "Drop photos here, or press Add photos.";
+  if (classes.length < 2) return "Add a class first: a name for what you want to find.";
   if (suggested)
     return isTouch() || active === BACKGROUND
       ? `Choose the class of what is in the ring, then ${click.toLowerCase()} there.`
