@@ -224,12 +224,14 @@ def _load(workspace: Workspace, path: Path, images: Iterable[Path] = ()) -> None
     """Guidance, or that of a project, whose classes keep their colours. images: where guidance of another checkpoint has those
     that it is made anew from."""
     guidance, colors = read_guidance(read_bytes(path), str(path))
-    if guidance.checkpoint_id not in (None, workspace.segmenter.checkpoint_id):
+    is_other = guidance.checkpoint_id not in (None, workspace.segmenter.checkpoint_id)
+    if is_other:
         workspace.add_images((str(image), image) for image in images)
     try:
         workspace.apply(LoadGuidance(guidance))
     except InputError as error:
-        raise InputError(f"{path}: {error}") from error
+        how = f" This command does that: guide PHOTOS --add {path} -o NEW.safetensors" if is_other else ""
+        raise InputError(f"{path}: {error}{how}") from error
     for name in colors.keys() & workspace.session.colors.keys():
         workspace.apply(RecolorClass(name, colors[name]))
 

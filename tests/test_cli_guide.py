@@ -81,7 +81,7 @@ def test_guidance_of_another_checkpoint_is_made_anew_from_its_photos(call, photo
     old, new = tmp_path / "old.safetensors", tmp_path / "new.safetensors"
     main(["guide", str(photos / "a.jpg"), *CLICKS, "-o", str(old), "--checkpoint", str(other)])
     status, _, errors = call("segment", old, photos, "-o", tmp_path / "masks")
-    assert status == 2 and f"{old}: This guidance was made with checkpoint" in errors
+    assert status == 2 and f"{old}: This guidance was made with checkpoint" in errors and f"guide PHOTOS --add {old}" in errors
     assert call("guide", photos, "--add", old, "-o", new)[0] == 0
     call("guide", photos / "a.jpg", *CLICKS, "-o", tmp_path / "expected.safetensors")
     assert new.read_bytes() == (tmp_path / "expected.safetensors").read_bytes()

@@ -97,7 +97,7 @@ def _run(arguments: argparse.Namespace) -> int:
     out: Path = arguments.out
     make_folder(out)
     device = arguments.device
-    if "WORLD_SIZE" in os.environ and not dist.is_initialized():
+    if dist.is_torchelastic_launched() and not dist.is_initialized():  # by torchrun
         dist.init_process_group("nccl" if device == "cuda" else "gloo")
         device = f"cuda:{os.environ['LOCAL_RANK']}" if device == "cuda" else device
     first = not dist.is_initialized() or dist.get_rank() == 0

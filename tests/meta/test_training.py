@@ -125,7 +125,8 @@ def test_two_processes_train_as_one_with_the_whole_batch(pool, tmp_path):
     assert torch.allclose(found, weights(train(fresh(), pool)), atol=2e-5)
 
 
-def test_the_command_trains_validates_and_resumes(tmp_path, capsys):
+def test_the_command_trains_validates_and_resumes(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")  # as a cluster may set it: only torchrun begins several processes
     common = ["--data", "procedural:12", "--validate", "procedural/1:12", "--model", "prototype", "--batch", "1", "--side", "64"]
     options = [*common, "--every", "1", "--seed", "3", "-o", str(tmp_path)]
     assert main([*options, "--steps", "1"]) == 0
