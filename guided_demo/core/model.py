@@ -13,12 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..annotation import MAX_CLASSES, Annotation
+from ..annotation import BACKGROUND, MAX_CLASSES, Annotation
 from ..errors import InputError
 from ..files import image_key, read_image
 from ..geometry import Frame
 from . import checkpoint
 from .backbone import fuse
+from .correction import confine
 from .encoder import FINE, Features, compact
 from .exemplars import pool
 from .guidance import Contribution, Guidance, Sample
@@ -189,16 +190,45 @@ class GuidedSegmenter:
         logits[0] = 0
         unlike = partial(torch.ones, features.semantic.shape[-2:])
         if guided:
-            classifier = self._compile(source, tuple(guided), None if own is None else encoded.key, alone)
-            near = None if own is None else self._own(encoded.frame, own, guided, classes)
-            found, *_ = self.network.head(features, classifier, near)
-            logits[[classes.index(name) for name in guided]] = found.cpu()
+            found, classifier = self._find(encoded, features, source, own, guided, alone)
+            if own is not None and BACKGROUND in own.classes and not alone:
+                found = self._confined(found, encoded, features, guidance, own, guided)
+            logits[[classes.index(name) for name in guided]] = found
             unlike = partial(self._novelty, encoded.features.semantic, classifier.exemplars)
         elif source.ledger:
             background = [sample.semantic for c in source.ledger.values() for sample in c.samples.values()]
             exemplars = torch.from_numpy(np.concatenate(background)).to(self.device)
             unlike = partial(self._novelty, encoded.features.semantic, exemplars)
         return Result(classes, encoded.frame, logits, unlike, own)
+
+    def _find(
+        self, encoded: EncodedImage, features: Features, source: Guidance, own: Annotation | None, guided: list[str], alone: bool
+    ) -> tuple[Tensor, Classifier]:
+        """Logits (K', h4, w4) of the guided classes, on the CPU, and the classifier that gave them."""
+        classifier = self._compile(source, tuple(guided), None if own is None else encoded.key, alone)
+        near = None if own is None else self._own(encoded.frame, own, guided)
+        found, *_ = self.network.head(features, classifier, near)
+        return found.cpu(), classifier
+
+    def _confined(
+        self, found: Tensor, encoded: EncodedImage, features: Features, guidance: Guidance, own: Annotation, guided: list[str]
+    ) -> Tensor:
+        """Logits (K', h4, w4) that the image's own background marks have changed no farther than they reach, see `confine`: of
+        the classes that other images guide, too, for without these there was no mask to correct."""
+        others = guidance.without(encoded.key)
+        shared = [name for name in guided if any(name in c.samples for c in others.ledger.values())]
+        marked = encoded.frame.annotation_to_input(own, (BACKGROUND,), FINE)[0, 0]
+        if not shared or not marked.any():
+            return found
+        mine = guidance.only(encoded.key)
+        wrong = [c.samples[BACKGROUND].semantic for c in mine.ledger.values() if BACKGROUND in c.samples]
+        rest = own.drop(BACKGROUND)
+        unmarked = others + mine.drop_class(BACKGROUND)
+        before, classifier = self._find(encoded, features, unmarked, rest if rest.classes else None, shared, False)
+        rows = [guided.index(name) for name in shared]
+        semantic, known = encoded.features.semantic.float(), classifier.means[:, 0].cpu()
+        found[rows] = confine(found[rows], before, marked, semantic, torch.from_numpy(np.concatenate(wrong)), known)
+        return found
 
     def _compile(self, guidance: Guidance, guided: tuple[str, ...], own: str | None, alone: bool) -> Classifier:
         """The classifier of a guidance, kept with it; one for the image `own` alone is not, if that counts as more than one."""
@@ -217,12 +247,12 @@ class GuidedSegmenter:
         # Asked for long after, if at all, so what waits for it are features in float16, which the image has in any case.
         return novelty(semantic.to(self.device).float(), exemplars).cpu()
 
-    def _own(self, frame: Frame, own: Annotation, guided: list[str], classes: tuple[str, ...]) -> Tensor:
+    def _own(self, frame: Frame, own: Annotation, guided: list[str]) -> Tensor:
         """Closeness to the own marks of each guided class, and to those of all others: (K', OWN, h4, w4).
 
         Zeros for a class that has none, see `assemble`.
         """
-        names = tuple(dict.fromkeys([*classes, *own.classes]))
+        names = tuple(dict.fromkeys([*guided, *own.classes]))
         marks = frame.annotation_to_input(own, names, FINE)[0]
         rows = [names.index(name) for name in guided]
         rest = [[i for i in range(len(names)) if i != row] for row in rows]

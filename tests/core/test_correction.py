@@ -1,0 +1,160 @@
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from pictures import photo
+
+from guided_demo import Annotation, GuidedSegmenter, Stroke
+from guided_demo.core import model
+from guided_demo.core.correction import LIKE, SURE, confine
+from guided_demo.core.encoder import GROUPS, SEMANTIC
+from guided_demo.core.scores import normalize
+
+SIZE = 12, 16  # at stride 4
+
+
+def kinds(count: int) -> torch.Tensor:
+    """Descriptors (count, SEMANTIC) that have nothing in common, each group of unit length."""
+    out = torch.zeros(count, SEMANTIC)
+    for i in range(count):
+        out[i, torch.tensor([0, *GROUPS[:-1]]).cumsum(0) + i] = 1
+    return out
+
+
+THING, WRONG, OTHER = kinds(3)
+
+
+def picture(places: torch.Tensor) -> torch.Tensor:
+    """Semantics (1, SEMANTIC, h8, w8) from which kind each place is of: 0, 1, 2 as above."""
+    return torch.stack([THING, WRONG, OTHER])[places].permute(2, 0, 1)[None]
+
+
+def marked(row: int, column: int) -> torch.Tensor:
+    cells = torch.zeros(SIZE, dtype=torch.bool)
+    cells[row, column] = True
+    return cells
+
+
+# The left half is the thing, the right half what the mark is on.
+PLACES = torch.zeros(6, 8, dtype=torch.long)
+PLACES[:, 4:] = 1
+BEFORE = torch.full((1, *SIZE), 2.0)
+AFTER = torch.full((1, *SIZE), -3.0)
+
+
+def test_what_is_like_the_class_keeps_its_mask_and_what_is_like_the_mark_loses_it():
+    out = confine(AFTER, BEFORE, marked(5, 12), picture(PLACES), WRONG[None], THING[None])
+    assert (out[..., :6] == 2).all() and (out[..., 10:] == -3).all()
+
+
+def test_a_region_more_like_the_mark_goes_as_a_whole():
+    places = PLACES.clone()
+    places[2:4, 5:7] = 0  # a part of it is like the class
+    before = BEFORE.clone()
+    before[..., 6:9] = -1  # it is a region of its own
+    out = confine(AFTER, before, marked(1, 14), picture(places), WRONG[None], THING[None])
+    assert (out[..., :6] == 2).all() and (out[..., 9:] == -3).all()
+
+
+def test_marks_where_nothing_was_found_change_all_that_they_change():
+    before = BEFORE.clone()
+    before[0, 5, 12] = -0.1
+    assert torch.equal(confine(AFTER, before, marked(5, 12), picture(PLACES), WRONG[None], THING[None]), AFTER)
+
+
+def test_of_marks_that_correct_in_part_what_is_kept_is_that_part():
+    before = BEFORE.clone()
+    before[0, 5, 12] = -1
+    both = marked(5, 12) | marked(5, 14)
+    out = confine(AFTER, before, both, picture(PLACES), WRONG[None], THING[None])
+    assert torch.allclose(out[..., :6], torch.tensor(-0.5))  # halfway
+
+
+def test_what_marks_raise_stays_raised():
+    out = confine(BEFORE + 1, BEFORE, marked(5, 12), picture(PLACES), WRONG[None], THING[None])
+    assert torch.equal(out, BEFORE + 1)
+
+
+def regions(mask: np.ndarray) -> list[list[tuple[int, int]]]:
+    left, found = set(zip(*map(list, np.nonzero(mask)), strict=True)), []
+    while left:
+        todo, region = [left.pop()], []
+        while todo:
+            y, x = todo.pop()
+            region.append((y, x))
+            near = {(y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)} & left
+            left -= near
+            todo += near
+        found.append(region)
+    return found
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_it_is_what_a_loop_over_pixels_gives(seed):
+    torch.manual_seed(seed)
+    before, after = F.avg_pool2d(torch.randn(2, 2, *SIZE), 3, 1, 1) * 4
+    semantic = normalize(torch.randn(6, 8, SEMANTIC) + 10 * torch.stack([THING, WRONG, OTHER])[torch.randint(3, (6, 8))])
+    wrong, known = normalize(torch.randn(3, SEMANTIC) + 5 * WRONG), normalize(torch.randn(2, SEMANTIC) + 5 * THING)
+    cells = torch.rand(SIZE) < 0.05
+    out = confine(after, before, cells, semantic.permute(2, 0, 1)[None], wrong, known)
+    share = [[c.split(GROUPS) for c in rows] for rows in (wrong, known)]
+    for k in range(2):
+        like = torch.zeros(6, 8)
+        for y in range(6):
+            for x in range(8):
+                pixel = semantic[y, x].split(GROUPS)
+                cosines = [[float(sum(a @ b for a, b in zip(pixel, row, strict=True))) / len(GROUPS) for row in s] for s in share]
+                like[y, x] = max(cosines[0]) - cosines[1][k]
+        like = F.interpolate(like[None, None], SIZE, mode="bilinear", align_corners=False)[0, 0]
+        old, at = before[k], before[k][cells]
+        like = like + SURE * (max(0, float(at.max())) - old.clamp_min(0))
+        best = like.clone()
+        for region in regions((old > 0).numpy()):
+            mean = np.mean([float(like[p]) for p in region])
+            for p in region:
+                best[p] = max(float(best[p]), mean)
+        contradicted = float((at > 0).float().mean())
+        for y in range(SIZE[0]):
+            for x in range(SIZE[1]):
+                taken = 1 - contradicted * (1 - min(1, max(0, float(best[y, x]) / LIKE)))
+                change = float(after[k, y, x] - old[y, x])
+                wanted = float(old[y, x]) + (change if change >= 0 else taken * change)
+                assert float(out[k, y, x]) == pytest.approx(wanted, abs=1e-4)
+
+
+# --- in an image -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def segmenter():
+    return GuidedSegmenter.untrained(seed=1, side=96)
+
+
+CAT = Annotation(points=[(20, 20, "cat"), (70, 50, "background")])
+
+
+@pytest.mark.parametrize("own", [[(60, 20, "background")], [(60, 20, "background"), (30, 30, "cat"), (9, 50, "dog")]])
+def test_before_is_the_image_without_its_background_marks(segmenter, monkeypatch, own):
+    monkeypatch.setattr(model, "confine", lambda after, before, *_: before)
+    own, dog = Annotation(points=own), Annotation(points=[(9, 9, "dog")])
+    guidance = segmenter.guide(photo(0), CAT) + segmenter.guide(photo(2), dog)
+    whole = segmenter.segment(photo(1), guidance, own).probabilities
+    without = segmenter.segment(photo(1), guidance, own.drop("background")).probabilities
+    whole[:, 20, 60] = without[:, 20, 60]
+    assert np.array_equal(whole, without)
+
+
+def test_what_only_the_image_itself_guides_is_not_confined(segmenter, monkeypatch):
+    monkeypatch.setattr(model, "confine", lambda *_: pytest.fail("nothing was to be corrected"))
+    segmenter.segment(photo(0), segmenter.guide(photo(0), CAT), CAT)
+    dog = segmenter.guide(photo(1), Annotation(points=[(9, 9, "dog")]))
+    segmenter.segment(photo(0), dog, CAT, scope="object")
+    segmenter.segment(photo(0), dog, CAT.drop("background"))
+
+
+def test_marks_that_were_erased_again_correct_nothing(segmenter, monkeypatch):
+    monkeypatch.setattr(model, "confine", lambda *_: pytest.fail("nothing was to be corrected"))
+    point = Annotation(points=[(20, 20, "background"), (50, 20, "cat")])
+    erased = point.add(Stroke(((20, 20),), None, 8))
+    guidance = segmenter.guide(photo(0), CAT) + segmenter.guide(photo(1), point)
+    segmenter.segment(photo(1), guidance, erased)
