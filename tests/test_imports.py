@@ -179,6 +179,8 @@ def test_our_yolo_files_come_back():
     assert tuple(names) == NAMES
     assert np.array_equal(read_yolo(files["labels/a.txt"], names, (50, 40), "a.txt").label_map((50, 40), NAMES), LABELS)
     assert yolo_names(b"names: [cat, 7]", "data.yaml") == ["background", "cat", "7"]
+    beside = b"".join(b"split%d: [a, b]\n" % number for number in range(30))  # many lists, but none within another
+    assert yolo_names(beside + b"names: [cat]", "data.yaml") == ["background", "cat"]
     assert read_yolo(b"", None, (5, 4), "a.txt").classes == ("background",)
 
 

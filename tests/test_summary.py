@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from guided_demo import Annotation
-from guided_demo.summary import doubt, summarize
+from guided_demo.summary import doubt, small, summarize
 
 
 class Known:
@@ -40,6 +40,10 @@ def test_the_click_is_in_the_most_uncertain_region(size):
     x, y = summary.click
     assert 0.6 < x / size[0] < 0.8
     assert 0.25 < y / size[1] < 0.5
+
+
+def test_a_view_is_shrunk_and_never_enlarged():
+    assert [small(size) for size in ((4000, 3200), (3, 900), (128, 20), (50, 40))] == [(128, 102), (1, 128), (128, 20), (50, 40)]
 
 
 def test_doubt_is_the_margin_of_the_two_likeliest():

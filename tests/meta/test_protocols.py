@@ -175,6 +175,7 @@ def test_everybody_gets_the_same_and_own_annotation_only_of_the_query_itself():
     assert all(less[0][0][1] == more[0][0][1] for less, more in pairs), "more images leave the first one's points alone"
 
     run(protocols.same_image(SETS["classes"], 2, 0), [Setting(2)], [third := Recording()])
+    assert len(third.given) == 2
     assert all(own == g[0][1] and query is g[0][0] for g, query, own, _ in third.given)
 
 
