@@ -52,14 +52,7 @@ def read_mask(data: bytes, classes: Sequence[str] | None, name: str) -> Annotati
     class 1, class 2 …
     name: what an error calls the file. Raises InputError, also for 255 alone where that is white, which may mean either.
     """
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            if image.mode not in ONE_NUMBER:
-                raise InputError(f"{name} is a colour picture; a mask has one number a pixel, as an indexed PNG.")
-            labels = np.array(image)  # of one bit, bool
-            grey = np.array(image.convert("L")) if image.mode == "P" else labels
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f"{name} cannot be read as a mask: {error}.") from error
+    labels, grey = read_numbers(data, name)
     values = set(np.unique(labels).tolist())
     if values == set(np.unique(grey).tolist()):
         if values in ({0, 255}, {0, 65535}, {65535}):
@@ -69,6 +62,20 @@ def read_mask(data: bytes, classes: Sequence[str] | None, name: str) -> Annotati
             raise InputError(f"{said}; if all of its photo is of a class, give its pixels the number of that class, such as 1.")
     names = [BACKGROUND, *(f"class {value}" for value in range(1, 255))] if classes is None else classes
     return Annotation.from_mask(labels, names[:MAX_CLASSES])
+
+
+def read_numbers(data: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """The numbers of a mask image, HxW, of one bit as bool, and the grey that they are shown in, which are the same but for indexed
+    ones. name: what an error calls the file. Raises InputError."""
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            numbers = np.array(image)
+            grey = np.array(image.convert("L")) if image.mode == "P" else numbers
+    except Exception as error:  # what a decoder raises on damaged bytes differs by format
+        raise InputError(f"{name} cannot be read as a mask: {error}.") from error
+    if image.mode not in ONE_NUMBER:
+        raise InputError(f"{name} is a colour picture; a mask has one number a pixel, as an indexed PNG.")
+    return numbers, grey
 
 
 def class_names(data: bytes, name: str) -> list[str]:

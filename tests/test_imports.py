@@ -55,6 +55,7 @@ def test_pixels_left_without_a_class_stay_so_also_where_nothing_but_background_i
     [
         (b"", "cannot be read as a mask"),
         (indexed_png(LABELS)[:99], "read as a mask"),
+        (indexed_png(LABELS).replace(b"\0\0\0\rIHDR", b"\0\0\0\x05IHDR"), "read as a mask"),  # which Pillow has a ValueError for
         (file_of(Image.new("RGB", (3, 3))), "colour"),
     ],
 )

@@ -17,12 +17,11 @@ from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from scipy.io.matlab import MatReadError
 
+from guided_demo import imports
 from guided_demo.errors import InputError
 from guided_demo.files import SUFFIXES, read_bytes, read_image
-from guided_demo.imports import ONE_NUMBER
 
 IGNORE = 255  # in class maps
 IGNORE_NUMBER = 65535  # in maps of instances, regions, or more than 254 classes
@@ -175,13 +174,7 @@ def read_numbers(path: Path) -> np.ndarray:
     Raises:
         InputError: if the file is missing, broken, or a colour picture.
     """
-    try:
-        with Image.open(path) as image:
-            if image.mode not in ONE_NUMBER:
-                raise InputError(f"{path} is a colour picture; a mask has one number a pixel, as an indexed PNG.")
-            return np.array(image).astype(np.int32)
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path} cannot be read as a mask: {error}.") from error
+    return imports.read_numbers(read_bytes(path), str(path))[0].astype(np.int32)
 
 
 def read_class_map(path: Path) -> Labels:
