@@ -65,11 +65,13 @@ def test_on_a_laptop_two_photos_share_a_row(many, number):
             assert first["y"] == second["y"] and first["width"] > 0.83 * first["height"] * across / down
 
 
-def test_messages_leave_the_gallery_free(many):
-    many.page.set_viewport_size({"width": 1280, "height": 720})
-    many.page.evaluate("annotator.notices.show('word '.repeat(99), { problem: true })")
-    notice, side = (many.page.locator(name).bounding_box() for name in (".g-notice", ".g-side"))
-    assert notice["x"] > 0 and notice["x"] + notice["width"] < side["x"]
+@pytest.mark.parametrize("size", [(1280, 720), (390, 844)], ids=str)
+def test_messages_are_over_the_photo_and_leave_all_buttons_free(many, size):
+    many.page.set_viewport_size(dict(zip(("width", "height"), size, strict=True)))
+    many.page.evaluate("annotator.notices.show('word '.repeat(50), { problem: true })")
+    notice, stage = (many.page.locator(name).bounding_box() for name in (".g-notice", ".g-stage"))
+    assert stage["x"] <= notice["x"] and notice["x"] + notice["width"] <= stage["x"] + stage["width"]
+    assert stage["y"] <= notice["y"] and notice["y"] + notice["height"] <= stage["y"] + stage["height"]
 
 
 @pytest.mark.parametrize("width", [1440, 1280, 1240, 1150, 1024, 390])
