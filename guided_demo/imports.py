@@ -65,7 +65,7 @@ def read_mask(data: bytes, classes: Sequence[str] | None, name: str) -> Annotati
 
 
 def read_numbers(data: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """The numbers of a mask image, HxW, of one bit as bool, and the grey that they are shown in, which is another in indexed ones.
+    """The numbers of a mask image, HxW, of one bit as bool, and the grey they are shown in, which is another in indexed ones.
 
     name: what an error calls the file. Raises InputError.
     """
