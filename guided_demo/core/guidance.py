@@ -114,6 +114,13 @@ class Guidance:
             out[c.key] = out[c.key] + c.annotation if c.key in out else c.annotation
         return MappingProxyType(out)
 
+    @cached_property  # every photo of a gallery asks for it
+    def uncorrected(self) -> Guidance:
+        """Without the images in which only background is marked: these say where others' guidance is wrong. The same object where
+        there are none."""
+        showing = {c.key for c in self.ledger.values() if c.samples.keys() - {BACKGROUND}}
+        return self.without(*(key for key in self.images if key not in showing))
+
     def __add__(self, other: Guidance) -> Guidance:
         if not isinstance(other, Guidance):
             return NotImplemented

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
@@ -19,7 +20,7 @@ from ..files import image_key, read_image
 from ..geometry import Frame
 from . import checkpoint
 from .backbone import fuse
-from .correction import confine
+from .correction import confine, corrections
 from .encoder import FINE, Features, compact
 from .exemplars import pool
 from .guidance import Contribution, Guidance, Sample
@@ -190,10 +191,10 @@ class GuidedSegmenter:
         logits[0] = 0
         unlike = partial(torch.ones, features.semantic.shape[-2:])
         if guided:
-            found, classifier = self._find(encoded, features, source, own, guided, alone)
-            if own is not None and BACKGROUND in own.classes and not alone:
-                found = self._confined(found, encoded, features, guidance, own, guided)
-            logits[[classes.index(name) for name in guided]] = found
+            classifier = self._compile(source, tuple(guided), None if own is None else encoded.key, alone)
+            found = partial(self._find, encoded.frame, features, classifier, own, guided)
+            rows = [classes.index(name) for name in guided]
+            logits[rows] = found() if alone else self._confined(found, encoded, features, guidance, own, guided)
             unlike = partial(self._novelty, encoded.features.semantic, classifier.exemplars)
         elif source.ledger:
             background = [sample.semantic for c in source.ledger.values() for sample in c.samples.values()]
@@ -202,33 +203,40 @@ class GuidedSegmenter:
         return Result(classes, encoded.frame, logits, unlike, own)
 
     def _find(
-        self, encoded: EncodedImage, features: Features, source: Guidance, own: Annotation | None, guided: list[str], alone: bool
-    ) -> tuple[Tensor, Classifier]:
-        """Logits (K', h4, w4) of the guided classes, on the CPU, and the classifier that gave them."""
-        classifier = self._compile(source, tuple(guided), None if own is None else encoded.key, alone)
-        near = None if own is None else self._own(encoded.frame, own, guided)
-        found, *_ = self.network.head(features, classifier, near)
-        return found.cpu(), classifier
+        self, frame: Frame, features: Features, classifier: Classifier, own: Annotation | None, guided: Sequence[str]
+    ) -> Tensor:
+        """Logits (K', h4, w4) of the guided classes, on the CPU."""
+        near = None if own is None else self._own(frame, own, guided)
+        return self.network.head(features, classifier, near)[0].cpu()
 
     def _confined(
-        self, found: Tensor, encoded: EncodedImage, features: Features, guidance: Guidance, own: Annotation, guided: list[str]
+        self,
+        found: Callable[[], Tensor],
+        encoded: EncodedImage,
+        features: Features,
+        guidance: Guidance,
+        own: Annotation | None,
+        guided: list[str],
     ) -> Tensor:
-        """Logits (K', h4, w4) that the image's own background marks have changed no farther than they reach, see `confine`: of
-        the classes that other images guide, too, for without these there was no mask to correct."""
-        others = guidance.without(encoded.key)
-        shared = [name for name in guided if any(name in c.samples for c in others.ledger.values())]
-        marked = encoded.frame.annotation_to_input(own, (BACKGROUND,), FINE)[0, 0]
-        if not shared or not marked.any():
-            return found
-        mine = guidance.only(encoded.key)
-        wrong = [c.samples[BACKGROUND].semantic for c in mine.ledger.values() if BACKGROUND in c.samples]
-        rest = own.drop(BACKGROUND)
-        unmarked = others + mine.drop_class(BACKGROUND)
-        before, classifier = self._find(encoded, features, unmarked, rest if rest.classes else None, shared, False)
-        rows = [guided.index(name) for name in shared]
+        """What is `found`, logits (K', h4, w4), but for what corrections would change beyond where they reach, see `confine`."""
+        marked, rest = torch.zeros(features.detail.shape[-2:], dtype=torch.bool), own
+        if own is not None and BACKGROUND in own.classes:
+            marked = encoded.frame.annotation_to_input(own, (BACKGROUND,), FINE)[0, 0]
+            rest = own.drop(BACKGROUND) if marked.any() else own
+        split = corrections(guidance, encoded.key if marked.any() else None)
+        corrected = tuple(name for name in guided if name in split.classes)
+        if split.before is guidance or not corrected:
+            return found()
+        rest = None if rest is None or not rest.classes else rest
+        classifier = self._compile(split.before, corrected, None if rest is None else encoded.key, False)
+        before = self._find(encoded.frame, features, classifier, rest, corrected)
+        rows, found = [guided.index(name) for name in corrected], cache(found)
         semantic, known = encoded.features.semantic.float(), classifier.means[:, 0].cpu()
-        found[rows] = confine(found[rows], before, marked, semantic, torch.from_numpy(np.concatenate(wrong)), known)
-        return found
+        confined = confine(before, lambda: found()[rows], marked, semantic, split.wrong, known)
+        if len(corrected) == len(guided):
+            return confined
+        found()[rows] = confined
+        return found()
 
     def _compile(self, guidance: Guidance, guided: tuple[str, ...], own: str | None, alone: bool) -> Classifier:
         """The classifier of a guidance, kept with it; one for the image `own` alone is not, if that counts as more than one."""
@@ -247,7 +255,7 @@ class GuidedSegmenter:
         # Asked for long after, if at all, so what waits for it are features in float16, which the image has in any case.
         return novelty(semantic.to(self.device).float(), exemplars).cpu()
 
-    def _own(self, frame: Frame, own: Annotation, guided: list[str]) -> Tensor:
+    def _own(self, frame: Frame, own: Annotation, guided: Sequence[str]) -> Tensor:
         """Closeness to the own marks of each guided class, and to those of all others: (K', OWN, h4, w4).
 
         Zeros for a class that has none, see `assemble`.
