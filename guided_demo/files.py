@@ -30,6 +30,7 @@ Image.init()
 # Formats whose decoder runs another program (EPS, WMF), or takes any bytes for an image (TGA), are left out on purpose.
 _FORMATS = tuple({"JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "JPEG2000", "ICO"} & Image.OPEN.keys())
 _ARCHIVES = {".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".tbz", ".xz", ".txz", ".zst"}
+_FILMS = {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv", ".3gp"}
 _UNPACK = "unpack it, and add the files that are in it"
 _RESERVED = {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt") for n in "0123456789¹²³"}
 
@@ -235,8 +236,12 @@ def _open(source: ImageSource, name: str) -> Image.Image:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             image = Image.open(source, formats=_FORMATS)
     except UnidentifiedImageError:
-        if Path(name).suffix.lower() in _ARCHIVES:
+        suffix = Path(name).suffix.lower()
+        if suffix in _ARCHIVES:
             raise InputError(f"{name} is an archive that cannot be opened here; {_UNPACK}.") from None
+        if suffix in _FILMS:
+            said = f"{name} is a film, and photos are read here; with saved guidance,"
+            raise InputError(f"{said} python -m guided_demo video segments its frames.") from None
         raise InputError(f"{name} is not an image that can be read here; use JPEG, PNG, WebP or TIFF.") from None
     return image
 

@@ -290,6 +290,11 @@ def test_another_archive_says_what_to_do(name):
         read_image(b"7z\xbc\xaf'\x1c" + bytes(50), name)
 
 
+def test_a_film_says_which_command_is_for_it():
+    with pytest.raises(InputError, match=r"^Day 1\.MOV is a film, .* python -m guided_demo video segments its frames\.$"):
+        read_image(b"\x00\x00\x00\x14ftypqt  " + bytes(50), "Day 1.MOV")
+
+
 @pytest.mark.parametrize("value", [0x00, 0x0E, 0xFF])
 def test_a_zip_with_any_byte_changed_is_read_or_refused(value):
     data = zip_bytes({"a.txt": b"hello world " * 50, "b.bin": np.random.default_rng(0).bytes(99)}.items())
