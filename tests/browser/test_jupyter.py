@@ -182,3 +182,12 @@ def test_on_a_phone_every_button_of_the_widget_is_within_reach(page, server, che
     assert page.locator(".g-below input").bounding_box()["width"] >= 40
     assert page.locator(".g-count").evaluate("(node) => node.scrollWidth <= node.clientWidth")
     assert page.locator(".g-ink").bounding_box()["height"] >= 160
+
+
+def test_in_a_dark_notebook_nothing_stands_out_from_its_ground(page, server, checkpoint):
+    notebook = Notebook(page, server, MAKE.format(checkpoint=str(checkpoint)))
+    notebook.show()
+    page.evaluate("jupyterapp.commands.execute('apputils:change-theme', { theme: 'JupyterLab Dark' })")
+    expect(page.locator("body")).to_have_attribute("data-jp-theme-light", "false")
+    ground = page.locator(".jp-Notebook").evaluate("(node) => getComputedStyle(node).backgroundColor")
+    expect(page.locator(".g-add")).to_have_css("background-color", ground)
