@@ -160,6 +160,7 @@ class GuidedSegmenter:
         annotation: the image's own, if it has one: what is annotated keeps its class, and pixels near it are told by it. It
         counts as guidance too, whether or not `guidance` already holds it. scope: "object" keeps to the region that the own
         annotation is in, and uses nothing else; without own annotation, or with all of it erased, it is as "everywhere".
+        Background marks that correct masks of others' guidance only take, and what is like them, see `correction`.
         Raises InputError for an unknown scope, annotation that is not of this image, or guidance of another checkpoint or of more
         than MAX_CLASSES classes.
         """
@@ -194,7 +195,9 @@ class GuidedSegmenter:
             classifier = self._compile(source, tuple(guided), None if own is None else encoded.key, alone)
             found = partial(self._find, encoded.frame, features, classifier, own, guided)
             rows = [classes.index(name) for name in guided]
-            logits[rows] = found() if alone else self._confined(found, encoded, features, guidance, own, guided)
+            # Where no other image guides there was no mask to correct.
+            settled = alone or guidance.images == (encoded.key,)
+            logits[rows] = found() if settled else self._confined(found, encoded, features, guidance, own, guided)
             unlike = partial(self._novelty, encoded.features.semantic, classifier.exemplars)
         elif source.ledger:
             background = [sample.semantic for c in source.ledger.values() for sample in c.samples.values()]
