@@ -122,6 +122,8 @@ class Annotator {
     this.showFound();
     this.agreement.show(this.server.revision, images.filter(({ correct }) => correct).length);
     this.files.show({ guided: marked.length > 0, photos: images.length });
+    // A button that cannot be pressed any more would take the focus with it, and in a notebook all keys.
+    if (this.element.querySelector(":focus:disabled")) this.stage.ink.focus({ preventScroll: true });
     this.samples.hidden = !samples.length || samples.length === images.length;
     const canAdd = Boolean(this.host.send);
     const seen = { active: this.active, current: this.image, suggested: this.suggestion.key !== null };

@@ -2,6 +2,7 @@
 
 import pytest
 from hand import near
+from playwright.sync_api import expect
 
 
 def test_brackets_change_the_size_of_the_brush(hand):
@@ -48,6 +49,14 @@ def test_space_presses_the_button_that_the_keyboard_has_chosen(hand):
     hand.page.mouse.move(*hand.at(200, 150))
     hand.press("Shift+Tab", " ")  # from the photo back to the last of the tools
     hand.page.wait_for_selector(".g-help[open]")
+
+
+def test_a_button_that_cannot_be_pressed_any_more_leaves_the_focus_to_the_photo(hand):
+    undo = hand.page.get_by_role("button", name="Undo")
+    undo.focus()
+    hand.page.evaluate("annotator.take({ state: { ...annotator.server, undo: false } })")
+    expect(undo).to_be_disabled()
+    expect(hand.page.locator(".g-ink")).to_be_focused()
 
 
 def test_keys_do_nothing_behind_the_help(hand):
