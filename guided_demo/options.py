@@ -10,9 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from guided_demo.annotation import Annotation, Mark, Point, Stroke
+from guided_demo.core.model import check_device
 from guided_demo.errors import InputError
 from guided_demo.files import list_images, read_bytes
 from guided_demo.imports import class_names, read_json, read_mask
@@ -165,12 +164,11 @@ def positive(text: str) -> int:
 
 
 def device_of(text: str) -> str:
-    """For argparse: a device that is there, in torch's words, "cpu", "cuda" or "cuda:1"."""
+    """For argparse: a device that is there, see `check_device`."""
     try:
-        torch.empty(0, device=text)
-    except (RuntimeError, AssertionError):
-        raise argparse.ArgumentTypeError(f"there is no {text} here; use cpu, or cuda where there is a GPU") from None
-    return text
+        return check_device(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _point(text: str) -> Point:

@@ -85,8 +85,10 @@ class GuidedSegmenter:
     def load(cls, name: str | Path = "default", *, device: str = "cpu") -> GuidedSegmenter:
         """The shipped checkpoint ("default"), or any by path. Offline; never unpickles.
 
-        Raises InputError for what is not a checkpoint of a guided network, with what to do instead.
+        Raises InputError for what is not a checkpoint of a guided network, with what to do instead, and for a device that is not
+        there.
         """
+        check_device(device)
         state, metadata, checkpoint_id = checkpoint.read(checkpoint.find(name))
         if metadata.get("model", "guided") != "guided":
             raise InputError(
@@ -269,6 +271,15 @@ class GuidedSegmenter:
         rest = [[i for i in range(len(names)) if i != row] for row in rows]
         sides = torch.stack([torch.stack([marks[row], marks[others].any(0)]) for row, others in zip(rows, rest, strict=True)])
         return closeness(sides & sides[:, :1].amax((2, 3), keepdim=True)).to(self.device)
+
+
+def check_device(device: str) -> str:
+    """The same, if it is there: a device in torch's words, "cpu", "cuda" or "cuda:1". Raises InputError."""
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"There is no {device} here; use cpu, or cuda where there is a GPU.") from error
+    return device
 
 
 def _expect(given: Any, kind: type, made: str) -> None:

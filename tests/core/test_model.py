@@ -182,6 +182,11 @@ def test_a_checkpoint_without_some_of_the_weights_is_refused(segmenter, tmp_path
         GuidedSegmenter.load(path)
 
 
+def test_a_device_that_is_not_there_is_said_to_be_none():
+    with pytest.raises(InputError, match="There is no tpu here; use cpu"):
+        GuidedSegmenter.load(device="tpu")
+
+
 def test_more_classes_than_a_mask_has_numbers_for_are_refused(segmenter):
     marked = [segmenter.guide(photo(i), Annotation(points=[(k % 80, k // 80, f"{i} {k}") for k in range(127)])) for i in (0, 1)]
     with pytest.raises(InputError, match="255 classes, and a mask at most 254"):
