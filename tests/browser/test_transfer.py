@@ -71,7 +71,7 @@ def test_whatever_is_dropped_goes_where_it_belongs_and_what_cannot_be_used_is_na
     notice.wait_for()
     visitor.settle()
     assert "Taken in: 1 photo and 1 mask. 2 problems:" in notice.inner_text()
-    assert "film.mp4 is not an image" in notice.inner_text()
+    assert "film.mp4 is a film, and photos are read here" in notice.inner_text()
     assert "elsewhere.png is not in the gallery; add the photos first" in notice.inner_text()
     assert set(visitor.masks()) == {"field.png"} and None not in visitor.masks().values()
     assert "field" in visitor.page.locator(".g-label").all_inner_texts()
