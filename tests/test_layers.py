@@ -39,7 +39,7 @@ ALLOWED = {
     "bench": WORK | {"options"},
     "ui": WORK | {"project", "imports", "incoming"},
     "app": WORK | {"project", "imports", "incoming", "ui"},
-    "options": VALUES | {"imports"},
+    "options": VALUES | {"core", "imports"},
     "cli": WORK | {"project", "imports", "video", "options"},
     "__main__": {"cli"},
     "__init__": {"annotation", "core", "errors", "workspace", "ui"},
