@@ -17,7 +17,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from ..annotation import BACKGROUND
-from .encoder import GROUPS, SEMANTIC, upsample
+from .encoder import GROUPS, upsample
 from .guidance import Guidance
 from .scores import normalize
 
@@ -29,11 +29,8 @@ MOST = 96  # exemplars of corrections that pixels are compared with, an even cho
 
 @dataclass(frozen=True)
 class Split:
-    """Guidance without its corrections: `before`, the same object where it has none.
-
-    wrong (n, SEMANTIC): exemplars of the corrections; classes: those that others than the corrected images guide, whose masks
-    can have been wrong.
-    """
+    """Guidance `before` its corrections; wrong (n, SEMANTIC): their exemplars; classes: those that others than the corrected images
+    guide, whose masks can have been wrong."""
 
     before: Guidance
     wrong: Tensor
@@ -41,12 +38,13 @@ class Split:
 
 
 def corrections(guidance: Guidance, own: str | None) -> Split:
-    """Corrections are the background marks of the images in which nothing else is marked, and of the image `own` (its key)."""
+    """Corrections are the background marks of the images in which nothing else is marked, and of the image `own` (its key); there
+    must be some."""
     others = guidance.uncorrected if own is None else guidance.uncorrected.without(own)
     before = others if own is None else others + guidance.only(own).drop_class(BACKGROUND)
     settled = set(others.images)
     wrong = [c.samples[BACKGROUND].semantic for c in guidance.ledger.values() if BACKGROUND in c.samples and c.key not in settled]
-    exemplars = np.concatenate([np.zeros((0, SEMANTIC), np.float32), *wrong])
+    exemplars = np.concatenate(wrong)
     chosen = np.linspace(0, len(exemplars) - 1, min(len(exemplars), MOST)).round().astype(int)
     classes = frozenset(name for c in others.ledger.values() for name in c.samples)
     return Split(before, torch.from_numpy(exemplars[chosen]), classes)

@@ -224,15 +224,18 @@ class GuidedSegmenter:
         guided: list[str],
     ) -> Tensor:
         """What is `found`, logits (K', h4, w4), but for what corrections would change beyond where they reach, see `confine`."""
-        marked, rest = torch.zeros(features.detail.shape[-2:], dtype=torch.bool), own
+        marked = torch.zeros(features.detail.shape[-2:], dtype=torch.bool)
         if own is not None and BACKGROUND in own.classes:
             marked = encoded.frame.annotation_to_input(own, (BACKGROUND,), FINE)[0, 0]
-            rest = own.drop(BACKGROUND) if marked.any() else own
-        split = corrections(guidance, encoded.key if marked.any() else None)
-        corrected = tuple(name for name in guided if name in split.classes)
-        if split.before is guidance or not corrected:
+        corrects = bool(marked.any())
+        if not corrects and guidance.uncorrected is guidance:
             return found()
-        rest = None if rest is None or not rest.classes else rest
+        split = corrections(guidance, encoded.key if corrects else None)
+        corrected = tuple(name for name in guided if name in split.classes)
+        if not corrected:
+            return found()
+        rest = own.drop(BACKGROUND) if own is not None and corrects else own
+        rest = rest if rest is not None and rest.classes else None
         classifier = self._compile(split.before, corrected, None if rest is None else encoded.key, False)
         before = self._find(encoded.frame, features, classifier, rest, corrected)
         rows, found = [guided.index(name) for name in corrected], cache(found)
@@ -240,8 +243,9 @@ class GuidedSegmenter:
         confined = confine(before, lambda: found()[rows], marked, semantic, split.wrong, known)
         if len(corrected) == len(guided):
             return confined
-        found()[rows] = confined
-        return found()
+        every = found()
+        every[rows] = confined
+        return every
 
     def _compile(self, guidance: Guidance, guided: tuple[str, ...], own: str | None, alone: bool) -> Classifier:
         """The classifier of a guidance, kept with it; one for the image `own` alone is not, if that counts as more than one."""
