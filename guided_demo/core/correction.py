@@ -29,8 +29,8 @@ MOST = 96  # exemplars of corrections that pixels are compared with, an even cho
 
 @dataclass(frozen=True)
 class Split:
-    """Guidance `before` its corrections; wrong (n, SEMANTIC): their exemplars; classes: those that others than the corrected images
-    guide, whose masks can have been wrong."""
+    """Guidance `before` its corrections; wrong (n, SEMANTIC): their exemplars; classes: those that others than the corrected
+    images guide, whose masks can have been wrong."""
 
     before: Guidance
     wrong: Tensor
