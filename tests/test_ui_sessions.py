@@ -1,6 +1,8 @@
 """Tokens and the lives of desks, on a clock that the test moves."""
 
 import stat
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -223,3 +225,56 @@ def test_a_folder_that_cannot_be_opened_is_left_alone(start):
     (desk.folder / "damaged").touch()
     assert start().open(token)[1].folder != desk.folder
     assert desk.folder.exists()
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_two_reloads_at_once_do_not_have_two_desks_in_one_folder(start, restarted):
+    sessions = start()
+    token, *_ = sessions.open()
+    if restarted:
+        sessions.close()
+        sessions = start()
+    made, both = [], threading.Barrier(2)
+
+    def make(folder):
+        made.append(folder)
+        return Desk(folder)
+
+    sessions.make = make
+
+    def reload():
+        both.wait()
+        return sessions.open(token)
+
+    with ThreadPoolExecutor(2) as pages:
+        first, second = (page.result() for page in [pages.submit(reload), pages.submit(reload)])
+    assert first[1] is second[1], "the one that comes later has the same desk"
+    assert len(made) == restarted
+    folder = first[1].folder
+    sessions.close()
+    assert folder.is_dir()
+
+
+def test_a_full_disk_ends_neither_looking_nor_opening(start, clock, monkeypatch):
+    sessions = start()
+    token, desk, _ = sessions.open()
+
+    def full(path, data):
+        raise InputError("The disk is full.")
+
+    monkeypatch.setattr(module, "write_atomic", full)
+    clock.now += 3600
+    assert sessions.find(token) is desk
+    again, same, _ = sessions.open(token)
+    assert same is desk and sessions.find(again) is desk
+
+
+def test_no_other_tab_takes_a_desk_whose_page_goes_on_though_its_connection_was_lost(start, clock):
+    sessions = start()
+    token, desk, _ = sessions.open()
+    sessions.enter("page", token)
+    sessions.leave("page")
+    clock.now += 7200
+    sessions.find(token)
+    assert sessions.open(None, [token])[1] is not desk
+    assert sessions.find(token) is desk

@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,6 +41,11 @@ class _Place:
     digests: tuple[str, ...] = ()
     left: float | None = None
 
+    @property
+    def is_left(self) -> bool:
+        """Whether its page has gone. One that is still heard of has only lost the connection that tells."""
+        return self.left is not None and self.used - self.left < TOUCH_SECONDS
+
 
 @dataclass
 class Sessions:
@@ -57,6 +63,7 @@ class Sessions:
     _pages: dict[str, str] = field(default_factory=dict)  # page (as the host names it) -> digest
     _opening: set[Path] = field(default_factory=set)
     _lock: threading.RLock = field(default_factory=threading.RLock)
+    _reopening: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="guided-demo-")) if self.root is None else self.root
@@ -71,16 +78,22 @@ class Sessions:
         """
         with self._lock:
             self._sweep()
-        found = ((token, self._reclaim(token, only_left=token is not old)) for token in (old, *others[:MOST_OTHERS]))
-        was, place = next(((token, place) for token, place in found if place), (None, None))
-        place = place or self._new()
-        token = secrets.token_urlsafe(24)
-        with self._lock:
-            place.digests = (_digest(token), *place.digests)
-            place.left = None
-            place.used = self.clock()
-            self._places[place.digests[0]] = place
-            self._write(place)
+        known = [token for token in (old, *others[:MOST_OTHERS]) if token]
+        # One after the other: pages that come with the same token, as by two quick reloads, would have two desks in one folder.
+        with self._reopening if known else nullcontext():
+            found = ((token, self._reclaim(token, only_left=token is not old)) for token in known)
+            was, place = next(((token, place) for token, place in found if place), (None, None))
+            token = secrets.token_urlsafe(24)
+            place = place or self._new()
+            with self._lock:
+                for digest in place.digests:
+                    self._places.pop(digest, None)
+                place.digests = (_digest(token), *([_digest(was)] if was else []))
+                place.left = None
+                place.used = self.clock()
+                self._places[place.digests[0]] = place
+                self._opening.discard(place.folder)
+                self._write(place)
         return token, place.desk, was
 
     def find(self, token: object) -> Desk | None:
@@ -127,28 +140,26 @@ class Sessions:
         return _Place(self.make(folder), folder, self.clock())
 
     def _reclaim(self, token: object, only_left: bool = False) -> _Place | None:
-        """The place of a token, which is then nobody's; from the lasting folder where it is not at hand."""
+        """The place of a token, for `open` to give to another; from the lasting folder where it is not at hand."""
         digest = _digest(token)
         with self._lock:
             for place in list(self._places.values()):
                 if digest in place.digests:
-                    if only_left and place.left is None:
-                        return None
-                    del self._places[place.digests[0]]
-                    place.digests = (digest,)
-                    return place
+                    return None if only_left and not place.is_left else place
             folder = self._stored(digest)
             if folder is None:
                 return None
             self._opening.add(folder)
+        place = None
         try:
-            return _Place(self.make(folder), folder, self.clock(), (digest,))
+            place = _Place(self.make(folder), folder, self.clock())
         except InputError as error:
             logging.getLogger(__name__).warning("%s cannot be opened: %s", folder, error)
-            return None
         finally:
-            with self._lock:
-                self._opening.discard(folder)
+            if place is None:
+                with self._lock:
+                    self._opening.discard(folder)
+        return place
 
     def _stored(self, digest: str) -> Path | None:
         """The folder of a desk that is not at hand."""
@@ -164,9 +175,13 @@ class Sessions:
                 continue  # another program may have taken it away just now
 
     def _write(self, place: _Place) -> None:
-        if self.root is not None:
+        if self.root is None:
+            return
+        try:
             write_atomic(place.folder / FILE, json.dumps({"tokens": place.digests}).encode())
             os.utime(place.folder / FILE, (self.clock(), self.clock()))
+        except InputError as error:  # the disk is full: that ends what is new, not looking at what is there
+            logging.getLogger(__name__).warning("%s", error)
 
     def _sweep(self) -> None:
         now = self.clock()
