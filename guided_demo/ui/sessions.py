@@ -150,16 +150,15 @@ class Sessions:
             if folder is None:
                 return None
             self._opening.add(folder)
-        place = None
         try:
-            place = _Place(self.make(folder), folder, self.clock())
-        except InputError as error:
+            return _Place(self.make(folder), folder, self.clock())
+        except BaseException as error:
+            with self._lock:
+                self._opening.discard(folder)
+            if not isinstance(error, InputError):
+                raise
             logging.getLogger(__name__).warning("%s cannot be opened: %s", folder, error)
-        finally:
-            if place is None:
-                with self._lock:
-                    self._opening.discard(folder)
-        return place
+            return None
 
     def _stored(self, digest: str) -> Path | None:
         """The folder of a desk that is not at hand."""
