@@ -19,6 +19,7 @@ from guided_demo.polygons import fill
 
 ONE_NUMBER = ("P", "L", "1", "I;16", "I;16B", "I")  # Pillow's modes of pictures with one whole number a pixel
 DEEPEST = 20  # lists in lists of a data.yaml
+WIDEST = 4  # radius of a circle, in sides of its photo
 
 
 def read_json(data: bytes, name: str) -> Iterator[tuple[str, Callable[[], Annotation]]]:
@@ -171,6 +172,8 @@ def _drawn(shapes: list[tuple[str, str, Any, Any]], size: tuple[int, int], name:
             elif kind == "circle":
                 (x, y), rim = corners
                 r = float(np.hypot(rim[0] - x, rim[1] - y))
+                if r > WIDEST * max(size):  # to draw it would keep the server from everybody else
+                    raise ValueError(f"a circle is {2 * r:.0f} pixels wide")
                 draw.ellipse((x - r, y - r, x + r, y + r), fill=value, outline=value)
             elif kind == "mask":
                 left, top = map(int, corners[0])
@@ -243,6 +246,8 @@ def _decompressed(text: str) -> list[int]:
         bits = ord(character) - 48
         value |= (bits & 31) << shift
         shift += 5
+        if shift > 60:
+            raise ValueError("a length in it does not end")
         if bits & 32:
             continue
         if bits & 16:

@@ -22,7 +22,7 @@ def client(monkeypatch):
 
     monkeypatch.setattr(bodies, "MESSAGE_BYTES", 10)
     monkeypatch.setattr(bodies, "AROUND_FILE_BYTES", 5)
-    paths = ("/gradio_api/queue/join", "/gradio_api/upload")
+    paths = ("/gradio_api/queue/join", "/gradio_api/upload", "/space/gradio_api/upload/", "/gradio_api/run/upload")
     bounded = Middleware(BoundedBodies, file_bytes=20)
     return TestClient(Starlette(routes=[Route(path, count, methods=["POST"]) for path in paths], middleware=[bounded]))
 
@@ -39,5 +39,10 @@ def test_what_is_too_long_is_refused_with_a_sentence(client, most, headers, in_p
     assert refused.status_code == 413 and "/gradio_api/upload first" in refused.text
 
 
-def test_uploads_are_as_long_as_gradio_lets_them_be(client):
-    assert client.post("/gradio_api/upload", content=b"x" * 99, headers=FILE).text == "99"
+@pytest.mark.parametrize("path", ["/gradio_api/upload", "/space/gradio_api/upload/"])
+def test_uploads_are_as_long_as_gradio_lets_them_be(client, path):
+    assert client.post(path, content=b"x" * 99, headers=FILE).text == "99"
+
+
+def test_a_call_of_that_name_is_no_upload(client):
+    assert client.post("/gradio_api/run/upload", content=b"x" * 99).status_code == 413

@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MESSAGE_BYTES = 32_000_000  # the page's have a hundredth of that; a program's may bring a photo along
 AROUND_FILE_BYTES = 1_000_000
+UPLOAD = "/gradio_api/upload"  # the whole of it: /gradio_api/run/upload would be something else
 TOO_LONG = "This request is too long. Send photos to /gradio_api/upload first, and give what that answers in their place."
 
 
@@ -21,7 +22,7 @@ class BoundedBodies:
         self.app, self.file_bytes = app, file_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].rstrip("/").endswith("/upload"):
+        if scope["type"] != "http" or scope["path"].rstrip("/").endswith(UPLOAD):
             await self.app(scope, receive, send)
             return
         is_file = Headers(scope=scope).get("content-type", "").startswith("multipart/form-data")
