@@ -55,7 +55,7 @@ class Workspace:
         self._contributions = Recent(KEPT)
         self._results = Recent(KEPT)
         self._summaries = Recent(8192)
-        self._guidance: tuple[Any, Any, Guidance] | None = None
+        self._guidance: tuple[Any, Any, Any, Guidance] | None = None
         self._earlier = Recent(4096)
         self._earlier_guidance = Recent(1)
         self._watchers: tuple[Callable[[], None], ...] = ()
@@ -156,12 +156,26 @@ class Workspace:
 
     @property
     def guidance(self) -> Guidance:
-        """All that guides now: what was loaded and what is marked here."""
+        """All that guides now: what was loaded, unless it is `left_out`, and what is marked here."""
         with self._lock:
             state = self._session.state
-            if self._guidance is None or self._guidance[0] is not state.own or self._guidance[1] is not state.loaded:
-                self._guidance = state.own, state.loaded, self._merged(state)
-            return self._guidance[2]
+            library = self._session.library if self._is_foreign(state.loaded) else None
+            made_of = state.own, state.loaded, library
+            known = self._guidance
+            if known is None or any(part is not before for part, before in zip(made_of, known, strict=False)):
+                known = self._guidance = *made_of, self._merged(state)
+            return known[3]
+
+    @property
+    def left_out(self) -> str | None:
+        """Why guidance that was loaded with an earlier checkpoint does not guide, in a sentence; None where it does. It is kept,
+        and guides again as soon as the photos that it was made from are here."""
+        with self._lock:
+            try:
+                self._adapted(self._session.state.loaded)
+            except InputError as error:
+                return str(error)
+            return None
 
     def contribution(self, key: str) -> Guidance:
         """What is marked on an image adds this to `guidance`; kept, so that who asks early spares encoding the image again."""
@@ -250,7 +264,7 @@ class Workspace:
 
     def _adapted(self, guidance: Guidance) -> Guidance:
         """The guidance itself, or, if another checkpoint made it, guidance made anew from its strokes."""
-        if not guidance.ledger or guidance.checkpoint_id == self.segmenter.checkpoint_id:
+        if not self._is_foreign(guidance):
             return guidance
         missing = set(guidance.images) - {item.key for item in self.session.library}
         if missing:
@@ -276,9 +290,15 @@ class Workspace:
                 known = self._earlier.put((id(state), key), (state, (result.classes, result.labels_at(small(encoded.size)))))
             return known[1]
 
+    def _is_foreign(self, guidance: Guidance) -> bool:
+        return bool(guidance.ledger) and guidance.checkpoint_id != self.segmenter.checkpoint_id
+
     def _merged(self, state: State) -> Guidance:
         # Work from before may have loaded what the checkpoint of then made.
-        loaded = self._adapted(state.loaded)
+        try:
+            loaded = self._adapted(state.loaded)
+        except InputError:
+            loaded = Guidance.empty()
         return merge([loaded, *(self._contribution(key, annotation) for key, annotation in state.own.items())])
 
     def _contribution(self, key: str, annotation: Annotation) -> Guidance:

@@ -21,6 +21,7 @@ from guided_demo.events import (
     MarkCorrect,
     RemoveImages,
 )
+from guided_demo.ui.protocol import Desk
 from guided_demo.workspace import Workspace
 
 
@@ -64,6 +65,25 @@ def test_what_was_loaded_for_an_older_checkpoint_is_made_anew(segmenter, tmp_pat
     assert now.guidance.to_bytes() == Workspace(segmenter, tmp_path).guidance.to_bytes() == both.to_bytes()
     assert now.session.annotations == {keys[0]: first, keys[1]: second}
     assert now.session.undo().undo().annotations == {}
+
+
+def test_guidance_that_cannot_be_made_anew_is_told_of_and_ends_no_work(segmenter, tmp_path):
+    older = type(segmenter).untrained(seed=1)
+    annotation = Annotation(points=[(5, 5, "cat"), (50, 40, "background")])
+    work = Workspace(older, tmp_path)
+    work.apply(LoadGuidance(older.guide(photo(77), annotation)))
+    (first, *_) = fill(work)
+    work.apply(Annotate(first, Point(10, 10, "cat")))
+    work.close()
+
+    now = Workspace(segmenter, tmp_path)
+    assert list(now.guidance.images) == [first] and "add the photos" in now.left_out
+    assert Desk(now).handle({"do": "start"})["error"] == now.left_out
+    now.undo()
+    assert now.guidance.images == ()
+    added = now.add_image("loaded.png", photo(77))
+    assert list(now.guidance.images) == [added] and now.left_out is None
+    assert now.guidance.checkpoint_id == segmenter.checkpoint_id
 
 
 def test_the_curve_of_agreement_is_there_again_also_where_a_marked_photo_was_removed_since(segmenter, tmp_path):
@@ -116,6 +136,7 @@ def test_a_folder_is_open_in_one_program_at_a_time(segmenter, tmp_path):
 import sys
 from guided_demo import GuidedSegmenter, InputError
 from guided_demo.events import AddClass
+from guided_demo.ui.protocol import Desk
 from guided_demo.workspace import Workspace
 segmenter = GuidedSegmenter.untrained(seed=0)
 for line in sys.stdin:
@@ -211,6 +232,7 @@ def test_a_kill_in_the_middle_loses_at_most_the_last_stroke(tmp_path):
 import sys
 from guided_demo import GuidedSegmenter, Point
 from guided_demo.events import AddClass, Annotate
+from guided_demo.ui.protocol import Desk
 from guided_demo.workspace import Workspace
 import numpy as np
 workspace = Workspace(GuidedSegmenter.untrained(seed=0), sys.argv[1])
