@@ -26,8 +26,8 @@ from ..events import LoadGuidance, SetAnnotation
 from ..export import Mask, indexed_png, write
 from ..files import zip_bytes
 from ..workspace import Problem, Workspace
-from .protocol import read_marks
 from .seeing import base64_of
+from .wishes import read_marks
 
 Photo = FileData | str
 

@@ -28,6 +28,7 @@ class Annotator {
   opacity = 0.55;
   #maskRevision = -1;
   #kept = []; // marks of the open photo that the server has
+  #isDense = false; // whether it has a mask of somebody's for it as well
   #pending = []; // and those on their way to it
   #lastReply = null;
   #wish = null; // how masks are to be seen, as far as the server was not told yet
@@ -115,7 +116,7 @@ class Annotator {
       brush: this.brush,
       undo,
       redo,
-      marks: marks.length,
+      isMarked: this.#isDense || marks.length > 0,
       name: this.image?.name,
       place,
     });
@@ -150,7 +151,11 @@ class Annotator {
     if (reply === this.#lastReply) return;
     this.#lastReply = reply;
     if (reply.error) this.notices.show(reply.error, { problem: true });
-    if (!reply.state || reply.state.revision < this.server.revision) return this.#update();
+    if (!reply.state || reply.state.revision < this.server.revision) {
+      // What is newer may have come without the photos: marks bring only their own.
+      if (reply.state?.images) this.refresh();
+      return this.#update();
+    }
     const isNews = reply.state.revision > this.server.revision;
     this.server = { ...this.server, ...reply.state, look: { ...reply.state.look, ...this.#wish } };
     const has = (key) => this.server.images.some((image) => image.key === key);
@@ -158,18 +163,24 @@ class Annotator {
     if (key !== this.current) this.open(key);
     else if (isNews && !("mask" in reply)) this.showMarks();
     if (reply.key && reply.key === this.current) {
-      if (reply.marks) this.#keep(reply.marks);
+      if (reply.marks) this.#keep(reply.marks, reply.dense);
       if ("mask" in reply) this.#showMask(reply.key, reply.mask, reply.state);
     }
     this.gallery.refresh(this.server.revision);
     this.#update();
   }
 
-  /** Remember the marks that the server has of the open photo. */
-  #keep(marks) {
+  /** Remember the marks that the server has of the open photo, and whether a mask came with it. */
+  #keep(marks, isDense = this.#isDense) {
     this.#kept = marks;
-    this.image.marks = marks.length;
-    this.gallery.setMarked(this.current, marks.length > 0);
+    this.#isDense = isDense;
+    this.#count(this.image, marks.length + Number(isDense));
+  }
+
+  /** A photo of the gallery has so many marks now. */
+  #count(image, marks) {
+    image.marks = marks;
+    this.gallery.setMarked(image.key, marks > 0);
   }
 
   async #showMask(key, source, { revision, look }) {
@@ -225,7 +236,11 @@ class Annotator {
     this.#update();
     const reply = await this.channel.change({ do: "mark", key, edge: MASK_EDGE, marks: [mark] });
     this.#pending = this.#pending.filter((other) => other !== mark);
-    if (key === this.current && !reply.error) this.#keep([...this.#kept, mark]);
+    const image = this.server.images.find((other) => other.key === key);
+    if (image && !reply.error) {
+      if (key === this.current) this.#keep([...this.#kept, mark]);
+      else this.#count(image, image.marks + 1); // another was opened before this one was answered
+    }
     this.take(reply);
   }
 
@@ -234,6 +249,7 @@ class Annotator {
     this.suggestion.hide();
     this.#maskRevision = -1;
     this.#kept = [];
+    this.#isDense = false;
     this.#pending = [];
     this.stage.show(
       this.image?.size ?? [1, 1],

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..annotation import Annotation
 from ..errors import InputError
 from ..events import (
     AddClass,
@@ -26,16 +25,15 @@ from ..events import (
     RenameClass,
     photos_of,
 )
-from ..session import Session
+from ..session import ClassItem, Session
 from ..workspace import Workspace
 from .memory import Memory, read_memory
 from .seeing import Seeing, base64_of, edge_of, marked
 from .transfer import Message, Transfer, offers
-from .wishes import read_wish
+from .wishes import read_marks, read_wish
 
 SORRY = "Something went wrong here; it was written to the server's log. What you marked before is kept."
 ANYTHING = "thing"  # what there is to mark on people's own photos, until they name it
-MOST_MARKS, MOST_PLACES = 5_000, 20_000  # on a photo, and in the strokes of one message; every mark is a step of the history
 
 
 class Desk:
@@ -92,7 +90,7 @@ class Desk:
         """Whether there is anything here that the user made or brought."""
         session = self.workspace.session
         brought = any(item.key not in self._samples for item in session.library)
-        return brought or len(session.past) > self._floor or bool(session.future)
+        return brought or self._can_undo or bool(session.future)
 
     def begin(self) -> None:
         """Forget the files that are on their way: another page has come in the place of the one that sent them."""
@@ -115,12 +113,15 @@ class Desk:
 
     def _start(self, message: Message) -> Message:
         self._last_number = 0
-        return {"state": self._state(), "focus": self._open_key, "downloads": offers()}
+        reply = {"state": self._state(), "focus": self._open_key, "downloads": offers()}
+        problem = self.workspace.left_out
+        return reply | ({"error": problem} if problem else {})
 
     def _open(self, message: Message) -> Message:
+        state = self._state(images=False)  # first: of what changes in between, the page sees by the revision that it is old
         shown = self._shown(message)
         self._open_key = shown.get("key", self._open_key)
-        return {"state": self._state(images=False), **shown}
+        return {"state": state, **shown}
 
     def _save_guidance(self, message: Message) -> Message:
         guidance = self.workspace.guidance
@@ -166,8 +167,14 @@ class Desk:
     def _look(self, message: Message) -> None:
         self.seeing.look = self.seeing.look.change(message)
 
+    @property
+    def _can_undo(self) -> bool:
+        count = len(self.workspace.session.past)
+        self._floor = min(self._floor, count)  # a cell of a notebook may have gone further back
+        return count > self._floor
+
     def _undo(self) -> None:
-        if len(self.workspace.session.past) > self._floor:
+        if self._can_undo:
             self.workspace.undo()
 
     _verbs: dict[str, Callable[[Desk, Message], Message]] = {
@@ -208,21 +215,21 @@ class Desk:
             after = self.workspace.session
             here = {item.key for item in after.images}
             keys = [key for key in last["keys"] if key in here]
-            self._dismiss_samples(frozenset(keys), untouched=len(before.past) == self._floor)
+            self._dismiss_samples(frozenset(keys), before.classes[1:2] if len(before.past) == self._floor else ())
             first = keys[0] if keys else _touched(before, after, self._open_key)
             reply = {name: last[name] for name in ("problems", "taken", "missing")}
             reply |= {"state": self._state(), "focus": first if last["first"] else None}
         yield reply  # outside the lock: another thread may go on from here
 
-    def _dismiss_samples(self, brought: frozenset[str], untouched: bool) -> None:
-        """Photos that nobody brought leave as soon as there are others, unless they are marked; and if all else was `untouched`,
-        so does the name of their class, or the class itself where others came."""
+    def _dismiss_samples(self, brought: frozenset[str], theirs: Sequence[ClassItem]) -> None:
+        """Photos that nobody brought leave as soon as there are others, unless they are marked; and so does the name of the class
+        that is `theirs`, or the class itself where others came, unless somebody has changed it."""
         session = self.workspace.session
         self._samples -= brought
         leaving = tuple(item.key for item in session.images if item.key in self._samples)
         if not self._samples or self._samples & session.annotations.keys() or (leaving and not brought):
             return
-        for item in session.classes[1:2] if untouched else ():
+        for item in theirs if set(theirs) <= set(session.classes) else ():
             if (leaving or item.name == ANYTHING) and item.name not in marked(self.workspace.guidance):
                 only = len(session.classes) == 2
                 self.workspace.apply(RenameClass(item.name, ANYTHING) if only else RemoveClass(item.name))
@@ -245,7 +252,7 @@ class Desk:
             "revision": self.seeing.revision,
             "look": vars(self.seeing.look),
             "classes": [{"name": item.name, "color": item.color} for item in session.classes],
-            "undo": len(session.past) > self._floor,
+            "undo": self._can_undo,
             "redo": bool(session.future),
             "marked": [name for name in session.class_names if name in seen],
             "samples": [item.key for item in session.images if item.key in self._samples],
@@ -256,10 +263,11 @@ class Desk:
                     "key": item.key,
                     "name": item.name,
                     "size": list(item.size),
-                    "marks": len(session.annotation(item.key).marks),
+                    "marks": len(annotation.marks) + (annotation.mask is not None),
                     "correct": item.key in session.correct,
                 }
                 for item in session.images
+                for annotation in [session.annotation(item.key)]
             ]
         return state
 
@@ -268,19 +276,9 @@ class Desk:
         key = message.get("key")
         if key not in {item.key for item in self.workspace.session.images}:
             return {}
-        marks = self.workspace.session.annotation(key).to_json()["marks"]
-        return {"key": key, "marks": marks, "mask": self.seeing.mask(key, edge_of(message))}
-
-
-def read_marks(data: Message, before: int = 0) -> Annotation:
-    """An annotation from JSON; `before`: how many marks the photo has. Raises InputError for more than anybody draws, as one such
-    message could take all memory, or keep the server from others."""
-    annotation = Annotation.from_json(data)
-    if before + len(annotation.marks) > MOST_MARKS:
-        raise InputError(f"A photo can have at most {MOST_MARKS} marks; go on in another photo, or undo some.")
-    if sum(len(stroke.path) for stroke in annotation.strokes) > MOST_PLACES:
-        raise InputError(f"That is more than {MOST_PLACES} points of strokes at once; draw it in parts.")
-    return annotation
+        annotation = self.workspace.session.annotation(key)
+        marks, mask = annotation.to_json()["marks"], self.seeing.mask(key, edge_of(message))
+        return {"key": key, "marks": marks, "dense": annotation.mask is not None, "mask": mask}
 
 
 def _answer(respond: Callable[[], Message]) -> Message:

@@ -6,6 +6,7 @@ import base64
 import io
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from ..core.guidance import Guidance
 from ..core.model import Scope
 from ..core.parallel import side_by_side
 from ..errors import InputError
-from ..render import heat_png, mask_png, outline
+from ..render import BACKGROUND_COLOR, heat_png, mask_png, outline
 from ..workspace import Workspace
 
 Reply = dict[str, Any]
@@ -112,8 +113,10 @@ class Seeing:
         """The masks of an image as a picture whose longer side is at most `edge`; None where there is nothing to see."""
         if self._is_blank:
             return None
-        look, colors = self.look, self.workspace.session.colors
+        look = self.look
         result = self.workspace.segment(key, look.scope)
+        # What was renamed or removed meanwhile is shown as nothing: the page knows by the revision to ask again.
+        colors = defaultdict(lambda: BACKGROUND_COLOR, self.workspace.session.colors)
         width, height = self.workspace.session.image(key).size
         shrink = min(1.0, edge / max(width, height))
         size = max(1, round(width * shrink)), max(1, round(height * shrink))

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Container
 from typing import Any
 
+from ..annotation import Annotation
 from ..errors import InputError
 
 STRANGE = "The page asked for something that is not known here; reload it."
+MOST_MARKS, MOST_PLACES = 5_000, 20_000  # on a photo, and in the strokes of one message; every mark is a step of the history
 
 
 def _text(value: Any) -> bool:
@@ -40,3 +42,14 @@ def read_wish(message: Any, known: Container[str]) -> Wish:
     if not all(fits(wish[name]) for name, fits in FORMS.items() if name in wish) or wish["do"] not in known:
         raise InputError(STRANGE)
     return wish
+
+
+def read_marks(data: dict[str, Any], before: int = 0) -> Annotation:
+    """An annotation from JSON; `before`: how many marks the photo has. Raises InputError for more than anybody draws, as one such
+    message could take all memory, or keep the server from others."""
+    annotation = Annotation.from_json(data)
+    if before + len(annotation.marks) > MOST_MARKS:
+        raise InputError(f"A photo can have at most {MOST_MARKS} marks; go on in another photo, or undo some.")
+    if sum(len(stroke.path) for stroke in annotation.strokes) > MOST_PLACES:
+        raise InputError(f"That is more than {MOST_PLACES} points of strokes at once; draw it in parts.")
+    return annotation

@@ -5,6 +5,7 @@
  */
 
 const LONGEST_WAIT = 4000;
+const MOST_PLACES = 10000; // in the marks that travel together: the server takes twice that
 
 export class Channel {
   #call;
@@ -32,7 +33,8 @@ export class Channel {
   /** A request that changes the session. */
   change(message) {
     const last = this.#changes.at(-1);
-    if (message.do === "mark" && last?.message.do === "mark" && last.message.key === message.key && !last.sent) {
+    const joins = message.do === "mark" && last?.message.do === "mark" && last.message.key === message.key && !last.sent;
+    if (joins && places(last.message.marks) + places(message.marks) <= MOST_PLACES) {
       last.message.marks.push(...message.marks);
       return last.promise;
     }
@@ -91,4 +93,8 @@ export class Channel {
       await new Promise((resolve) => setTimeout(resolve, wait));
     }
   }
+}
+
+function places(marks) {
+  return marks.reduce((sum, { stroke = [] }) => sum + Math.max(1, stroke.length), 0);
 }

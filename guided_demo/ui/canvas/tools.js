@@ -59,12 +59,12 @@ export class Tools {
     this.below = el("div", { class: "g-below" }, this.brush.element, ...below, photos, zoom);
   }
 
-  show({ tool, brush, undo, redo, marks, name = "", place }) {
+  show({ tool, brush, undo, redo, isMarked, name = "", place }) {
     for (const [name, node] of this.tools) node.setAttribute("aria-pressed", String(name === tool));
     this.brush.input.value = brush;
     this.undo.disabled = !undo;
     this.redo.disabled = !redo;
-    this.clear.disabled = !marks;
+    this.clear.disabled = !isMarked;
     this.name.textContent = name.split("/").at(-1);
     this.place.textContent = name && place;
   }
