@@ -7,9 +7,8 @@ import operator
 import os
 import sys
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
-from difflib import get_close_matches
 from functools import partial
 from importlib.util import find_spec
 from io import BytesIO
@@ -23,17 +22,17 @@ from torch import nn
 
 from ..core import checkpoint
 from ..core.backbone import EfficientNetLite, imagenet_state
+from ..core.encoder import Encoder
 from ..core.paper import GuidedFCN
 from ..errors import InputError
 from ..files import make_folder, write_atomic, writing
 from ..options import device_of, positive
 from .baselines import PixelForest
-from .datasets import Dataset, open_dataset
-from .encoders import MobileNet
-from .layouts import COCO_NAME_OF
+from .encoders import MobileNet, encoder_weights
 from .log import Log
-from .pool import Pool, Record, load_records, records_of
+from .pool import Pool
 from .registry import build
+from .sources import held_out, open_sets, records
 from .training import CONFIGS, Run, TrainConfig, held_out_iou, train
 
 EXAMPLES = """examples:
@@ -57,6 +56,22 @@ EXAMPLES = """examples:
 A run that was stopped goes on where it was when the same command is given again. Datasets are
 named as for `evaluate`; docs/training.md says what each expects."""
 
+SETTINGS = {  # of TrainConfig, those that have an option
+    "model": "the network: guided, or one to compare it with; a name that is unknown lists all",
+    "steps": "steps of the optimiser",
+    "batch": "episodes a step with one support image; fewer with more, so that a step has as many images",
+    "side": "of the square views that are trained on, in pixels; whoever uses the checkpoint shows it images of 384",
+    "rate": "learning rate of all but the backbone",
+    "backbone_rate": "learning rate of the backbone, if the network has one",
+    "weight_decay": "of the optimiser",
+    "momentum": "of SGD, the optimiser of --config paper; AdamW, which is ours, does without",
+    "warmup": "steps until the learning rate is at its height; that of --config paper is constant",
+    "dice": "weight of the Dice loss, beside that of cross-entropy, 1",
+    "average": "the share that the mean of the weights, which is what is kept, has of the mean before, step by step",
+    "head_only": "train the head, on an encoder that stays as it is",
+    "seed": "of the first weights and of the episodes",
+}
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
@@ -67,21 +82,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     add = parser.add_argument
     add("--data", nargs="+", required=True, metavar="[NAME=]DATA", help="datasets, or .zip files of records, to learn from")
-    add("--validate", nargs="+", default=[], metavar="DATA", help="where tasks of the held-out classes are drawn from")
+    add("--validate", nargs="+", default=[], metavar="[NAME=]DATA", help="where to measure, on the held-out classes if any are")
     add("--hold-out", nargs="+", default=[], metavar="CLASS", help="images with these classes are not trained on")
     add("--config", choices=sorted(CONFIGS), default="ours", help="named settings; the options below change single ones")
-    for item in fields(TrainConfig):
-        if item.name in ("shots", "mixture", "optimiser", "annotator"):
-            continue
-        option = f"--{item.name.replace('_', '-')}"
-        if item.type == "bool":
-            add(option, action="store_const", const=True, help="train the head, on an encoder that stays as it is")
+    for name, told in SETTINGS.items():
+        option, value = f"--{name.replace('_', '-')}", getattr(CONFIGS["ours"], name)
+        if isinstance(value, bool):
+            add(option, action="store_const", const=True, help=told)
         else:
-            add(option, type=type(item.default), help=f"(ours: {item.default})")
+            add(option, type=type(value), help=f"{told} (ours: {value}, paper: {getattr(CONFIGS['paper'], name)})")
     add("--start-from", metavar="CHECKPOINT", help="begin with its weights, as far as they fit, instead of ImageNet's")
-    add("--size", type=positive, default=352, metavar="PIXELS", help="longer side of the images kept in memory")
-    add("--every", type=positive, default=500, metavar="STEPS", help="how often to validate and save")
-    add("--device", type=device_of, default="cpu", help="cpu or cuda")
+    add("--size", type=positive, default=352, metavar="PIXELS", help="longer side of the images kept in memory (default: 352)")
+    add("--every", type=positive, default=500, metavar="STEPS", help="how often to validate and save (default: 500)")
+    add("--device", type=device_of, default="cpu", help="cpu or cuda (default: cpu)")
     add("-o", "--out", type=Path, required=True, metavar="FOLDER", help="for checkpoints, log and curves")
     arguments = parser.parse_args(argv)
     try:
@@ -101,18 +114,18 @@ def _run(arguments: argparse.Namespace) -> int:
         dist.init_process_group("nccl" if device == "cuda" else "gloo")
         device = f"cuda:{os.environ['LOCAL_RANK']}" if device == "cuda" else device
     first = not dist.is_initialized() or dist.get_rank() == 0
-    data, validate = ([_open(spec) for spec in specs] for specs in (arguments.data, arguments.validate))
-    held = _held_out(arguments.hold_out, [*data, *validate])
-    pool = Pool.build(_records(data, held, keep=False), arguments.size).to(device)
+    data, validate = map(open_sets, (arguments.data, arguments.validate))
+    held = held_out(arguments.hold_out, [*data, *validate])
+    pool = Pool.build(records(data, held), arguments.size).to(device)
     validation = None
     if validate and first:
-        validation = Pool.build(_records(validate, held, keep=True), arguments.size).to(device)
+        validation = Pool.build(records(validate, held, keep=True), arguments.size).to(device)
         if not validation.repeated:
             raise InputError("--validate asks for a class in another image, but none of these classes is in two of its images.")
     torch.manual_seed(config.seed)
     state, network = out / "state.pt", _network(config)
     if not state.is_file():
-        _begin(network, arguments.start_from)
+        _begin(network, config.model, arguments.start_from)
     run = Run.start(network, config, device)
     if state.is_file():
         settings = _settings(config, arguments)
@@ -132,6 +145,7 @@ def _run(arguments: argparse.Namespace) -> int:
 def _train(run: Run, pool: Pool, validation: Pool | None, arguments: argparse.Namespace, log: Log | None) -> None:
     """Train to the end; the process that has the log validates and saves, every so many steps."""
     out, config = arguments.out, run.config
+    measured = "held-out IoU" if arguments.hold_out else "validation IoU"
     started = time.monotonic()
     while run.step < config.steps:
         stop = min(config.steps, (run.step // arguments.every + 1) * arguments.every)
@@ -145,74 +159,9 @@ def _train(run: Run, pool: Pool, validation: Pool | None, arguments: argparse.Na
             state = BytesIO()  # to a file torch would say in words of its own that the disk is full
             torch.save(run.state() | {"run": _settings(run.config, arguments)}, state)
             write_atomic(out / "state.pt", state.getvalue())
-            write_atomic(out / "curves.png", log.plot())
-            told = "" if score is None else f", held-out IoU {score:.3f}"
+            write_atomic(out / "curves.png", log.plot(measured))
+            told = "" if score is None else f", {measured} {score:.3f}"
             _say(True, f"step {run.step} of {config.steps}: loss {log.recent:.3f}{told}, {time.monotonic() - started:.0f} s")
-
-
-def _open(spec: str) -> tuple[str, Dataset | str]:
-    """The source that a `[NAME=]DATA` is for the mixture, and its data: a set, or the path of a .zip of records."""
-    name, separator, rest = spec.partition("=")
-    source, location = (name, rest) if separator else (spec.split(":")[0].split("/")[0], spec)
-    return source, location if location.endswith(".zip") else open_dataset(location)
-
-
-def _held_out(names: Sequence[str], sets: Sequence[tuple[str, Dataset | str]]) -> set[str]:
-    """The classes to hold out, if the sets allow that; names that may be others for them are told.
-
-    Raises:
-        InputError: if a name is of no class of any set, or if a set is a .zip, which does not know names.
-    """
-    known: dict[str, str] = {}  # each class, and a set that has it
-    for _, data in sets if names else ():
-        if isinstance(data, str):
-            raise InputError(f"{data} has no names of classes, so --hold-out cannot leave any of them out.")
-        known |= dict.fromkeys(data.classes[1:], data.name)
-    for name in names:
-        alike = _alike(name, known)
-        if name not in known:
-            near = f"do you mean {' or '.join(map(repr, alike))}?" if alike else "check how it is spelt."
-            raise InputError(f"No data set has a class {name!r} to hold out; {near}")
-        for other in alike:
-            if other not in names:
-                print(f"guided_demo: {known[other]} has {other!r}, which is not held out; if it is what others call {name!r}, "
-                      "name it after --hold-out, too.", file=sys.stderr)  # fmt: skip
-    return set(names)
-
-
-def _alike(name: str, known: Collection[str]) -> list[str]:
-    """Classes that may be the same as `name` under another: spelt nearly so, or what VOC and COCO call it."""
-    pairs = {**COCO_NAME_OF, **{theirs: ours for ours, theirs in COCO_NAME_OF.items()}}
-    plain = {other.lower(): other for other in known if other != name}
-    found = [plain[near] for near in get_close_matches(name.lower(), plain, cutoff=0.8)]
-    return [other for other in dict.fromkeys([pairs.get(name, name), *found]) if other in known and other != name]
-
-
-def _records(sets: Sequence[tuple[str, Dataset | str]], held: set[str], keep: bool) -> Iterator[Record]:
-    """Records of all sets; images with held-out classes are left out, or with `keep` are the only ones (where any are named).
-
-    Raises:
-        InputError: if a set has nothing but background, as where its masks are black and white.
-    """
-    for source, dataset in sets:
-        if isinstance(dataset, str):
-            yield from load_records(dataset)
-            continue
-        unknown = {i for i, c in enumerate(dataset.classes) if c in held}
-        shows = not dataset.classes
-        for found in records_of(_select(dataset, unknown, keep) if unknown else dataset, source):
-            shows = shows or max(found.classes, default=0) > 0
-            yield found
-        if not shows:
-            said = f"The images of {dataset.name} that are left show no class"
-            raise InputError(f"{said}; in masks 0 is background, 1 the first class, and 255, white, what nobody knows.")
-
-
-def _select(dataset: Dataset, held: set[int], keep: bool) -> Dataset:
-    with_held = {i for i in range(len(dataset)) if dataset.present(i) & held}
-    if keep:
-        return dataset.subset(sorted(with_held)).keeping(held)
-    return dataset.subset([i for i in range(len(dataset)) if i not in with_held])
 
 
 def _network(config: TrainConfig) -> nn.Module:
@@ -223,13 +172,23 @@ def _network(config: TrainConfig) -> nn.Module:
     return network
 
 
-def _begin(network: nn.Module, start_from: str | None) -> None:
-    """Give a network the weights of a checkpoint, as far as they fit; or those of ImageNet, where the package that has them for
-    its backbone is installed."""
+def _begin(network: nn.Module, name: str, start_from: str | None) -> None:
+    """Give a network the weights of a checkpoint, as far as they fit, wherever that has the encoder; or those of ImageNet, where
+    the package that has them for its backbone is installed.
+
+    Raises:
+        InputError: if the checkpoint has another encoder, for then training would begin with a random one.
+    """
     if start_from:
         given, _, _ = checkpoint.read(checkpoint.find(start_from))
-        shapes = {name: value.shape for name, value in network.state_dict().items()}
-        network.load_state_dict({n: v for n, v in given.items() if shapes.get(n) == v.shape}, strict=False)
+        for place, module in network.named_modules():
+            if isinstance(module, Encoder):
+                given |= {f"{place}.{n}": v for n, v in encoder_weights(given).items()}
+        shapes = {n: v.shape for n, v in network.state_dict().items()}
+        fit = {n: v for n, v in given.items() if shapes.get(n) == v.shape}
+        if not any("encoder." in n for n in fit):
+            raise InputError(f"{name} cannot start from {start_from}, for it has another encoder.")
+        network.load_state_dict(fit, strict=False)
         return
     for module in network.modules():
         if isinstance(module, GuidedFCN | MobileNet):

@@ -22,7 +22,7 @@ from guided_demo.errors import InputError
 from guided_demo.geometry import PADDING, Frame
 
 from .baselines import FineTuned
-from .encoders import MobileNet
+from .encoders import MobileNet, encoder_weights
 from .registry import REGISTRY, UNTRAINED, build
 
 OBJECT = "object"  # the name that every task's class has, so that no model can know it by name
@@ -137,7 +137,7 @@ def open_contestant(spec: str, device: str = "cpu") -> Contestant:
         try:
             network = build(name, **{key: value for key, value in metadata["config"].items() if key == "variant"})
             encoder = next(module for module in network.modules() if isinstance(module, Encoder))
-            encoder.load_state_dict({k.rpartition("encoder.")[2]: v for k, v in state.items() if "encoder." in k})
+            encoder.load_state_dict(encoder_weights(state))
         except (TypeError, StopIteration, RuntimeError) as error:
             raise InputError(f"{name} cannot use the encoder of {path}, for it has another.") from error
         return NetworkContestant(network, name, f"encoder of {identity}", metadata["side"], device)

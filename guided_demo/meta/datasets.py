@@ -51,13 +51,15 @@ class Sample:
 
 @dataclass(frozen=True)
 class Entry:
-    """How to read one sample when it is asked for; `present` are its classes, where known without reading."""
+    """How to read one sample when it is asked for; `present` are its classes, where known without reading, and `crowds` those of
+    its crowds, which are ignored in its labels."""
 
     id: str
     image: Callable[[], np.ndarray]
     labels: Callable[[], Labels]
     clip: str | None = None
     present: frozenset[int] | None = None
+    crowds: frozenset[int] = frozenset()
 
 
 class Dataset(Sequence[Sample]):
@@ -115,6 +117,10 @@ class Dataset(Sequence[Sample]):
         """The classes in one sample, background left out; none where there are only regions."""
         known = self._entries[index].present
         return set(self.shares(index)) if known is None else set(known)
+
+    def seen(self, index: int) -> set[int]:
+        """As `present`, and the classes of crowds: what whoever looks at the image sees, though no task can ask for it."""
+        return self.present(index) | self._entries[index].crowds
 
     def shares(self, index: int) -> dict[int, float]:
         """The share of one sample's pixels that each class has, background left out; reads its labels once."""

@@ -26,6 +26,11 @@ class SemanticEncoder(nn.Module):
         return self.encoder(images).semantic
 
 
+def encoder_weights(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What the state of a checkpoint has of its encoder, by the names within that: networks have it at places of their own."""
+    return {name.rpartition("encoder.")[2]: value for name, value in state.items() if "encoder." in name}
+
+
 class MobileNet(nn.Module):
     """Frozen ImageNet MobileNetV2 before its classifier: 1280 channels at stride 32. Random until `load_imagenet`."""
 

@@ -147,9 +147,9 @@ def coco(root: str | Path, split: str = "train2017", kind: str = "semantic") -> 
         for image in sorted(content["images"], key=lambda image: image["id"]):
             size, items = (int(image["width"]), int(image["height"])), objects.get(image["id"], [])
             read = partial(_coco_labels, listing, items, number, size, kind == "instance")
-            shown = frozenset(number[item["category_id"]] for item in items if not item.get("iscrowd", 0))
+            crowds, shown = (frozenset(number[i["category_id"]] for i in items if i.get("iscrowd", 0) == c) for c in (1, 0))
             path = folder / image["file_name"]
-            entries.append(Entry(path.stem, partial(read_rgb, path), read, present=shown))
+            entries.append(Entry(path.stem, partial(read_rgb, path), read, present=shown, crowds=crowds))
         classes = ("background", *(str(category["name"]) for category in categories))
     return Dataset(f"COCO {split}", entries, classes, IGNORE if kind == "semantic" else IGNORE_NUMBER)
 

@@ -23,7 +23,7 @@ CLASSES_A_STYLE = 8  # numbers kept free for each: up to 3 kinds of thing, and t
 def styles(count: int | str = 300, seed: int | str = 7, pictures: int | str = 4) -> Dataset:
     """`count` styles with `pictures` each, 256x256; class numbers are of one style only."""
     numbers = np.random.default_rng(int(seed)).integers(1 << 30, size=int(count))
-    names = ["background", *(f"style {s} thing {k}" for s in range(int(count)) for k in range(1, CLASSES_A_STYLE + 1))]
+    names = ["background", *(f"style {seed}/{s} thing {k}" for s in range(int(count)) for k in range(1, CLASSES_A_STYLE + 1))]
     entries = [
         Entry(
             f"{style}/{picture}",

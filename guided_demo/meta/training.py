@@ -186,7 +186,7 @@ def train(
     """Train to config.steps, or until `until(step)`; `report` is told every step's loss.
 
     A step's episodes depend on (seed, step) alone. With torch.distributed set up, each process computes its share of them, and
-    the gradients are those of one process with the whole batch.
+    the gradients are those of one process with the whole batch; on a GPU nearly so, where `core.network.closeness` draws.
     """
     config, device = run.config, pool.images.device
     rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)

@@ -4,7 +4,7 @@ import re
 import resource
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -134,7 +134,8 @@ def test_the_command_trains_validates_and_resumes(tmp_path, capsys, monkeypatch)
         log.write('{"step": 1, "lo')  # where the disk was full
     assert main([*options, "--steps", "2"]) == 0
     assert [json.loads(line)["step"] for line in (tmp_path / "log.jsonl").read_text().splitlines()] == [1, 1, 2, 2]
-    assert "going on from step 1" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "going on from step 1" in said and "validation IoU" in said and "held-out" not in said
     assert (tmp_path / "curves.png").stat().st_size > 1000
     modes = {(tmp_path / name).stat().st_mode for name in ("last.safetensors", "best.safetensors", "state.pt", "log.jsonl")}
     assert len(modes) == 1  # as the umask says
@@ -166,7 +167,7 @@ def test_a_short_run_is_not_drawn_as_it_began(tmp_path, monkeypatch):
     log = Log(tmp_path / "log.jsonl", 0)
     for n in range(60):
         log.loss(n + 1, 8.0 if n < 30 else 2.0)
-    log.plot()
+    log.plot("held-out IoU")
     assert drawn[0][0] == 8.0 and drawn[0][-1] < 2.2
 
 
@@ -178,6 +179,33 @@ def test_a_head_can_be_trained_on_the_encoder_of_a_checkpoint(tmp_path):
     first, second = (checkpoint.read(tmp_path / name / "last.safetensors")[0] for name in ("first", "second"))
     changed = {name.split(".")[0] for name in first if not torch.equal(first[name], second[name])}
     assert changed == {"head"}
+
+
+@pytest.mark.parametrize(("model", "place"), (("ridge", "encoder.encoder."), ("fine-tuning", "base.encoder.encoder.")))
+def test_another_network_starts_from_the_encoder_of_a_checkpoint(model, place, tmp_path):
+    common = ["--data", "procedural:4", "--batch", "1", "--side", "32", "--steps", "1", "--rate", "0", "--backbone-rate", "0"]
+    assert main([*common, "--model", model, "--start-from", "default", "-o", str(tmp_path)]) == 0
+    given, made = checkpoint.read(checkpoint.find("default"))[0], checkpoint.read(tmp_path / "last.safetensors")[0]
+    encoder = [name.removeprefix("encoder.") for name in given if name.startswith("encoder.")]
+    assert len(encoder) > 300 and all(torch.equal(given[f"encoder.{name}"], made[place + name]) for name in encoder)
+
+
+@pytest.mark.parametrize("model", ("late-global", "frozen-prototype"))
+def test_a_network_with_another_encoder_does_not_start_from_a_checkpoint(model, tmp_path, capsys):
+    options = ["--data", "procedural:4", "--model", model, "-o", str(tmp_path)]
+    assert main([*options, "--start-from", "default"]) == 2
+    assert f"{model} cannot start from default, for it has another encoder" in capsys.readouterr().err
+
+
+def test_every_setting_has_an_option_with_help(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    listed = " ".join(capsys.readouterr().out.partition("options:")[2].partition("examples:")[0].split())
+    for item in fields(TrainConfig):
+        if item.name not in ("shots", "annotator", "optimiser", "mixture"):
+            told = listed.partition(f" --{item.name.replace('_', '-')} ")[2]
+            assert re.match(r"([A-Z_]+ )?[a-z][^-(]{10}", told), item.name
+    assert "--side SIDE" in listed and "images of 384" in listed
 
 
 def test_only_the_head_learns_where_the_encoder_is_within_a_base():
@@ -230,7 +258,7 @@ def test_another_name_for_what_is_held_out_is_told(tmp_path, capsys):
         picture(tmp_path / name / "images" / "a.jpg")
         mask(tmp_path / name / "masks" / "a.png", halves(1, 2))
         (tmp_path / name / "classes.txt").write_text("\n".join(("background", *classes)))
-    data = ["--data", f"plain:{tmp_path}/voc", f"plain:{tmp_path}/coco", "-o", str(tmp_path / "out")]
+    data = ["--data", f"voc=plain:{tmp_path}/voc", f"coco=plain:{tmp_path}/coco", "-o", str(tmp_path / "out")]
     for given, others in (("tvmonitor", ["tv"]), ("tv", ["tvmonitor"]), ("leaf", ["Leaf"]), ("tv leaf tvmonitor Leaf", [])):
         assert main([*data, "--hold-out", *given.split()]) == 2  # nothing is left
         assert re.findall(r"has '(\w+)', which is not held out", capsys.readouterr().err) == others
