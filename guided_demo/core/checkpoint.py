@@ -21,7 +21,7 @@ NAMES = {"default": "guided.safetensors"}
 RECIPE = (
     "The paper's own network is too large to come along. Train it by `python -m guided_demo train --model late-global --data "
     "voc/train:VOC -o runs/vgg16-paper`, and compare it by `python -m guided_demo evaluate --model default "
-    "runs/vgg16-paper/last.safetensors`."
+    "runs/vgg16-paper/last.safetensors --another voc/val:VOC`."
 )
 
 

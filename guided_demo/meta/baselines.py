@@ -11,6 +11,7 @@ An `encoder` (see `encoders`) maps images [N, 3, H, W] in [0, 1], sides multiple
 from __future__ import annotations
 
 import copy
+from importlib.util import find_spec
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from guided_demo.core.paper import weighted_mean
+from guided_demo.errors import InputError
 
 # --- guided by annotated features ------------------------------------------------------------------------------------
 
@@ -208,13 +210,21 @@ class FineTuned(nn.Module):
 class PixelForest(nn.Module):
     """A random forest on the annotated pixels, as ilastik (Gaussian filters) and convpaint (network features) do.
 
-    Needs scikit-image and scikit-learn. Features are Gaussian filters at five scales, or those of `encoder`, upsampled.
-    Nothing is trained beforehand.
+    Needs scikit-image and scikit-learn, see `check_packages`. Features are Gaussian filters at five scales, or those of
+    `encoder`, upsampled. Nothing is trained beforehand.
     """
 
     def __init__(self, encoder: nn.Module | None = None, trees: int = 50, pixels: int = 5000) -> None:
         super().__init__()
         self.encoder, self.trees, self.pixels = encoder, trees, pixels
+
+    @staticmethod
+    def check_packages() -> None:
+        """Raises InputError if a package is missing, with what to do about it."""
+        needed = {"scikit-image": "skimage", "scikit-learn": "sklearn"}
+        missing = [package for package, module in needed.items() if find_spec(module) is None]
+        if missing:
+            raise InputError(f"A forest needs {' and '.join(missing)}; run `pip install {' '.join(missing)}` and try again.")
 
     @torch.no_grad()
     def forward(self, support: Tensor, annotation: Tensor, query: Tensor) -> Tensor:

@@ -21,9 +21,9 @@ from guided_demo.core.model import EncodedImage, GuidedSegmenter, Scope
 from guided_demo.errors import InputError
 from guided_demo.geometry import PADDING, Frame
 
-from .baselines import FineTuned
+from .baselines import FineTuned, PixelForest
 from .encoders import MobileNet, encoder_weights
-from .registry import REGISTRY, UNTRAINED, build
+from .registry import ON_ENCODER, REGISTRY, UNTRAINED, build
 
 OBJECT = "object"  # the name that every task's class has, so that no model can know it by name
 CLASSES = (OBJECT, BACKGROUND)
@@ -126,37 +126,70 @@ def open_contestant(spec: str, device: str = "cpu") -> Contestant:
 
     Args:
         spec: a checkpoint ("default", or a path: shipped segmenters and networks of the registry, told apart by their
-            metadata); the name of a registry network that needs no training (`UNTRAINED`);
-            or "network=path", for a network of the registry on the encoder of that checkpoint, otherwise untrained.
+            metadata); the name of a registry network that needs no training (`UNTRAINED`); or "network=path", for one that
+            needs none beside that of its encoder (`ON_ENCODER`), on the encoder of that checkpoint.
     Raises:
-        InputError: if there is no such checkpoint or network, if it needs training, or has another encoder.
+        InputError: if there is no such checkpoint or network, if it needs training, if the checkpoint has another encoder, or
+            if a package is missing.
     """
     name, separator, path = spec.partition("=")
     if separator:
-        state, metadata, identity = checkpoint.read(checkpoint.find(path))
-        try:
+        contestant = _on_encoder(name, path, device)
+    elif spec in REGISTRY and spec not in checkpoint.NAMES and not Path(spec).exists():
+        contestant = NetworkContestant(_untrained(spec), spec, "none", device=device)
+    else:
+        state, metadata, identity = checkpoint.read(checkpoint.find(spec))
+        kind = metadata.get("model", "guided")
+        label = kind if spec in checkpoint.NAMES else _label(spec)
+        if kind == "guided":
+            return SegmenterContestant(GuidedSegmenter.load(spec, device=device), label)
+        network = build(kind, **metadata["config"])
+        network.load_state_dict(state)
+        contestant = NetworkContestant(network, label, identity, metadata["side"], device)
+    if isinstance(contestant.network, PixelForest):
+        contestant.network.check_packages()
+    return contestant
+
+
+def _on_encoder(name: str, path: str, device: str) -> NetworkContestant:
+    if name in REGISTRY and name not in ON_ENCODER:
+        raise InputError(f"On the encoder of another network only {_listed(ON_ENCODER)} are of use; {_instead(name)}.")
+    state, metadata, identity = checkpoint.read(checkpoint.find(path))
+    try:
+        with torch.random.fork_rng([]):
+            torch.manual_seed(0)  # of the head that fine-tuning begins with
             network = build(name, **{key: value for key, value in metadata["config"].items() if key == "variant"})
-            encoder = next(module for module in network.modules() if isinstance(module, Encoder))
-            encoder.load_state_dict(encoder_weights(state))
-        except (TypeError, StopIteration, RuntimeError) as error:
-            raise InputError(f"{name} cannot use the encoder of {path}, for it has another.") from error
-        return NetworkContestant(network, name, f"encoder of {identity}", metadata["side"], device)
-    if spec in REGISTRY and spec not in checkpoint.NAMES and not Path(spec).exists():
-        if spec not in UNTRAINED:
-            raise InputError(
-                f"{spec} has random weights: give a checkpoint of it, as `python -m guided_demo train` makes them, or "
-                f"{spec}=CHECKPOINT to put it on the encoder of one; only {' and '.join(UNTRAINED)} need no training."
-            )
-        network = build(spec)
-        if isinstance(getattr(network, "encoder", None), MobileNet):
-            network.get_submodule("encoder").load_imagenet()  # type: ignore[operator]
-        return NetworkContestant(network, spec, "none", device=device)
-    state, metadata, identity = checkpoint.read(checkpoint.find(spec))
-    kind = metadata.get("model", "guided")
-    # With its folder: all runs call their checkpoints last and best.
-    label = kind if spec in checkpoint.NAMES else "/".join(Path(spec).resolve().with_suffix("").parts[-2:])
-    if kind == "guided":
-        return SegmenterContestant(GuidedSegmenter.load(spec, device=device), label)
-    network = build(kind, **metadata["config"])
-    network.load_state_dict(state)
-    return NetworkContestant(network, label, identity, metadata["side"], device)
+        encoder = next(module for module in network.modules() if isinstance(module, Encoder))
+        encoder.load_state_dict(encoder_weights(state))
+    except RuntimeError as error:
+        raise InputError(f"{name} cannot use the encoder of {path}, for it has another.") from error
+    label = name if path in checkpoint.NAMES else f"{name}={_label(path)}"
+    return NetworkContestant(network, label, f"encoder of {identity}", metadata["side"], device)
+
+
+def _untrained(name: str) -> nn.Module:
+    if name not in UNTRAINED:
+        raise InputError(f"{name} has random weights: {_instead(name)}; only {_listed(UNTRAINED)} need no training.")
+    network = build(name)
+    if isinstance(getattr(network, "encoder", None), MobileNet):
+        network.get_submodule("encoder").load_imagenet()  # type: ignore[operator]
+    return network
+
+
+def _instead(name: str) -> str:
+    """How a network of the registry is given, for a sentence that refuses another way."""
+    if name in UNTRAINED:
+        return f"give {name} alone"
+    trained = f"a checkpoint of it, as `python -m guided_demo train --model {name}` makes them"
+    borrowed = f"{name}=CHECKPOINT to put it on the encoder of one"
+    ways = [trained] * (name != "forest-features") + [borrowed] * (name in ON_ENCODER)  # a forest is not trained beforehand
+    return f"give {', or '.join(ways)}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _label(path: str) -> str:
+    """With its folder: all runs call their checkpoints last and best."""
+    return "/".join(Path(path).resolve().with_suffix("").parts[-2:])

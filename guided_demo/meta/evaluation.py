@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -35,7 +36,8 @@ EXAMPLES = """examples:
 
 datasets are reader[/option...]:path with the readers plain, voc, pascal5i, coco, coco-many-shot, davis, fss1000, bsds,
 procedural, styles; docs/training.md says what each expects. A model is a checkpoint, frozen-prototype, forest-filters, or
-network=checkpoint (with its encoder)."""
+NETWORK=CHECKPOINT, which has the encoder of the checkpoint and needs no other training: prototype, nearest-neighbour, ridge,
+fine-tuning, supervised, forest-features."""
 
 
 def evaluate(jobs: Sequence[Job], contestants: Sequence[Contestant], seed: int, log: Callable[[str], None]) -> dict[str, Any]:
@@ -103,8 +105,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         contestants = [open_contestant(spec, arguments.device) for spec in arguments.model or ["default"]]
-        if len({c.name for c in contestants}) < len(contestants):
-            raise InputError("Two models have the same name in the table; rename one of the checkpoint files.")
+        for name, times in Counter(c.name for c in contestants).items():
+            if times > 1:
+                raise InputError(f"Two models would be called {name} in the table: give one once, or rename a checkpoint's file.")
         jobs = _jobs(arguments)
         if arguments.out:
             make_folder(arguments.out)

@@ -54,6 +54,8 @@ REGISTRY: dict[str, Callable[..., nn.Module]] = {
     "forest-features": _on_ours(PixelForest),
 }
 UNTRAINED = ("frozen-prototype", "forest-filters")  # of use as they are built, given ImageNet's weights
+# of use as they are built, given the encoder of a checkpoint
+ON_ENCODER = ("prototype", "nearest-neighbour", "ridge", "fine-tuning", "supervised", "forest-features")
 
 
 def build(name: str, **config: Any) -> nn.Module:

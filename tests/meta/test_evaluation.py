@@ -1,6 +1,9 @@
 """The command, end to end on generated pictures; and contestants against the API that people use."""
 
 import json
+import re
+import shlex
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -11,11 +14,11 @@ from guided_demo import Annotation, InputError
 from guided_demo.core import checkpoint
 from guided_demo.core.model import GuidedSegmenter
 from guided_demo.core.network import GuidedNetwork
-from guided_demo.meta import evaluation
+from guided_demo.meta import baselines, evaluation
 from guided_demo.meta.baselines import Ridge
 from guided_demo.meta.contestants import NetworkContestant, SegmenterContestant, open_contestant
 from guided_demo.meta.datasets import open_dataset
-from guided_demo.meta.registry import build
+from guided_demo.meta.registry import UNTRAINED, build
 
 
 @pytest.fixture(scope="module")
@@ -88,18 +91,46 @@ def test_contestants_by_name(trained):
         borrowed = open_contestant(f"prototype={path}")
         theirs, state = borrowed.network.encoder.encoder.state_dict(), checkpoint.read(path)[0]
         shared = [key for key in theirs if not key.endswith("num_batches_tracked")]
-        assert borrowed.name == "prototype" and all(torch.equal(theirs[key], state[prefix + key]) for key in shared)
+        assert borrowed.name == f"prototype=runs/{lender}"
+        assert all(torch.equal(theirs[key], state[prefix + key]) for key in shared)
     assert open_contestant("forest-filters").checkpoint_id == "none"
-    other = [f"{name}={trained / 'ours.safetensors'}" for name in ("late-global", "forest-filters")]
-    for wrong in ("nope", "nope=default", "prototype=nowhere.safetensors", *other):
+    assert open_contestant("prototype=default").name == "prototype"
+    for wrong in ("nope", "nope=default", "prototype=nowhere.safetensors"):
         with pytest.raises(InputError):
             open_contestant(wrong)
 
 
-@pytest.mark.parametrize("name", ("guided", "late-global", "ridge", "supervised", "forest-features"))
+LEARNED = ("guided", "late-global", "concatenation", "parameter-regression", "foreground-background")
+
+
+@pytest.mark.parametrize("name", (*LEARNED, "ridge", "supervised", "forest-features"))
 def test_networks_that_need_training_are_not_measured_without(name):
-    with pytest.raises(InputError, match=f"guided_demo train.*{name}=CHECKPOINT"):
+    with pytest.raises(InputError, match=f"{name} has random weights: give ") as told:
         open_contestant(name)
+    assert ("guided_demo train" in str(told.value)) == (name != "forest-features")
+    assert (f"{name}=CHECKPOINT" in str(told.value)) == (name not in LEARNED)
+
+
+@pytest.mark.parametrize(
+    ("name", "instead"),
+    (*((name, f"train --model {name}`") for name in LEARNED), *((name, f"give {name} alone") for name in UNTRAINED)),
+)
+def test_only_what_needs_no_training_of_its_own_is_put_on_the_encoder_of_another(name, instead):
+    with pytest.raises(InputError, match=rf"only prototype, .* are of use; .*{instead}"):
+        open_contestant(f"{name}=default")
+
+
+@pytest.mark.parametrize("name", ("fine-tuning", "supervised"))
+def test_heads_that_are_tuned_begin_the_same_every_time(name, trained):
+    heads = [open_contestant(f"{name}={trained / 'ours.safetensors'}").network.base.head.state_dict() for _ in range(2)]
+    assert all(torch.equal(value, heads[1][key]) for key, value in heads[0].items())
+
+
+@pytest.mark.parametrize("spec", ("forest-filters", "forest-features=default"))
+def test_a_forest_without_its_packages_is_told_before_the_work(spec, monkeypatch):
+    monkeypatch.setattr(baselines, "find_spec", lambda name: None if name == "sklearn" else find_spec(name))
+    with pytest.raises(InputError, match="needs scikit-learn; run `pip install scikit-learn` and"):
+        open_contestant(spec)
 
 
 def test_the_command_writes_a_table_curves_and_json(trained, tmp_path, capsys):
@@ -141,6 +172,20 @@ def test_the_command_writes_a_table_curves_and_json(trained, tmp_path, capsys):
     clicked = json.loads((tmp_path / "c" / "results.json").read_text())
     assert {c["measure"] for c in clicked["cells"]} >= {"NoC@85", "NoC@90"}
     assert len(clicked["per_task"]["clicks"]["runs/their-ridge"][0]) == 20
+
+
+def test_models_are_told_apart_by_the_checkpoint_they_rest_on(trained, capsys):
+    call = ["--another", "procedural/1/semantic/32:24", "--shots", "1", "--points", "1", "--tasks", "1"]
+    ours = f"prototype={trained / 'ours.safetensors'}"
+    assert evaluation.main([*call, "--model", "prototype=default", ours]) == 0
+    assert "| prototype | " in (said := capsys.readouterr().out) and "| prototype=runs/ours | " in said
+    assert evaluation.main([*call, "--model", ours, ours]) == 2
+    assert "Two models would be called prototype=runs/ours" in capsys.readouterr().err
+
+
+def test_the_recipe_for_the_papers_network_ends_with_something_to_measure():
+    _, command = re.findall("`python -m guided_demo [a-z]+ ([^`]*)`", checkpoint.RECIPE)
+    assert evaluation._parser().parse_args(shlex.split(command)).another == "voc/val:VOC"
 
 
 @pytest.mark.parametrize(
