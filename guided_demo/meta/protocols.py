@@ -22,7 +22,8 @@ from . import metrics
 from .contestants import CLASSES, Contestant
 from .datasets import Dataset, Sample
 
-SMALLEST = 0.005  # of the image: a class or object smaller than this is not asked for
+SMALLEST = 0.005  # of the image: a class or object smaller than this is not asked for, but in videos
+LARGE = f"on at least {100 * SMALLEST} % of their pixels"
 WITHOUT = 2  # images that do not show the class, for each that does
 
 
@@ -76,23 +77,30 @@ class Outcome:
 
 def another_image(dataset: Dataset, count: int, shots: int, seed: int, classes: Sequence[str] = ()) -> list[Task]:
     """A class in one image, given `shots` others that show it; classes take turns."""
+    fewer = ", or fewer with fewer shots" * (shots > 1)
+    tasks = _draw_another(dataset, count, shots, seed, classes)
+    return _distinct(tasks, dataset, f"{shots + 1} images that show one class {LARGE}{fewer}")
+
+
+def _draw_another(dataset: Dataset, count: int, shots: int, seed: int, classes: Sequence[str]) -> list[Task]:
     tasks = []
     for n, number in _turns(dataset, classes, shots + 1, count):
         picked = _pick(dataset, number, shots + 1, np.random.default_rng([seed, 0, n]))
         if len(picked) == shots + 1:
             *support, query = picked
             tasks.append(Task(dataset, tuple(support), dataset, (query,), number, dataset.classes[number], (seed, n)))
-    return _some(tasks, dataset)
+    return tasks
 
 
 def absent(dataset: Dataset, count: int, seed: int, classes: Sequence[str] = ()) -> list[Task]:
     """As another_image with one shot, but asked of images that do not show the class, too: the queries after the first."""
     tasks = []
-    for n, task in enumerate(another_image(dataset, count, 1, seed, classes)):
+    for n, task in enumerate(_draw_another(dataset, count, 1, seed, classes)):
         order = np.random.default_rng([seed, 4, n]).permutation(len(dataset)).tolist()
         without = islice((i for i in order if task.number not in dataset.present(i)), WITHOUT)
         tasks.append(replace(task, queries=(*task.queries, *without)))
-    return _some([task for task in tasks if len(task.queries) > 1], dataset)
+    tasks = [task for task in tasks if len(task.queries) > 1]
+    return _distinct(tasks, dataset, f"2 images that show one class {LARGE}, and one without it")
 
 
 def same_image(dataset: Dataset, count: int, seed: int, classes: Sequence[str] = ()) -> list[Task]:
@@ -112,7 +120,7 @@ def same_image(dataset: Dataset, count: int, seed: int, classes: Sequence[str] =
                 chosen = int(rng.choice(objects))
                 task = Task(dataset, (index,), dataset, (index,), chosen, group, (seed, n), None, "object", objects=True)
                 tasks.append(task)
-    return _some(tasks, dataset)
+    return _distinct(tasks, dataset, f"images that show a class {LARGE}")
 
 
 def video(dataset: Dataset, frames: int, seed: int) -> list[Task]:
@@ -128,11 +136,11 @@ def video(dataset: Dataset, frames: int, seed: int) -> list[Task]:
             group, objects = f"{clip}/{number}", first.objects is not None
             task = Task(dataset, (indices[0],), dataset, queries, number, group, (seed, len(tasks)), objects=objects)
             tasks.append(task)
-    return _some(tasks, dataset)
+    return _distinct(tasks, dataset, "a clip of two frames, the first of which shows an object")
 
 
 def many_shots(shown: Dataset, asked: Dataset, queries: int, seed: int, classes: Sequence[str] = ()) -> list[Task]:
-    """One task a class: all images of `shown` that have it as support, in random order, and `queries` images of `asked`.
+    """One task a class: `queries` images of `asked`, and as support all others of `shown` that have it, in random order.
 
     Raises:
         InputError: if the sets number classes or ignored pixels differently: a task has one number for both.
@@ -140,15 +148,20 @@ def many_shots(shown: Dataset, asked: Dataset, queries: int, seed: int, classes:
     if shown.ignore != asked.ignore or any(a != b for a, b in zip(shown.classes, asked.classes, strict=False)):
         raise InputError(f"{shown.name} and {asked.name} number classes or ignored pixels differently; --many takes two alike.")
     tasks = []
-    for n, number in _turns(shown, classes, 1, len(set(classes)) or len(shown.by_class)):
+    for n, number in enumerate(_usable(shown, classes, 1)):
         rng = np.random.default_rng([seed, 2, n])
         chosen = _pick(asked, number, queries, rng)
-        hidden = {asked.names[i] for i in chosen} if asked.name == shown.name else set()
+        named = {asked.names[i]: i for i in chosen}
         available = _pick(shown, number, len(shown), rng)
-        support = tuple(i for i in available if shown.names[i] not in hidden)
+        support = tuple(i for i in available if not _is_one_image(shown, i, asked, named.get(shown.names[i])))
         if chosen and support:
             tasks.append(Task(shown, support, asked, tuple(chosen), number, shown.classes[number], (seed, n)))
-    return _some(tasks, asked)
+    return _distinct(tasks, asked, f"images that show a class {LARGE}, and others of it in {shown.name}")
+
+
+def _is_one_image(shown: Dataset, index: int, asked: Dataset, other: int | None) -> bool:
+    """Whether the image of one set is that of the same id, if there is one, of the other: ids of plain folders say little."""
+    return other is not None and (shown is asked or np.array_equal(shown[index].image, asked[other].image))
 
 
 def swapped(dataset: Dataset, count: int, seed: int) -> list[Task]:
@@ -165,17 +178,21 @@ def swapped(dataset: Dataset, count: int, seed: int) -> list[Task]:
         for number, other in ((a, b), (b, a)):
             group = dataset.classes[number]
             tasks.append(Task(dataset, (support,), dataset, (query,), number, group, (seed, n), other))
-    return _some(tasks, dataset)
+    return _distinct(tasks, dataset, f"2 images that show the same two classes {LARGE}")
 
 
 def _turns(dataset: Dataset, classes: Sequence[str], least: int, count: int) -> Iterator[tuple[int, int]]:
-    """`count` times a number from 0 and a class, of those named (all, if none is) that at least `least` images show."""
+    """`count` times a number from 0 and a class of those that are usable."""
+    return zip(range(count), cycle(_usable(dataset, classes, least)), strict=False)
+
+
+def _usable(dataset: Dataset, classes: Sequence[str], least: int) -> list[int]:
+    """The classes of those named (of all, if none is) that at least `least` images show."""
     unknown = set(classes) - set(dataset.classes)
     if unknown:
         raise InputError(f"{dataset.name} has no class {sorted(unknown)[0]!r}; it has {', '.join(dataset.classes[1:])}.")
     wanted = [n for n in dataset.by_class if not classes or dataset.classes[n] in classes]
-    usable = [n for n in wanted if len(dataset.by_class[n]) >= least]
-    return zip(range(count), cycle(usable), strict=False)
+    return [n for n in wanted if len(dataset.by_class[n]) >= least]
 
 
 def _pick(dataset: Dataset, number: int, count: int, rng: np.random.Generator) -> list[int]:
@@ -185,10 +202,18 @@ def _pick(dataset: Dataset, number: int, count: int, rng: np.random.Generator) -
     return list(islice(large, count))
 
 
-def _some(tasks: list[Task], dataset: Dataset) -> list[Task]:
+def _distinct(tasks: list[Task], dataset: Dataset, wanted: str) -> list[Task]:
+    """Each task once: of few images the same is drawn again, which adds nothing, and intervals would take for another.
+
+    Raises:
+        InputError: with what is `wanted`, if there is none.
+    """
     if not tasks:
-        raise InputError(f"{dataset.name} has too few images, clips or classes for a task of this protocol.")
-    return tasks
+        raise InputError(f"{dataset.name} has too few images for a task of this protocol, which takes {wanted}.")
+    once: dict[tuple, Task] = {}
+    for task in tasks:
+        once.setdefault((task.number, task.other, task.support, task.queries), task)
+    return list(once.values())
 
 
 # --- running them ----------------------------------------------------------------------------------------------------

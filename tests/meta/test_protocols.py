@@ -96,10 +96,26 @@ def test_named_classes_only():
     assert {task.number for task in tasks} == {3} and len(tasks) == 4
     with pytest.raises(InputError, match="no class 'unicorn'"):
         protocols.another_image(dataset, 4, 1, 0, ["unicorn"])
-    with pytest.raises(InputError, match="too few"):
+    with pytest.raises(InputError, match=r"takes 1001 images that show one class .*, or fewer with fewer shots"):
         protocols.another_image(dataset, 4, 1000, 0)
-    with pytest.raises(InputError, match="too few"):
+    with pytest.raises(InputError, match=r"takes 2 images that show one class on at least 0.5 % of their pixels"):
+        protocols.another_image(dataset.subset([0]), 4, 1, 0)
+    with pytest.raises(InputError, match="takes a clip of two frames"):
         protocols.video(dataset, 4, 0)
+
+
+def test_the_same_task_is_not_measured_twice():
+    few = SETS["classes"].subset(range(16))
+    for draw in (
+        lambda count: protocols.another_image(few, count, 1, 0),
+        lambda count: protocols.same_image(few, count, 0),
+        lambda count: protocols.same_image(SETS["instances"].subset(range(16)), count, 0),
+        lambda count: protocols.swapped(few, count, 0),
+        lambda count: protocols.absent(few, count, 0),
+    ):
+        several, many = ([(t.number, t.other, t.support, t.queries, t.seed) for t in draw(count)] for count in (12, 400))
+        assert len({task[:4] for task in many}) == len(many) < 400
+        assert many[: len(several)] == several, "the first of the same stays, with its points"
 
 
 def test_video_asks_for_later_frames_given_the_first():
@@ -132,8 +148,20 @@ def test_many_shots_ask_for_each_class_once():
     dataset = SETS["classes"]
     numbers = [task.number for task in protocols.many_shots(dataset, dataset, 2, 0)]
     assert len(numbers) == len(set(numbers)) > 1
-    (alone,) = protocols.many_shots(dataset, dataset, 2, 0, [dataset.classes[numbers[0]]])
+    fewer = dataset.subset(i for i in range(len(dataset)) if numbers[1] not in dataset.present(i))
+    (alone,) = protocols.many_shots(fewer, fewer, 2, 0, [dataset.classes[n] for n in numbers[:2]])  # of two, it has one
     assert alone.number == numbers[0]
+
+
+def test_many_shots_do_not_show_what_they_ask_for_in_a_set_of_another_name():
+    def other(name, seed=1):
+        return open_dataset(f"procedural/{seed}/semantic/48:60").subset(range(60), name)
+
+    train, trainval = other("train"), other("trainval")
+    for task in protocols.many_shots(train, trainval, 3, 0):
+        assert not {train.names[i] for i in task.support} & {trainval.names[i] for i in task.queries}
+    of_another = protocols.many_shots(train, other("train", seed=2), 3, 0)  # where the same ids are other pictures
+    assert any({train.names[i] for i in task.support} & {task.asked.names[i] for i in task.queries} for task in of_another)
 
 
 @pytest.mark.parametrize(
