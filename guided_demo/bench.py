@@ -94,7 +94,7 @@ def measure_photo(segmenter: GuidedSegmenter, photo: Image.Image, rounds: int) -
 
     def answer() -> None:
         nonlocal count
-        count += 1  # other marks each time, so that nothing remembered is of use
+        count = (count + 1) % 200  # other marks each time, so that nothing remembered is of use, and all within the photo
         annotation = Annotation(
             points=[(400.0 + count, 300.0, "animal"), (20.0, 20.0 + count, "background")],
             strokes=[

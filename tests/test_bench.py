@@ -1,7 +1,10 @@
 """The bench runs, and what it prints is what it measured."""
 
 import re
+from itertools import pairwise
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
@@ -70,6 +73,29 @@ def test_photos_and_strokes_are_measured(segmenter):
     assert [len(seconds) for seconds in bench.measure_photo(segmenter, photos[0], 1)] == [1, 1, 1]
     (seconds,) = bench.measure_stroke(segmenter, photos, 1)
     assert seconds > 0
+
+
+def test_marks_stay_within_the_photo_however_many_rounds(monkeypatch):
+    class Recording:
+        device = torch.device("cpu")
+        given = []
+
+        def preprocess(self, photo):
+            return torch.zeros(1, 3, 32, 32)
+
+        def encode(self, photo):
+            return None
+
+        def guide(self, encoded, annotation):
+            annotation.validate(bench.SIZE)
+            self.given.append(annotation)
+
+        def segment(self, encoded, guidance, annotation):
+            return SimpleNamespace(labels=np.zeros(bench.SIZE[::-1]))
+
+    monkeypatch.setattr(bench, "_timed", lambda actions, rounds: [actions[-1]() for _ in range(rounds)])
+    bench.measure_photo(Recording(), None, 1000)
+    assert all(one != other for one, other in pairwise(Recording.given)) and len(Recording.given) == 1000
 
 
 def test_sample_photos_differ():
