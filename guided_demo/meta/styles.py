@@ -7,7 +7,7 @@ shape rather than semantics: plants, cells, cracks, roads. No download; the same
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache, partial
+from functools import lru_cache, partial
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -45,7 +45,7 @@ def _labels(number: int, pictures: int, picture: int, style: int) -> Labels:
     return np.where(labels > 0, labels + style * CLASSES_A_STYLE, 0), None
 
 
-@cache
+@lru_cache(maxsize=64)  # of 1 MB
 def _style(number: int, pictures: int) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
     return tuple(_draw(np.random.default_rng(number), pictures))
 

@@ -1,5 +1,9 @@
+import gc
+import weakref
+
 import numpy as np
 
+from guided_demo.meta import styles as module
 from guided_demo.meta.styles import CLASSES_A_STYLE, styles
 
 
@@ -19,3 +23,20 @@ def test_the_things_of_a_style_differ_from_its_ground():
         for i in indices:
             sample = dataset[i]
             assert (sample.labels > 0).any() and sample.image.std() > 3
+
+
+def test_not_all_styles_are_kept_in_memory(monkeypatch):
+    drawn = []
+
+    def draw(rng, pictures):
+        image = np.zeros((2, 2, 3), np.uint8)
+        drawn.append(weakref.ref(image))
+        yield image, np.zeros((2, 2), np.uint8)
+
+    monkeypatch.setattr(module, "_draw", draw)
+    module._style.cache_clear()
+    assert sum(sample.image.size for sample in styles(300, pictures=1)) == 300 * 12
+    assert len(drawn) == 300, "an image and its labels are drawn once"
+    gc.collect()
+    assert sum(image() is not None for image in drawn) < 100
+    module._style.cache_clear()
