@@ -31,6 +31,7 @@ class Annotator {
   #isDense = false; // whether it has a mask of somebody's for it as well
   #pending = []; // and those on their way to it
   #lastReply = null;
+  #isRefreshing = false;
   #wish = null; // how masks are to be seen, as far as the server was not told yet
 
   constructor(host) {
@@ -49,8 +50,11 @@ class Annotator {
 
   /** Show the session as it is now that something else has changed it. */
   async refresh() {
+    if (this.#isRefreshing) return;
+    this.#isRefreshing = true;
     const before = this.current;
     this.take({ ...(await this.channel.read({ do: "start" })), focus: null, mask: null });
+    this.#isRefreshing = false;
     if (before && this.current === before) await this.showMarks();
   }
 

@@ -22,20 +22,21 @@ HOST = """() => {
   const classes = Object.keys(color).map((name) => ({ name, color: color[name] }));
   const look = { scope: "everywhere", unsure: 0, view: "overlay", label: null };
   const state = { revision: 0, look, classes, undo: true, redo: true, marked: [], samples: [] };
+  const each = (keys, value) => Object.fromEntries(keys.map((key) => [key, value]));
   const picture = document.createElement("canvas").toDataURL();
   const replies = {
     start: () => ({ state: { ...state, images } }),
-    open: () => ({ state: { ...state }, key: "k", marks: structuredClone(marks), mask: null }),
+    open: ({ key }) => ({ state: { ...state }, key, marks: key === "k" ? structuredClone(marks) : [], mask: null }),
     count_marks: () => ({ marks: 3 }),
-    photos: () => ({ photos: { k: picture } }),
-    masks: () => ({ revision: state.revision, masks: { k: null }, summaries: { k: null } }),
+    photos: ({ keys }) => ({ photos: each(keys, picture) }),
+    masks: ({ keys }) => ({ revision: state.revision, masks: each(keys, null), summaries: each(keys, null) }),
   };
   const marks = (window.marks = []);
   const call = async (message) => {
     if (!(message.do in replies)) log.push(structuredClone(message));
     marks.push(...(message.marks ?? []));
     if (message.do === "look") state.look = { ...state.look, ...message, do: undefined };
-    const reply = replies[message.do]?.() ?? { state: { ...state, revision: ++state.revision }, key: "k", mask: null };
+    const reply = replies[message.do]?.(message) ?? { state: { ...state, revision: ++state.revision }, key: "k", mask: null };
     await window.gates?.[message.do];
     return reply;
   };

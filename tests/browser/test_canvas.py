@@ -62,6 +62,19 @@ def test_changes_are_numbered_and_waiting_marks_of_an_image_travel_together(canv
     assert numbers == sorted(set(numbers))
 
 
+def test_no_more_points_travel_together_than_the_server_takes(canvas):
+    sent = channel(
+        canvas,
+        """
+        const stroke = Array.from({ length: 4000 }, (_, i) => [i, i]);
+        for (let i = 0; i < 7; i++) channel.change({ do: "mark", key: "a", marks: [{ stroke }] });
+        while (replies.length) { replies.shift()({}); await tick(); }
+        return sent.map((message) => message.marks.length);
+        """,
+    )
+    assert sent == [1, 2, 2, 2]
+
+
 def test_a_request_without_an_answer_is_repeated_under_its_number(canvas):
     sent = channel(
         canvas,
@@ -237,3 +250,35 @@ def test_an_older_mask_does_not_replace_a_newer_one(hand):
         }"""
     )
     assert shown
+
+
+TWO_PHOTOS = """() => {
+  const images = ["k", "b"].map((key) => ({ key, name: key, size: [400, 300], marks: 0 }));
+  annotator.take({ state: { ...annotator.server, images } });
+}"""
+
+
+def test_a_photo_that_was_left_before_its_mark_was_answered_is_marked(hand):
+    hand.page.evaluate(TWO_PHOTOS)
+    hand.page.evaluate("window.gates = { mark: new Promise((resolve) => (window.release = resolve)) }")
+    hand.click(200, 150)
+    hand.press("ArrowRight")
+    hand.page.evaluate("release()")
+    assert len(hand.marks()) == 1
+    assert hand.page.evaluate("annotator.server.images.map(({ key, marks }) => [key, marks])") == [["k", 1], ["b", 0]]
+
+
+def test_photos_that_came_with_an_older_answer_are_asked_for_again(hand):
+    asked = hand.page.evaluate(
+        """async () => {
+          const asked = [];
+          const read = annotator.channel.read.bind(annotator.channel);
+          annotator.channel.read = (message) => (asked.push(message.do), read(message));
+          const older = { ...annotator.server, images: [] };
+          await annotator.change({ do: "undo" });
+          annotator.take({ state: older });
+          return asked;
+        }"""
+    )
+    assert "start" in asked
+    assert hand.page.evaluate("annotator.server.images.length") == 1
