@@ -61,7 +61,11 @@ class Frame:
 
     def to_image(self, maps: Tensor, stride: int, size: tuple[int, int] | None = None) -> Tensor:
         """Maps (K, h, w) of the padded input at a stride to (K, H, W) in the original's pixels, or another `size` (W, H)."""
-        width, height = (-(-n // stride) for n in self.content)
+        # Whole cells of CELL pixels hold the content; those of a larger stride may reach beyond it.
+        finer = max(1, stride // CELL)
+        if finer > 1:
+            maps = F.interpolate(maps[:, None], scale_factor=finer, mode="bilinear", align_corners=False)[:, 0]
+        width, height = (n * finer // stride for n in self.content)
         target = size or self.size
         # As a batch, because three channels would be taken for a picture's, which is several times slower and rounds otherwise.
         shown = maps[:, None, :height, :width]

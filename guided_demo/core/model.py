@@ -93,7 +93,7 @@ class GuidedSegmenter:
         if metadata.get("model", "guided") != "guided":
             raise InputError(
                 f"{name} is a network of the kind {metadata['model']}, which is there for comparison: "
-                f"measure it with `python -m guided_demo evaluate --model {name}`."
+                f"measure it with `python -m guided_demo evaluate --model {name} --another DATA`."
             )
         try:
             network, side = GuidedNetwork(**metadata["config"]), int(metadata["side"])
@@ -182,6 +182,8 @@ class GuidedSegmenter:
             own.validate(encoded.size)
             if guidance.annotations.get(encoded.key) != own:
                 guidance = guidance + self.guide(encoded, own)
+            if encoded.key not in guidance.images:
+                own = None  # all of it was erased
         classes = guidance.classes
         if len(classes) > MAX_CLASSES:
             raise InputError(f"This guidance has {len(classes)} classes, and a mask at most {MAX_CLASSES}; use less of it.")
