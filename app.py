@@ -24,11 +24,11 @@ from guided_demo.ui.gradio_canvas import guided_canvas
 from guided_demo.ui.memory import read_memory
 from guided_demo.ui.protocol import Desk
 from guided_demo.ui.sessions import KEEP_SECONDS, Sessions
+from guided_demo.ui.transfer import MAX_FILE_BYTES
 from guided_demo.workspace import Workspace
 
 TITLE = "Guided segmentation"
 CAPTION = "Point at a thing in one photo. It is looked for in all of them."
-MAX_FILE_BYTES = 300_000_000
 FEATURE_BYTES = 2_000_000_000
 MOST_REMEMBERED = 16
 

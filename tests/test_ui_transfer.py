@@ -162,6 +162,16 @@ def test_a_sample_that_somebody_brings_is_theirs(segmenter):
     assert len(last["state"]["images"]) == 2
 
 
+def test_a_project_that_the_page_cannot_open_again_says_how_it_can(workspace, monkeypatch):
+    def notes():
+        return ["note" in [*Transfer(workspace).make(form)][-1] for form in ("project", "project-light", "png")]
+
+    assert notes() == [False, False, False]
+    light = len(save_project(workspace, photos=False))
+    monkeypatch.setattr(module, "MAX_FILE_BYTES", light + 10)
+    assert notes() == [True, False, False]
+
+
 @pytest.mark.parametrize("form", ["project", "png", "coco-rle"])
 @pytest.mark.parametrize("chunks", [1, 2])
 def test_where_classes_come_with_the_photos_the_one_of_the_samples_goes(workspace, segmenter, form, chunks):

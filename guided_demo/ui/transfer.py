@@ -18,6 +18,7 @@ Message = dict[str, Any]
 
 PART_BYTES = 3_000_000
 MAX_WAITING_BYTES = 1_000_000_000
+MAX_FILE_BYTES = 300_000_000  # of a file that is sent to the page
 
 # What the page offers to download, by the name that `workspace.export` has for it: a title, and what it is in few plain words.
 MASKS = {
@@ -95,7 +96,8 @@ class Transfer:
     def make(self, form: str, **options: Any) -> Iterator[Message]:
         """Make a download. form: a key of MASKS or WORK, else InputError; options: of `workspace.export`, for masks.
 
-        Yields {"done", "total"} on the way; in the end {"made", "name", "parts"}: what to call it, and what `part` has of it.
+        Yields {"done", "total"} on the way; in the end {"made", "name", "parts"}: what to call it, and what `part` has of it; and
+        "note", a sentence, where there is something to know of it.
         """
         if form in WORK:
             data, name = save_project(self._workspace, photos=form == "project"), "project.zip"
@@ -107,7 +109,11 @@ class Transfer:
             data, name = zip_bytes(files), "masks.zip" if form == "png" else f"masks-{form}.zip"
         parts = {number: data[at : at + PART_BYTES] for number, at in enumerate(range(0, len(data), PART_BYTES))}
         self._made = next(self._count), parts
-        yield {"made": self._made[0], "name": name, "parts": len(parts)}
+        note = form in WORK and len(data) > MAX_FILE_BYTES and (
+            f"This project has {len(data) // 1_000_000} MB, and the page can open {MAX_FILE_BYTES // 1_000_000}: download "
+            '"Project, no photos" too, and add the photos when you open that.'
+        )
+        yield {"made": self._made[0], "name": name, "parts": len(parts)} | ({"note": note} if note else {})
 
     def part(self, made: int, number: int) -> str:
         """A part of a download as base64; those before it have arrived, and are let go: a page may stay open for the whole day.

@@ -88,6 +88,7 @@ export class Transfer {
       const made = await this.host.work({ do: "export", form }, ({ done, total }) => report(done, total));
       if (!made) return this.notices.show(UNMADE, { problem: true });
       if (made.error) return this.take(made);
+      if (made.note) this.notices.show(made.note, { problem: true });
       const parts = [];
       while (parts.length < made.parts && !isStopped()) {
         const reply = await this.channel.read({ do: "take", made: made.made, part: parts.length });
