@@ -1,7 +1,7 @@
 """The only place where image, tensor, feature and mask coordinates are converted.
 
-Original pixels (W, H) -> the network's input, shrunk or enlarged with its aspect kept until its longer side is `side`, its sides
-multiples of 4 -> padded at the right and bottom to multiples of 32 -> maps at strides 4, 8 and 16. Pixel i covers [i, i + 1) at
+Original pixels (W, H) -> the network's input, shrunk or enlarged with its aspect kept until its longer side is `side`, or up to a
+sixth more where the photo has that many pixels, its sides multiples of 4 -> padded at the right and bottom to multiples of 32 -> maps at strides 4, 8 and 16. Pixel i covers [i, i + 1) at
 every scale, so a coordinate is converted by one factor an axis.
 """
 
@@ -19,6 +19,7 @@ from torch import Tensor
 from .annotation import Annotation
 
 CELL, MULTIPLE = 4, 32
+MORE = 1 / 6  # thin and small things gain by it where pixels are real; in photos that are enlarged all lose
 PADDING = 127 / 255  # grey, which the backbone sees as zero
 
 
@@ -31,7 +32,8 @@ class Frame:
 
     @classmethod
     def fit(cls, size: tuple[int, int], side: int) -> Frame:
-        scale = side / max(size)
+        longest = max(size)
+        scale = min(max(longest, side), round(side * (1 + MORE))) / longest
         width, height = (max(CELL, round(n * scale / CELL) * CELL) for n in size)
         return cls(size, (width, height))
 

@@ -60,7 +60,7 @@ SETTINGS = {  # of TrainConfig, those that have an option
     "model": "the network: guided, or one to compare it with; a name that is unknown lists all",
     "steps": "steps of the optimiser",
     "batch": "episodes a step with one support image; fewer with more, so that a step has as many images",
-    "side": "of the square views that are trained on, in pixels; whoever uses the checkpoint shows it images of 384",
+    "side": "of the square views that are trained on, in pixels; whoever uses the checkpoint shows it images of 384 to 448",
     "rate": "learning rate of all but the backbone",
     "backbone_rate": "learning rate of the backbone, if the network has one",
     "weight_decay": "of the optimiser",
