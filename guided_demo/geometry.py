@@ -1,8 +1,8 @@
 """The only place where image, tensor, feature and mask coordinates are converted.
 
 Original pixels (W, H) -> the network's input, shrunk or enlarged with its aspect kept until its longer side is `side`, or up to a
-sixth more where the photo has that many pixels, its sides multiples of 4 -> padded at the right and bottom to multiples of 32 -> maps at strides 4, 8 and 16. Pixel i covers [i, i + 1) at
-every scale, so a coordinate is converted by one factor an axis.
+sixth more where the photo has that many pixels, its sides multiples of 4 -> padded at the right and bottom to multiples of 32 ->
+maps at strides 4, 8 and 16. Pixel i covers [i, i + 1) at every scale, so a coordinate is converted by one factor an axis.
 """
 
 from __future__ import annotations

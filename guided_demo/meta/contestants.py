@@ -72,7 +72,7 @@ class SegmenterContestant:
 
 
 class NetworkContestant:
-    """A network with the interface of `core.paper`, shown images as `Frame.fit` has them with `side`; masks in original pixels."""
+    """A network with the interface of `core.paper`, shown images as `Frame.fit` has them; masks in original pixels."""
 
     def __init__(self, network: nn.Module, name: str, checkpoint_id: str, side: int = 384, device: str = "cpu") -> None:
         self.network = network.to(device).eval()
