@@ -31,7 +31,6 @@ class Annotator {
   #isDense = false; // whether it has a mask of somebody's for it as well
   #pending = []; // and those on their way to it
   #lastReply = null;
-  #isRefreshing = false;
   #wish = null; // how masks are to be seen, as far as the server was not told yet
 
   constructor(host) {
@@ -50,11 +49,8 @@ class Annotator {
 
   /** Show the session as it is now that something else has changed it. */
   async refresh() {
-    if (this.#isRefreshing) return;
-    this.#isRefreshing = true;
     const before = this.current;
-    this.take({ ...(await this.channel.read({ do: "start" })), focus: null, mask: null });
-    this.#isRefreshing = false;
+    this.take({ ...(await this.channel.read({ do: "start" })), focus: null, mask: null, isAll: true });
     if (before && this.current === before) await this.showMarks();
   }
 
@@ -157,7 +153,7 @@ class Annotator {
     if (reply.error) this.notices.show(reply.error, { problem: true });
     if (!reply.state || reply.state.revision < this.server.revision) {
       // What is newer may have come without the photos: marks bring only their own.
-      if (reply.state?.images) this.refresh();
+      if (reply.state?.images && !reply.isAll) this.refresh();
       return this.#update();
     }
     const isNews = reply.state.revision > this.server.revision;

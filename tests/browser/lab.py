@@ -127,7 +127,9 @@ class Notebook:
         shown = {}
         for tile in self.page.locator(".g-tile").all():
             source = tile.locator(".g-mask").get_attribute("src")
-            shown[tile.locator(".g-name").inner_text()] = np.array(Image.open(io.BytesIO(base64.b64decode(source.split(",")[1]))))
+            # Not inner_text, which is empty where Jupyter has a cell out of sight.
+            name = tile.locator(".g-name").text_content()
+            shown[name] = np.array(Image.open(io.BytesIO(base64.b64decode(source.split(",")[1]))))
         return shown
 
     def tool(self):
