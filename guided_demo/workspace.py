@@ -55,7 +55,7 @@ class Workspace:
         self._contributions = Recent(KEPT)
         self._results = Recent(KEPT)
         self._summaries = Recent(8192)
-        self._guidance: tuple[Any, Any, Any, Guidance] | None = None
+        self._guidance: tuple[tuple[Any, ...], Guidance] | None = None
         self._earlier = Recent(4096)
         self._earlier_guidance = Recent(1)
         self._watchers: tuple[Callable[[], None], ...] = ()
@@ -161,10 +161,9 @@ class Workspace:
             state = self._session.state
             library = self._session.library if self._is_foreign(state.loaded) else None
             made_of = state.own, state.loaded, library
-            known = self._guidance
-            if known is None or any(part is not before for part, before in zip(made_of, known, strict=False)):
-                known = self._guidance = *made_of, self._merged(state)
-            return known[3]
+            if self._guidance is None or any(a is not b for a, b in zip(made_of, self._guidance[0], strict=True)):
+                self._guidance = made_of, self._merged(state)
+            return self._guidance[1]
 
     @property
     def left_out(self) -> str | None:

@@ -229,7 +229,7 @@ class Desk:
         leaving = tuple(item.key for item in session.images if item.key in self._samples)
         if not self._samples or self._samples & session.annotations.keys() or (leaving and not brought):
             return
-        for item in theirs if set(theirs) <= set(session.classes) else ():
+        for item in set(theirs).intersection(session.classes):
             if (leaving or item.name == ANYTHING) and item.name not in marked(self.workspace.guidance):
                 only = len(session.classes) == 2
                 self.workspace.apply(RenameClass(item.name, ANYTHING) if only else RemoveClass(item.name))

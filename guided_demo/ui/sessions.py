@@ -92,7 +92,6 @@ class Sessions:
                 place.left = None
                 place.used = self.clock()
                 self._places[place.digests[0]] = place
-                self._opening.discard(place.folder)
                 self._write(place)
         return token, place.desk, was
 
@@ -152,13 +151,12 @@ class Sessions:
             self._opening.add(folder)
         try:
             return _Place(self.make(folder), folder, self.clock())
-        except BaseException as error:
-            with self._lock:
-                self._opening.discard(folder)
-            if not isinstance(error, InputError):
-                raise
+        except InputError as error:
             logging.getLogger(__name__).warning("%s cannot be opened: %s", folder, error)
             return None
+        finally:
+            with self._lock:
+                self._opening.discard(folder)
 
     def _stored(self, digest: str) -> Path | None:
         """The folder of a desk that is not at hand."""

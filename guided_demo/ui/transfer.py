@@ -109,15 +109,13 @@ class Transfer:
             data, name = zip_bytes(files), "masks.zip" if form == "png" else f"masks-{form}.zip"
         parts = {number: data[at : at + PART_BYTES] for number, at in enumerate(range(0, len(data), PART_BYTES))}
         self._made = next(self._count), parts
-        note = (
-            form in WORK
-            and len(data) > MAX_FILE_BYTES
-            and (
+        reply: Message = {"made": self._made[0], "name": name, "parts": len(parts)}
+        if form in WORK and len(data) > MAX_FILE_BYTES:
+            reply["note"] = (
                 f"This project has {len(data) // 1_000_000} MB, and the page can open {MAX_FILE_BYTES // 1_000_000}: download "
                 '"Project, no photos" too, and add the photos when you open that.'
             )
-        )
-        yield {"made": self._made[0], "name": name, "parts": len(parts)} | ({"note": note} if note else {})
+        yield reply
 
     def part(self, made: int, number: int) -> str:
         """A part of a download as base64; those before it have arrived, and are let go: a page may stay open for the whole day.
