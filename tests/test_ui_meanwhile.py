@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from pictures import photo_bytes
+from work import fill
 
 from guided_demo.annotation import BACKGROUND, Annotation, Point
 from guided_demo.events import AddClass, Annotate, RenameClass, SetAnnotation
@@ -15,7 +16,7 @@ EDGE = 64
 @pytest.fixture
 def workspace(segmenter):
     made = Workspace(segmenter)
-    assert made.add_images((f"{seed}.png", photo_bytes(seed)) for seed in range(3)) == []
+    fill(made)
     made.apply(AddClass("cat"))
     return made
 
