@@ -66,17 +66,17 @@ class _Moment:
 
 
 def _moments(session: Session) -> list[_Moment]:
-    """Before the first event, and after each of those that led here."""
+    """Before the first step, and after each of those that led here."""
     names: list[dict[str, str]] = [{}]
-    for event, _ in reversed(session.past):
+    for step in reversed(session.past):
         later = names[-1]
-        match event:
-            case RenameClass(old, new) | MergeClass(old, new):
-                names.append({**later, old: later.get(new, new)})
-            case _:
-                names.append(later)
-    states = [*(state for _, state in session.past), session.state]
-    clicks = np.cumsum([0, *(isinstance(event, Annotate) for event, _ in session.past)]).tolist()
+        for event in reversed(step.events):
+            match event:
+                case RenameClass(old, new) | MergeClass(old, new):
+                    later = {**later, old: later.get(new, new)}
+        names.append(later)
+    states = [*(step.state for step in session.past), session.state]
+    clicks = np.cumsum([0, *(sum(isinstance(event, Annotate) for event in step.events) for step in session.past)]).tolist()
     return [_Moment(*parts) for parts in zip(states, clicks, reversed(names), strict=True)]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, partial
@@ -17,7 +18,7 @@ from .events import LoadGuidance, SetAnnotation
 from .files import MAX_UNPACKED, SUFFIXES, image_key, read_image, unzip
 from .imports import ONE_NUMBER, class_names, read_json, read_mask, read_yolo, yolo_names
 from .project import LISTING, read_project
-from .session import ImageItem, Session
+from .session import Event, ImageItem, Session
 from .workspace import Problem, Workspace
 
 # Each may need those before it. The words are those that `taken` uses, one and many.
@@ -58,6 +59,7 @@ class Intake:
         self._waiting: list[tuple[str, Place, str, bytes]] = []
         self._lists: dict[Place, list[str]] = {}  # what a classes.txt says
         self._zips = 0
+        self._together = uuid.uuid4().hex  # all that is brought at once is undone at once
         self._taken: Counter[str] = Counter()
 
     def take(self, files: Iterable[tuple[str, bytes]]) -> Iterator[str]:
@@ -139,15 +141,15 @@ class Intake:
             case "outlines":
                 self._take_outlines(name, data, self._names_at(place))
             case "guidance":
-                self.workspace.apply(LoadGuidance(Guidance.from_bytes(data)))
+                self._apply(LoadGuidance(Guidance.from_bytes(data)))
             case "annotations":
-                return kind if _take_annotations(self.workspace, name, data, self.problems) else ""
+                return kind if self._take_annotations(name, data) else ""
         return "" if kind == "class list" else kind
 
     def _open(self, name: str, data: bytes) -> Iterator[str]:
         project = read_project(data, name)
         self.known += len(project.photos)
-        for photo in project.enter(self.workspace, self.problems):
+        for photo in project.enter(self.workspace, self.problems, self._together):
             yield photo
             self.done += 1
         here = {item.key for item in self.workspace.session.images}
@@ -195,14 +197,41 @@ class Intake:
         if is_colored:
             said = f"{name} looks like a mask of {item.name} in colours; save it with one number a pixel, as an indexed PNG"
             raise InputError(f"{said}, or rename it if it is a photo itself.")
-        _mark(self.workspace, item, read_mask(data, numbers, name))
+        self._mark(item, read_mask(data, numbers, name))
         return "mask"
 
     def _take_outlines(self, name: str, data: bytes, numbers: list[str] | None) -> None:
         item = find_image(self.workspace.session, name)
         if item is None:
             raise InputError(f"{name} has outlines, but the gallery has no photo of this name; add the photo first.")
-        _mark(self.workspace, item, read_yolo(data, numbers, item.size, name))
+        self._mark(item, read_yolo(data, numbers, item.size, name))
+
+    def _take_annotations(self, name: str, data: bytes) -> bool:
+        """Says whether any of it could be used."""
+        absent: list[str] = []
+        before = len(self.problems)
+        used = 0
+        for photo, annotation in read_json(data, name):
+            item = find_image(self.workspace.session, photo)
+            if item is None:
+                absent.append(photo)
+                continue
+            try:
+                self._mark(item, annotation())
+                used += 1
+            except InputError as error:
+                self.problems.append(Problem(photo, str(error)))
+        if absent:
+            what = f"{absent[0]} is" if len(absent) == 1 else f"{len(absent)} photos, such as {absent[0]}, are"
+            self.problems.append(Problem(name, f"{what} not in the gallery; add the photos first, then {name} again."))
+        return used > 0 or len(self.problems) == before
+
+    def _mark(self, item: ImageItem, annotation: Annotation) -> None:
+        if not annotation.is_empty:
+            self._apply(SetAnnotation(item.key, self.workspace.session.annotation(item.key) + annotation))
+
+    def _apply(self, event: Event) -> None:
+        self.workspace.apply(event, self._together)
 
 
 def find_image(session: Session, name: str) -> ImageItem | None:
@@ -263,29 +292,3 @@ def _kind(place: Place, name: str, data: bytes) -> str | None:
 def _numbers(data: bytes) -> bool:
     """Whether a text file has numbers only, as YOLO's have."""
     return not data.translate(None, b"0123456789.eE+- \t\r\n")
-
-
-def _take_annotations(workspace: Workspace, name: str, data: bytes, problems: list[Problem]) -> bool:
-    """Says whether any of it could be used; what could not be is added to `problems`."""
-    absent: list[str] = []
-    before = len(problems)
-    used = 0
-    for photo, annotation in read_json(data, name):
-        item = find_image(workspace.session, photo)
-        if item is None:
-            absent.append(photo)
-            continue
-        try:
-            _mark(workspace, item, annotation())
-            used += 1
-        except InputError as error:
-            problems.append(Problem(photo, str(error)))
-    if absent:
-        what = f"{absent[0]} is" if len(absent) == 1 else f"{len(absent)} photos, such as {absent[0]}, are"
-        problems.append(Problem(name, f"{what} not in the gallery; add the photos first, then {name} again."))
-    return used > 0 or len(problems) == before
-
-
-def _mark(workspace: Workspace, item: ImageItem, annotation: Annotation) -> None:
-    if not annotation.is_empty:
-        workspace.apply(SetAnnotation(item.key, workspace.session.annotation(item.key) + annotation))

@@ -49,10 +49,10 @@ class Project:
     correct: tuple[str, ...]
     guidance: Guidance
 
-    def enter(self, workspace: Workspace, problems: list[Problem]) -> Iterator[str]:
+    def enter(self, workspace: Workspace, problems: list[Problem], together: str | None = None) -> Iterator[str]:
         """Join a workspace, new or not; what is there stays. Yields the name of every photo it brings before that is read.
 
-        problems: photos that could not be had are added here.
+        problems: photos that could not be had are added here; together: as for Session.apply.
         """
         brought = [(key, name) for key, name in self.names.items() if key in self.photos]
         adding = workspace.adding((name, self.photos[key]) for key, name in brought)
@@ -71,11 +71,11 @@ class Project:
             if color in taken:
                 color = colors.get(label) or next_color([*colors.values(), *self.colors.values()])
             if colors.get(label) != color:  # else it would be a step that undo takes back to no effect
-                workspace.apply(RecolorClass(label, color) if label in colors else AddClass(label, color))
-        workspace.apply(LoadGuidance(self.guidance))
+                workspace.apply(RecolorClass(label, color) if label in colors else AddClass(label, color), together)
+        workspace.apply(LoadGuidance(self.guidance), together)
         here = {item.key for item in workspace.session.images}
         for key in here.intersection(self.correct) - workspace.session.correct:
-            workspace.apply(MarkCorrect(key))
+            workspace.apply(MarkCorrect(key), together)
 
 
 def read_project(data: bytes, name: str = "the project") -> Project:

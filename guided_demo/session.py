@@ -48,13 +48,23 @@ class State:
 
 
 @dataclass(frozen=True)
+class Step:
+    """What undo takes back at once: events, most often one, and the state on the other side of them: before them in the past of
+    a session, after them in its future. together: what events that belong to one step have in common, see Session.apply."""
+
+    events: tuple[Event, ...]
+    state: State
+    together: str | None = None
+
+
+@dataclass(frozen=True)
 class Session:
     """A user's work and its history. `library`: every image ever added; those removed are not in `images`."""
 
     library: tuple[ImageItem, ...] = ()
     state: State = field(default_factory=State)
-    past: tuple[tuple[Event, State], ...] = ()  # each event with the state before it
-    future: tuple[tuple[Event, State], ...] = ()  # each undone event with the state after it, the next one last
+    past: tuple[Step, ...] = ()
+    future: tuple[Step, ...] = ()  # what was undone, the next one last
 
     def __repr__(self) -> str:
         marked = f"{len(self.annotations)} of {len(self.images)} images marked"
@@ -112,26 +122,34 @@ class Session:
     def _by_key(self) -> dict[str, ImageItem]:
         return {item.key: item for item in self.library}
 
-    def apply(self, event: Event) -> Session:
-        """The session after an event; the same session if it changes nothing. Raises InputError if it cannot be."""
+    def apply(self, event: Event, together: str | None = None) -> Session:
+        """The session after an event; the same session if it changes nothing. Raises InputError if it cannot be.
+
+        together: any word; events in a row that have the same one are undone together, as what many files brought.
+        """
         after = event.on(self)
         if after is self or not event.undoable:
             return after
-        return replace(after, past=(*self.past, (event, self.state)), future=())
+        past, step = self.past, Step((event,), self.state, together)
+        if together is not None and past and past[-1].together == together:
+            past, step = past[:-1], replace(past[-1], events=(*past[-1].events, event))
+        return replace(after, past=(*past, step), future=())
 
     def undo(self) -> Session:
-        """The session before the last event that can be undone; the same session if there is none."""
+        """The session before the last step that can be undone; the same session if there is none."""
         if not self.past:
             return self
-        event, before = self.past[-1]
-        return replace(self, state=before, past=self.past[:-1], future=(*self.future, (event, self.state)))
+        step = self.past[-1]
+        undone = replace(step, state=self.state)
+        return replace(self, state=step.state, past=self.past[:-1], future=(*self.future, undone))
 
     def redo(self) -> Session:
-        """The session after the event undone last; the same session if there is none."""
+        """The session after the step undone last; the same session if there is none."""
         if not self.future:
             return self
-        event, after = self.future[-1]
-        return replace(self, state=after, past=(*self.past, (event, self.state)), future=self.future[:-1])
+        step = self.future[-1]
+        done = replace(step, state=self.state)
+        return replace(self, state=step.state, past=(*self.past, done), future=self.future[:-1])
 
     def with_state(self, **changes) -> Session:
         return replace(self, state=replace(self.state, **changes))
@@ -143,7 +161,7 @@ class Session:
         def brought(state: State) -> State:
             return replace(state, removed=state.removed - back) if state.removed & back else state
 
-        past, future = (tuple((event, brought(state)) for event, state in steps) for steps in (self.past, self.future))
+        past, future = (tuple(replace(s, state=brought(s.state)) for s in steps) for steps in (self.past, self.future))
         return replace(self, state=brought(self.state), past=past, future=future) if back else self
 
     def with_annotation(self, key: str, annotation: Annotation) -> Session:

@@ -151,12 +151,15 @@ class Journal:
             os.truncate(self._path, whole)
         return session
 
-    def append(self, step: Event | str) -> None:
-        """Add an event, or "undo" or "redo". When this returns, the operating system has it, so a kill loses nothing.
+    def append(self, done: Event | str, together: str | None = None) -> None:
+        """Add an event, or "undo" or "redo"; together: as for Session.apply.
 
+        When this returns, the operating system has it, so a kill loses nothing.
         Raises InputError if this journal is closed or the disk is full; it is then as it was.
         """
-        record = {"step": step} if isinstance(step, str) else encode(step, self.blobs)
+        record = {"step": done} if isinstance(done, str) else encode(done, self.blobs)
+        if together is not None:
+            record["together"] = together
         line = json.dumps(record, separators=(",", ":")).encode() + b"\n"
         with _OPENING:
             if self._hold is None:
@@ -195,7 +198,8 @@ def _replayed(session: Session, line: bytes, blobs: Blobs) -> Session:
         record = json.loads(line)
         if record.get("step") in ("undo", "redo"):
             return session.undo() if record["step"] == "undo" else session.redo()
-        return session.apply(decode(record, blobs))
+        together = record.pop("together", None)
+        return session.apply(decode(record, blobs), together)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"A line of this workspace's journal is damaged: {error}") from error
 

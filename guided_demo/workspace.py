@@ -75,17 +75,18 @@ class Workspace:
             self._watchers = (*self._watchers, changed)
         return end
 
-    def apply(self, event: Event) -> Session:
-        """Apply an event, and keep it. Raises InputError, and changes nothing, if it cannot be applied."""
+    def apply(self, event: Event, together: str | None = None) -> Session:
+        """Apply an event, and keep it. Raises InputError, and changes nothing, if it cannot be applied. together: as for
+        Session.apply."""
         if isinstance(event, LoadGuidance):
             event = LoadGuidance(self._adapted(event.guidance))
-        return self._step(lambda session: session.apply(event), event)
+        return self._change(lambda session: session.apply(event, together), event, together)
 
     def undo(self) -> Session:
-        return self._step(Session.undo, "undo")
+        return self._change(Session.undo, "undo")
 
     def redo(self) -> Session:
-        return self._step(Session.redo, "redo")
+        return self._change(Session.redo, "redo")
 
     def add_image(self, name: str, source: ImageSource) -> str:
         """Read and encode an image, add it to the gallery, return its key. A picture that is there is not added twice.
@@ -250,12 +251,12 @@ class Workspace:
         self.apply(AddImages((item,)))
         return item.key
 
-    def _step(self, change: Callable[[Session], Session], record: Event | str) -> Session:
+    def _change(self, change: Callable[[Session], Session], done: Event | str, together: str | None = None) -> Session:
         with self._lock:
             after = change(self._session)
             if after is not self._session:
                 if self._journal is not None:
-                    self._journal.append(record)
+                    self._journal.append(done, together)
                 self._session = after
                 for changed in self._watchers:
                     changed()

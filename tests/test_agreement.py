@@ -106,7 +106,7 @@ def test_a_workspace_looks_at_its_own_history(segmenter, monkeypatch):
     # By hand: what the masks were, by going back.
     truth = result.classes, result.labels_at((64, 48))
     for point in reversed(points):
-        while sum(isinstance(event, Annotate) for event, _ in workspace.session.past) > point.clicks:
+        while sum(isinstance(event, Annotate) for step in workspace.session.past for event in step.events) > point.clicks:
             workspace.undo()
         mask = workspace.segment(second)
         assert point.accuracy == pytest.approx(overlap((mask.classes, mask.labels_at((64, 48))), truth))

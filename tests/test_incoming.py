@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import time
 
 import numpy as np
@@ -71,6 +72,24 @@ def test_masks_join_what_is_marked_and_need_no_names(workspace):
     found = labels(workspace, "a")
     assert found[1, 1] == 1
     assert np.array_equal(found[2:], 2 * REGION[2:])
+
+
+def test_what_is_brought_at_once_is_undone_at_once(segmenter, tmp_path):
+    workspace = Workspace(segmenter, tmp_path / "work")
+    take_in(workspace, [("a.jpg", photo_bytes(1)), ("b.jpg", photo_bytes(2))])
+    workspace.apply(AddClass("dog"))
+    before = workspace.session
+    guidance = Workspace(segmenter)
+    take_in(guidance, [("c.jpg", photo_bytes(3)), ("c.png", indexed_png(REGION))])
+    files = [("a.png", indexed_png(REGION)), ("b.png", indexed_png(REGION)), ("g.safetensors", guidance.guidance.to_bytes())]
+    assert take_in(workspace, files) == []
+    after = workspace.session
+    assert len(after.annotations) == 2 and len(workspace.guidance.images) == 3
+    again = Workspace(segmenter, shutil.copytree(tmp_path / "work", tmp_path / "copy"))
+    for undone in (workspace.undo(), again.undo()):
+        assert undone.state.own == before.state.own and undone.class_names == before.class_names
+        assert len(undone.past) == len(before.past)
+    assert again.redo().annotations == workspace.redo().annotations == after.annotations
 
 
 def test_grey_photos_are_photos(workspace):

@@ -63,7 +63,7 @@ def test_a_project_joins_what_is_there(work, segmenter):
     assert len(other.session.images) == 3
     steps = len(other.session.past)
     assert open_project(other, save_project(work)) == []
-    assert [type(event) for event, _ in other.session.past[steps:]] == [LoadGuidance]
+    assert [type(event) for step in other.session.past[steps:] for event in step.events] == [LoadGuidance]
 
 
 def test_no_class_of_a_project_gets_the_colour_of_one_that_is_marked_here(work, segmenter):

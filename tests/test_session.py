@@ -191,6 +191,17 @@ def test_history_is_exact_whatever_was_done(session):
     assert branched.redo() is branched
 
 
+def test_what_belongs_together_is_one_step(session):
+    before = session.apply(Annotate("a", CAT))
+    after = before.apply(RenameClass("cat", "lynx"), "files").apply(AddClass("emu"), "files").apply(MarkCorrect("b"), "files")
+    assert [len(step.events) for step in after.past] == [1, 1, 1, 3]
+    assert after.undo().state is before.state
+    assert after.undo().redo() == after
+    fox = AddClass("fox")
+    for other in (after.apply(fox), after.apply(fox, "other files"), after.undo().apply(fox, "files")):
+        assert len(other.past[-1].events) == 1
+
+
 @pytest.fixture(scope="module")
 def cats(segmenter):
     """Guidance of two photos: of "a" as the gallery's key would be, and of one that is not in the gallery."""

@@ -301,8 +301,8 @@ def _gone_back_to(before: Session, after: Session, current: str | None) -> str |
     """The image to open that what was undone or redone is about."""
     if len(before.past) == len(after.past):
         return None
-    event, _ = max(before.past, after.past, key=len)[-1]
-    return _first_but(current, photos_of(event), after)
+    step = max(before.past, after.past, key=len)[-1]
+    return _first_but(current, [key for event in step.events for key in photos_of(event)], after)
 
 
 def _first_but(current: str | None, keys: Collection[str], session: Session) -> str | None:
