@@ -38,7 +38,7 @@ class RemoveImages:
         for key in self.keys:
             session.image(key)
             session = session.with_annotation(key, Annotation())
-        return session.with_state(removed=session.state.removed | set(self.keys), correct=session.correct - set(self.keys))
+        return session.with_state(removed=session.state.removed | set(self.keys), correct=session.state.correct - set(self.keys))
 
 
 @dataclass(frozen=True)
@@ -179,9 +179,11 @@ class LoadGuidance:
     """Guidance from a file joins what is there. An image marked both here and there keeps both; the file's marks win.
 
     What was loaded for another checkpoint counts as marked here from then on, as far as its images are in the gallery.
+    correct: keys of images, here or yet to come, whose masks are marked as correct with it.
     """
 
     guidance: Guidance
+    correct: tuple[str, ...] = ()
     undoable: ClassVar[bool] = True
 
     def on(self, session: Session) -> Session:
@@ -196,7 +198,8 @@ class LoadGuidance:
             if theirs is not None and not mine.is_empty:
                 session = session.with_annotation(item.key, mine if mine == theirs else mine + theirs)
                 both.append(item.key)
-        return session.with_state(loaded=session.state.loaded + incoming.without(*both))
+        correct = session.state.correct.union(self.correct)
+        return session.with_state(loaded=session.state.loaded + incoming.without(*both), correct=correct)
 
 
 @dataclass(frozen=True)
@@ -209,7 +212,8 @@ class MarkCorrect:
 
     def on(self, session: Session) -> Session:
         key = {session.image(self.key).key}
-        return session.with_state(correct=session.correct | key if self.correct else session.correct - key)
+        correct = session.state.correct
+        return session.with_state(correct=correct | key if self.correct else correct - key)
 
 
 EVENTS = {

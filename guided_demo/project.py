@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from .core.guidance import Guidance
 from .errors import InputError
-from .events import AddClass, LoadGuidance, MarkCorrect, RecolorClass
+from .events import AddClass, LoadGuidance, RecolorClass
 from .files import read_zip, zip_bytes
 from .marks import check_name
 from .render import next_color, parse_color
@@ -28,7 +28,7 @@ def save_project(workspace: Workspace, photos: bool = True) -> bytes:
         "format": FORMAT,
         "images": [{"key": item.key, "name": item.name, "size": item.size} for item in session.images],
         "classes": [{"name": item.name, "color": item.color} for item in session.classes],
-        "correct": sorted(session.correct),
+        "correct": sorted(session.state.correct),  # of photos that are yet to come, too
     }
     files = {
         LISTING: json.dumps(listing, ensure_ascii=False, indent=1).encode(),
@@ -72,10 +72,7 @@ class Project:
                 color = colors.get(label) or next_color([*colors.values(), *self.colors.values()])
             if colors.get(label) != color:  # else it would be a step that undo takes back to no effect
                 workspace.apply(RecolorClass(label, color) if label in colors else AddClass(label, color), together)
-        workspace.apply(LoadGuidance(self.guidance), together)
-        here = {item.key for item in workspace.session.images}
-        for key in here.intersection(self.correct) - workspace.session.correct:
-            workspace.apply(MarkCorrect(key), together)
+        workspace.apply(LoadGuidance(self.guidance, self.correct), together)
 
 
 def read_project(data: bytes, name: str = "the project") -> Project:

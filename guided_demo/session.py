@@ -94,10 +94,10 @@ class Session:
         found = {item.key: self.annotation(item.key) for item in self.images}
         return {key: annotation for key, annotation in found.items() if not annotation.is_empty}
 
-    @property
+    @cached_property
     def correct(self) -> frozenset[str]:
-        """Keys of the images whose mask the user has marked as correct."""
-        return self.state.correct
+        """Keys of the images of the gallery whose mask the user has marked as correct."""
+        return self.state.correct.intersection(item.key for item in self.images)
 
     def annotation(self, key: str) -> Annotation:
         """What is marked on an image: here, or else in the loaded guidance, or else nothing."""

@@ -79,7 +79,7 @@ class Workspace:
         """Apply an event, and keep it. Raises InputError, and changes nothing, if it cannot be applied. together: as for
         Session.apply."""
         if isinstance(event, LoadGuidance):
-            event = LoadGuidance(self._adapted(event.guidance))
+            event = replace(event, guidance=self._adapted(event.guidance))
         return self._change(lambda session: session.apply(event, together), event, together)
 
     def undo(self) -> Session:

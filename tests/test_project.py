@@ -46,10 +46,23 @@ def test_a_project_opens_elsewhere(work, segmenter, tmp_path, photos):
     assert other.session.annotations == work.session.annotations
     assert other.session.classes == work.session.classes
     assert masks(other) == masks(work)
+    assert other.session.correct == work.session.correct
     if photos:
         assert other.session.images == work.session.images
-        assert other.session.correct == work.session.correct
         assert masks(Workspace(segmenter, tmp_path)) == masks(work)
+
+
+def test_what_was_correct_outlives_the_photos(work, segmenter):
+    other = Workspace(segmenter)
+    assert open_project(other, save_project(work, photos=False)) == []
+    assert other.session.correct == frozenset()
+    third = Workspace(segmenter)
+    assert open_project(third, save_project(other, photos=False)) == []
+    key = third.add_image("elsewhere.jpg", photo_bytes(0, form="JPEG"))
+    assert third.session.correct == {key} == work.session.correct
+    third.apply(MarkCorrect(key, False))
+    assert third.session.correct == frozenset()
+    assert third.undo().undo().state.correct == frozenset()
 
 
 def test_a_project_joins_what_is_there(work, segmenter):
