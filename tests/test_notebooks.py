@@ -83,6 +83,24 @@ def test_meta_training_teaches_classes_that_were_held_out(tmp_path, monkeypatch)
     assert pictures(notebook) == 6
 
 
+def test_evaluation_tells_contestants_apart(tmp_path, monkeypatch):
+    notebook = executed("03_evaluation", tmp_path, monkeypatch)
+    said = printed(notebook)
+    tables = "".join(output["data"].get("text/markdown", "") for output in outputs(notebook) if "data" in output)
+    guided, prototype, ridge = (
+        [*numbers(rf"\| {name} \| ([\d.]+)[^|]+\| ([\d.]+)[^|]+\| ([\d.]+)", tables)] for name in ("guided", "prototype", "ridge")
+    )
+    for other, values in (("prototype", prototype), ("ridge", ridge)):
+        above, low, high = numbers(rf"guided above {other}, S=1 P=25: (\S+) \((\S+) to (\S+)\)", said)
+        assert 0 < low < above < high
+        assert guided[2] - values[2] == pytest.approx(above, abs=0.0011)
+    (share,) = numbers(r"share that follows\n\n[^\n]+\n[^\n]+\n\| guided \| ([\d.]+)", tables)
+    assert share > 0.6
+    first, last = numbers(r"after 1 click ([\d.]+), after 20 ([\d.]+)", said)
+    assert last > max(first, 0.9)
+    assert pictures(notebook) == 5
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_what_is_kept_is_clean(path):
     notebook = nbformat.read(path, as_version=4)
