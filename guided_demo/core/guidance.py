@@ -19,10 +19,12 @@ from safetensors import SafetensorError
 from ..annotation import BACKGROUND, Annotation
 from ..errors import InputError
 from ..files import MAX_PIXELS, read_bytes, write_atomic
+from ..marks import MAX_CLASSES, DenseMask
 from .encoder import DETAIL, SEMANTIC
 from .exemplars import COUNT
 
-FORMAT = 2  # of the first, OLD_PARTS with semantics in float16, files are still read
+# Files of earlier formats are still read: the first had OLD_PARTS with semantics in float16, the second masks in the header.
+FORMAT = 3
 PARTS, OLD_PARTS = ("steps", "step", "detail", "weight"), ("semantic", "detail", "weight")
 
 
@@ -163,24 +165,35 @@ class Guidance:
         return replace(self, ledger={c.entry: c for c in changed if c.samples})
 
     def to_bytes(self) -> bytes:
-        """safetensors with JSON metadata."""
+        """safetensors with JSON metadata; dense masks are tensors, their PNG bytes (n,) uint8, as the header has 100 MB at most.
+
+        Raises InputError where points and strokes alone are more than that.
+        """
         tensors: dict[str, np.ndarray] = {}
         entries: list[dict[str, Any]] = []
         for i, c in enumerate(self.ledger.values()):
             tensors[f"{i}.centre"] = c.centre
             for j, sample in enumerate(c.samples.values()):
                 tensors |= {f"{i}.{j}.{part}": getattr(sample, part) for part in PARTS}
-            entries.append(
-                {
-                    "key": c.key,
-                    "size": list(c.size),
-                    "classes": list(c.samples),
-                    "pixels": [s.pixels for s in c.samples.values()],
-                    "annotation": c.annotation.to_json(),
-                }
-            )
+            entry: dict[str, Any] = {
+                "key": c.key,
+                "size": list(c.size),
+                "classes": list(c.samples),
+                "pixels": [s.pixels for s in c.samples.values()],
+                "annotation": Annotation(marks=c.annotation.marks).to_json(),
+            }
+            if c.annotation.mask is not None:
+                tensors[f"{i}.mask"] = np.frombuffer(c.annotation.mask.png, np.uint8)
+                entry["mask"] = list(c.annotation.mask.classes)
+            entries.append(entry)
         header = {"format": FORMAT, "checkpoint": self.checkpoint_id, "images": entries}
-        return safetensors.numpy.save(tensors, {"guidance": json.dumps(header)})
+        try:
+            return safetensors.numpy.save(tensors, {"guidance": json.dumps(header)})
+        except SafetensorError as error:
+            raise InputError(
+                "There are more points and strokes than a guidance file has room for (100 MB); save the guidance of fewer images "
+                "at a time."
+            ) from error
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Guidance:
@@ -225,13 +238,25 @@ def _contribution(i: int, entry: dict[str, Any], tensors: dict[str, np.ndarray])
     width, height = map(int, entry["size"])
     if min(width, height) < 1 or width * height > MAX_PIXELS:
         raise ValueError("an image has a size that none has")
-    annotation, centre = Annotation.from_json(entry["annotation"]), tensors[f"{i}.centre"]
+    annotation, centre = _annotation(i, entry, tensors), tensors[f"{i}.centre"]
     annotation.validate((width, height))
     if not samples.keys() <= set(annotation.classes):
         raise ValueError("exemplars are of a class that is not marked")
     if centre.shape != (SEMANTIC,) or not np.isfinite(centre).all():
         raise ValueError("an image has no mean descriptor")
     return Contribution(str(entry["key"]), (width, height), samples, centre, annotation)
+
+
+def _annotation(i: int, entry: dict[str, Any], tensors: dict[str, np.ndarray]) -> Annotation:
+    annotation = Annotation.from_json(entry["annotation"])  # before the third format, with its mask
+    if "mask" in entry or f"{i}.mask" in tensors:
+        png = tensors[f"{i}.mask"]
+        if annotation.mask is not None or png.dtype != np.uint8 or png.ndim != 1:
+            raise ValueError("a mask is not as it was saved")
+        annotation = Annotation(mask=DenseMask(png.tobytes(), tuple(map(str, entry["mask"]))), marks=annotation.marks)
+    if annotation.mask is not None and len(annotation.mask.classes) > MAX_CLASSES:
+        raise ValueError("a mask has more classes than values")
+    return annotation
 
 
 def _check(sample: Sample) -> None:

@@ -14,10 +14,12 @@ from pictures import photo
 
 from guided_demo import Annotation, Guidance, GuidedSegmenter, InputError, Stroke
 from guided_demo.core.encoder import DETAIL, SEMANTIC
-from guided_demo.core.guidance import Sample, merge
+from guided_demo.core.guidance import PARTS, Sample, merge
+from guided_demo.marks import DenseMask
 
 CAT = Annotation(points=[(20, 20, "cat"), (70, 50, "background")])
 DOG = Annotation(points=[(40, 30, "dog")], strokes=[Stroke(((5, 5), (30, 8)), "background", 4)])
+MASK = Annotation.from_mask(np.repeat([0, 1, 255], [1600, 1600, 1600]).reshape(60, 80), ["background", "cat"])
 
 
 def test_guidance_adds_in_any_order_and_takes_out_exactly(segmenter):
@@ -94,12 +96,14 @@ def test_saved_guidance_gives_the_same_masks(segmenter, tmp_path):
     assert again.to_bytes() == guidance.to_bytes()
 
 
-def test_guidance_of_the_first_format_is_still_read(segmenter):
-    """It had semantics in float16: the same masks but for rounding."""
-    guidance = segmenter.guide(photo(0), CAT + DOG)
+@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("annotation", [CAT + DOG, MASK + DOG])
+def test_guidance_of_earlier_formats_is_still_read(segmenter, number, annotation):
+    """Both had masks in the header, the first semantics in float16: the same masks but for rounding."""
+    guidance = segmenter.guide(photo(0), annotation)
     (contribution,) = guidance.ledger.values()
     header = {
-        "format": 1,
+        "format": number,
         "checkpoint": guidance.checkpoint_id,
         "images": [
             {
@@ -113,11 +117,39 @@ def test_guidance_of_the_first_format_is_still_read(segmenter):
     }
     tensors = {"0.centre": contribution.centre}
     for i, s in enumerate(contribution.samples.values()):
-        tensors |= {f"0.{i}.semantic": s.semantic.astype(np.float16), f"0.{i}.detail": s.detail, f"0.{i}.weight": s.weight}
+        first = {f"0.{i}.semantic": s.semantic.astype(np.float16), f"0.{i}.detail": s.detail, f"0.{i}.weight": s.weight}
+        tensors |= first if number == 1 else {f"0.{i}.{part}": getattr(s, part) for part in PARTS}
     old = Guidance.from_bytes(safetensors.numpy.save(tensors, {"guidance": json.dumps(header)}))
     assert old.annotations == guidance.annotations
+    if number == 2:
+        assert old.to_bytes() == guidance.to_bytes()
     a, b = segmenter.segment(photo(2), guidance), segmenter.segment(photo(2), old)
     assert np.allclose(a.probabilities, b.probabilities, atol=0.01)
+
+
+def header_of(data):
+    (length,) = struct.unpack("<Q", data[:8])
+    return json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["guidance"])
+
+
+def test_masks_of_more_bytes_than_a_header_may_have_are_saved_and_read(segmenter):
+    guidance = segmenter.guide(photo(0), MASK + DOG)
+    (contribution,) = guidance.ledger.values()
+    png = MASK.mask.png + bytes(20_000_000)  # readers of PNG pass over what follows its end
+    large = replace(contribution, annotation=Annotation(mask=DenseMask(png, MASK.mask.classes), marks=DOG.marks))
+    copies = [replace(large, key=key) for key in "abcd"]
+    many = Guidance(guidance.checkpoint_id, {c.entry: c for c in copies})
+    data = many.to_bytes()
+    assert 80_000_000 < len(data) < 80_200_000 and len(json.dumps(header_of(data))) < 4000
+    assert dict(Guidance.from_bytes(data).annotations) == dict.fromkeys("abcd", large.annotation)
+
+
+def test_more_marks_than_a_file_has_room_for_get_a_sentence(segmenter):
+    guidance = segmenter.guide(photo(0), CAT)
+    (contribution,) = guidance.ledger.values()
+    long = replace(contribution, key='"' * 26_000_000)  # each is four characters in the header
+    with pytest.raises(InputError, match=r"more points and strokes .* room for \(100 MB\); save the guidance of fewer images"):
+        Guidance(guidance.checkpoint_id, {"a": long}).to_bytes()
 
 
 def test_what_is_stored_of_an_exemplar_is_close_to_it():
@@ -159,10 +191,9 @@ def test_a_guidance_file_that_is_cut_short_is_refused(segmenter, cut):
 
 def changed(data, header=(), **tensors):
     """A guidance file with other things said of it, and other tensors."""
-    (length,) = struct.unpack("<Q", data[:8])
-    said = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["guidance"])
-    said = {key: value for key, value in (said | dict(header)).items() if value is not None}
-    return safetensors.numpy.save(safetensors.numpy.load(data) | tensors, {"guidance": json.dumps(said)})
+    said = {key: value for key, value in (header_of(data) | dict(header)).items() if value is not None}
+    tensors = {name: t for name, t in (safetensors.numpy.load(data) | tensors).items() if t is not None}
+    return safetensors.numpy.save(tensors, {"guidance": json.dumps(said)})
 
 
 @pytest.mark.parametrize(
@@ -205,15 +236,44 @@ def test_a_guidance_file_with_parts_that_do_not_fit_is_refused(segmenter, change
 )
 def test_a_guidance_file_that_says_what_cannot_be_is_refused(segmenter, change, words):
     data = segmenter.guide(photo(0), CAT).to_bytes()
-    (length,) = struct.unpack("<Q", data[:8])
-    (image,) = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["guidance"])["images"]
+    (image,) = header_of(data)["images"]
     with pytest.raises(InputError, match=words):
         Guidance.from_bytes(changed(data, {"images": [image | change]}))
     assert Guidance.from_bytes(changed(data, {"images": [image | {"classes": ["background", " cat "]}]})).to_bytes() == data
 
 
-def test_a_guidance_file_with_any_byte_changed_is_read_or_refused(segmenter):
-    data, rng = segmenter.guide(photo(0), CAT).to_bytes(), np.random.default_rng(0)
+@pytest.mark.parametrize(
+    ("tensor", "entry", "words"),
+    [
+        (None, {}, "not a guidance file"),
+        (MASK.mask.png[:-40], {}, "mask cannot be read"),
+        (b"no picture", {}, "mask cannot be read"),
+        (b"", {}, "mask cannot be read"),
+        (np.zeros((2, 9), np.uint8), {}, "not a guidance file"),
+        (np.zeros(9, np.float16), {}, "not a guidance file"),
+        (MASK.mask.png, {"mask": None}, "not a guidance file"),
+        (MASK.mask.png, {"mask": 3}, "not a guidance file"),
+        (MASK.mask.png, {"mask": ["background", "a\nb"]}, "one line"),
+        (MASK.mask.png, {"mask": ["background", "cat"] * 150}, "not a guidance file"),
+        (MASK.mask.png, {"annotation": MASK.to_json()}, "not a guidance file"),
+        (Annotation.from_mask(np.zeros((30, 40), np.uint8), ["cat"]).mask.png, {}, "mask is 40x30 pixels but its image is 80x60"),
+    ],
+)
+def test_a_guidance_file_with_a_mask_that_is_not_as_it_was_saved_is_refused(segmenter, tensor, entry, words):
+    data = segmenter.guide(photo(0), MASK + CAT).to_bytes()
+    assert Guidance.from_bytes(data).to_bytes() == data
+    (image,) = header_of(data)["images"]
+    tensor = np.frombuffer(tensor, np.uint8) if isinstance(tensor, bytes) else tensor
+    with pytest.raises(InputError, match=words):
+        Guidance.from_bytes(changed(data, {"images": [image | entry]}, **{"0.mask": tensor}))
+    unsaid = {key: value for key, value in image.items() if key != "mask"}
+    with pytest.raises(InputError, match="not a guidance file"):
+        Guidance.from_bytes(changed(data, {"images": [unsaid]}))
+
+
+@pytest.mark.parametrize("annotation", [CAT, MASK])
+def test_a_guidance_file_with_any_byte_changed_is_read_or_refused(segmenter, annotation):
+    data, rng = segmenter.guide(photo(0), annotation).to_bytes(), np.random.default_rng(0)
     (length,) = struct.unpack("<Q", data[:8])
     refused = 0
     for place in rng.integers(0, length + 8, 400):
