@@ -31,6 +31,8 @@ Image.init()
 _FORMATS = tuple({"JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "JPEG2000", "ICO"} & Image.OPEN.keys())
 _ARCHIVES = {".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".tbz", ".xz", ".txz", ".zst"}
 _FILMS = {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv", ".3gp"}
+# How files begin that are compressed already: JPEG, PNG, GIF, WebP, AVIF, JPEG 2000, and zips.
+_COMPRESSED = re.compile(rb"\xff\xd8\xff|\x89PNG|GIF8|RIFF....WEBP|....ftyp|....jP  |\xff\x4f\xff\x51|PK\x03\x04", re.DOTALL)
 _UNPACK = "unpack it, and add the files that are in it"
 _RESERVED = {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt") for n in "0123456789¹²³"}
 
@@ -175,12 +177,20 @@ def zip_bytes(entries: Iterable[tuple[str, bytes]]) -> bytes:
 def write_zip(file: BinaryIO, entries: Iterable[tuple[str, bytes]]) -> None:
     """A zip of (name, bytes), each written as it comes; equal entries give equal bytes. Names are used as they are: make them
     safe first."""
+    for _ in writing_zip(file, entries):
+        pass
+
+
+def writing_zip(file: BinaryIO, entries: Iterable[tuple[str, bytes]]) -> Iterator[str]:
+    """`write_zip`, step by step: yields the name of every entry when that is written."""
     with zipfile.ZipFile(file, "w") as archive:
         for name, data in entries:
             info = zipfile.ZipInfo(name)  # dated 1980, so that the archive depends on its content only
-            info.compress_type = zipfile.ZIP_STORED if name.endswith((".png", ".jpg", ".zip")) else zipfile.ZIP_DEFLATED
+            info.compress_type = zipfile.ZIP_STORED if _COMPRESSED.match(data) else zipfile.ZIP_DEFLATED
             info.external_attr = 0o644 << 16
             archive.writestr(info, data)
+            del data  # or it would be held while the next is made
+            yield name
 
 
 def read_zip(data: bytes, name: str, limit: int = MAX_UNPACKED) -> dict[str, bytes]:

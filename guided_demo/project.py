@@ -18,11 +18,16 @@ from .render import next_color, parse_color
 from .workspace import Problem, Workspace
 
 FORMAT = 1
-LISTING, GUIDANCE = "project.json", "guidance.safetensors"
+LISTING, GUIDANCE, PHOTO = "project.json", "guidance.safetensors", "images/"
 
 
 def save_project(workspace: Workspace, photos: bool = True) -> bytes:
-    """The project of a workspace as a zip; without photos it is small."""
+    """The project of a workspace as a zip; without photos it is small. Raises InputError if a photo has gone."""
+    return zip_bytes(project_files(workspace, photos))
+
+
+def project_files(workspace: Workspace, photos: bool = True) -> Iterator[tuple[str, bytes]]:
+    """The files of `save_project` as (name, bytes), the photos last; each is read when it is asked for."""
     session = workspace.session
     listing = {
         "format": FORMAT,
@@ -30,13 +35,11 @@ def save_project(workspace: Workspace, photos: bool = True) -> bytes:
         "classes": [{"name": item.name, "color": item.color} for item in session.classes],
         "correct": sorted(session.state.correct),  # of photos that are yet to come, too
     }
-    files = {
-        LISTING: json.dumps(listing, ensure_ascii=False, indent=1).encode(),
-        GUIDANCE: workspace.guidance.to_bytes(),
-    }
+    yield LISTING, json.dumps(listing, ensure_ascii=False, indent=1).encode()
+    yield GUIDANCE, workspace.guidance.to_bytes()
     if photos:
-        files |= {f"images/{item.key}": workspace.image_file(item.key) for item in session.images}
-    return zip_bytes(files.items())
+        for item in session.images:
+            yield PHOTO + item.key, workspace.image_file(item.key)
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ def read_project(data: bytes, name: str = "the project") -> Project:
             parse_color(color)
         return Project(
             names,
-            photos={key: files[f"images/{key}"] for key in names if f"images/{key}" in files},
+            photos={key: files[PHOTO + key] for key in names if PHOTO + key in files},
             colors=colors,
             correct=tuple(str(key) for key in listing["correct"]),
             guidance=Guidance.from_bytes(files[GUIDANCE]),

@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import re
+import zipfile
 import zlib
 
 import numpy as np
@@ -255,6 +256,15 @@ def test_a_zip_is_written_as_its_files_come(tmp_path):
         write_zip(file, files())
     assert sizes[0] < sizes[1] < sizes[2] and len(list(tmp_path.iterdir())) == 1
     assert (tmp_path / "a.zip").read_bytes() == zip_bytes((f"{number}.png", bytes(1000)) for number in range(3))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "AVIF", "JPEG2000", "zip"])
+def test_what_is_compressed_already_goes_into_a_zip_as_it_is_whatever_its_name(kind):
+    image = Image.fromarray(picture())
+    data = zip_bytes([("a", b"b")]) if kind == "zip" else encoded(image, kind)
+    entries = [("images/0", data), ("text", b"a" * 999), ("scan", encoded(image, "BMP"))]
+    with zipfile.ZipFile(io.BytesIO(zip_bytes(entries))) as archive:
+        assert [info.compress_type for info in archive.infolist()] == [zipfile.ZIP_STORED] + 2 * [zipfile.ZIP_DEFLATED]
 
 
 def test_zip_round_trip_and_damage():

@@ -1,6 +1,8 @@
 """A project opens elsewhere with the same masks, with its photos in the zip or beside it."""
 
+import io
 import json
+import zipfile
 
 import pytest
 from pictures import photo_bytes
@@ -8,7 +10,7 @@ from pictures import photo_bytes
 from guided_demo import InputError, Point, Stroke
 from guided_demo.events import AddClass, Annotate, LoadGuidance, MarkCorrect
 from guided_demo.files import read_zip, zip_bytes
-from guided_demo.project import read_project, save_project
+from guided_demo.project import project_files, read_project, save_project
 from guided_demo.workspace import Workspace
 
 
@@ -50,6 +52,16 @@ def test_a_project_opens_elsewhere(work, segmenter, tmp_path, photos):
     if photos:
         assert other.session.images == work.session.images
         assert masks(Workspace(segmenter, tmp_path)) == masks(work)
+
+
+def test_photos_are_read_one_by_one_as_they_are_written_and_not_compressed_again(work, monkeypatch):
+    read = []
+    monkeypatch.setattr(Workspace, "image_file", lambda self, key: read.append(key) or photo_bytes(len(read), form="JPEG"))
+    keys = [item.key for item in work.session.images]
+    told = [(name, len(read)) for name, _ in project_files(work)]
+    assert told == [("project.json", 0), ("guidance.safetensors", 0), *((f"images/{key}", i) for i, key in enumerate(keys, 1))]
+    with zipfile.ZipFile(io.BytesIO(save_project(work))) as archive:
+        assert {archive.getinfo(f"images/{key}").compress_type for key in keys} == {zipfile.ZIP_STORED}
 
 
 def test_what_was_correct_outlives_the_photos(work, segmenter):

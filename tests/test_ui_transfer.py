@@ -1,6 +1,9 @@
 """Files between a page and its workspace: in whatever order they come, and out just as the workspace has them."""
 
 import base64
+import os
+import tempfile
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -93,6 +96,66 @@ def test_what_has_arrived_of_a_download_is_not_kept_and_the_part_whose_answer_wa
     parts = [transfer.part(made["made"], number) for number in range(made["parts"])]
     assert transfer.part(made["made"], last) == parts[last] != ""
     assert transfer.part(made["made"], 0) == ""
+
+
+def test_a_project_is_told_of_photo_by_photo_and_never_held_as_a_whole(segmenter, tmp_path):
+    workspace = Workspace(segmenter, tmp_path)
+    long = 2_000_000  # of what readers of JPEG pass over
+    workspace.add_images((f"{seed}.jpg", photo_bytes(seed, form="JPEG") + bytes(long)) for seed in range(6))
+    transfer = Transfer(workspace)
+    tracemalloc.start()
+    try:
+        *steps, made = transfer.make("project")
+        for number in range(made["parts"]):
+            transfer.part(made["made"], number)
+        assert tracemalloc.get_traced_memory()[1] < 6 * long
+    finally:
+        tracemalloc.stop()
+    assert made["parts"] > 6 * long / module.PART_BYTES
+    assert steps == [{"done": done, "total": 6} for done in (0, 0, 1, 2, 3, 4, 5, 6)]
+    assert len(list(transfer.make("project-light"))) == 1
+
+
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    """The temporary files that were made, in a folder that stays empty."""
+    made, make = [], tempfile.TemporaryFile
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda: made.append(make()) or made[-1])
+    yield made
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nobody_else_can_read_a_download_and_nothing_is_left_of_it(workspace, temporary, tmp_path):
+    desk = Desk(workspace)
+    *_, first = desk.work({"do": "export", "form": "png"})
+    status = os.fstat(temporary[0].fileno())
+    assert status.st_mode & 0o077 == 0 == status.st_nlink and list(tmp_path.iterdir()) == []
+    list(desk.work({"do": "export", "form": "project"}))
+    assert [file.closed for file in temporary] == [True, False]
+    assert "start this one again" in desk.handle({"do": "take", "made": first["made"], "part": 0})["error"]
+    desk.begin()
+    assert temporary[1].closed
+    list(desk.work({"do": "export", "form": "csv"}))
+    del desk
+    assert temporary[2].closed
+
+
+def test_a_download_is_off_the_disk_when_it_has_arrived_or_its_page_went_while_it_was_made(workspace, temporary):
+    transfer = Transfer(workspace)
+    fetch(transfer, "png")
+    assert temporary[0].closed
+    making = transfer.make("project")
+    next(making)
+    making.close()
+    del making
+    assert temporary[1].closed
+
+
+def test_a_download_that_a_full_disk_has_no_room_for_is_told_of(workspace, monkeypatch):
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda: open("/dev/full", "r+b"))  # noqa: SIM115
+    with pytest.raises(InputError, match=r"no room here .* \(No space left on device\); ask for a smaller one"):
+        fetch(Transfer(workspace), "project")
 
 
 def test_what_needs_photos_waits_until_all_are_there(workspace, segmenter):

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import os
+import tempfile
 import threading
+import weakref
 from collections.abc import Iterator
-from typing import Any
+from contextlib import suppress
+from typing import Any, BinaryIO
 
 from ..errors import InputError
-from ..files import zip_bytes
+from ..files import writing_zip
 from ..incoming import Intake
-from ..project import save_project
+from ..project import project_files
 from ..workspace import Workspace
 from .seeing import base64_of
 
@@ -57,7 +61,7 @@ class Transfer:
         self._awaited: dict[str, str] = {}
         self._received = 0
         self._count = itertools.count(1)
-        self._made: tuple[int, dict[int, bytes]] = (0, {})
+        self._made: tuple[int, _Download | None] = (0, None)
         self._lock = threading.Lock()
 
     def receive(self, place: int, name: str, data: bytes) -> None:
@@ -99,30 +103,77 @@ class Transfer:
         Yields {"done", "total"} on the way; in the end {"made", "name", "parts"}: what to call it, and what `part` has of it; and
         "note", a sentence, where there is something to know of it.
         """
+        total = 0 if form == "project-light" else len(self._workspace.session.images)
         if form in WORK:
-            data, name = save_project(self._workspace, photos=form == "project"), "project.zip"
+            name, before = "project.zip", 2  # files that come before those of the photos
+            files = project_files(self._workspace, photos=form == "project")
         else:
-            files, total = [], len(self._workspace.session.images)
-            for done, file in enumerate(self._workspace.export(form, **options)):
-                files.append(file)
-                yield {"done": min(done, total), "total": total}
-            data, name = zip_bytes(files), "masks.zip" if form == "png" else f"masks-{form}.zip"
-        parts = {number: data[at : at + PART_BYTES] for number, at in enumerate(range(0, len(data), PART_BYTES))}
-        self._made = next(self._count), parts
-        reply: Message = {"made": self._made[0], "name": name, "parts": len(parts)}
-        if form in WORK and len(data) > MAX_FILE_BYTES:
+            name, before = "masks.zip" if form == "png" else f"masks-{form}.zip", 1
+            files = self._workspace.export(form, **options)
+        try:
+            download = _Download()
+            for written, _ in enumerate(writing_zip(download.file, files), 1):
+                if total:
+                    yield {"done": min(max(written - before, 0), total), "total": total}
+            download.finish()
+        except OSError as error:
+            said = f"There is no room here to make this download ({error.strerror or error})"
+            raise InputError(f"{said}; ask for a smaller one, such as the project without photos.") from error
+        with self._lock:
+            made = next(self._count)
+            (_, older), self._made = self._made, (made, download)
+        if older is not None:
+            older.close()
+        reply: Message = {"made": made, "name": name, "parts": download.parts}
+        if form in WORK and download.size > MAX_FILE_BYTES:
+            has, most = (count // 1_000_000 for count in (download.size, MAX_FILE_BYTES))
             reply["note"] = (
-                f"This project has {len(data) // 1_000_000} MB, and the page can open {MAX_FILE_BYTES // 1_000_000}: download "
-                '"Project, no photos" too, and add the photos when you open that.'
+                f'This project has {has} MB, and the page can open {most}: download "Project, no photos" too, and add the photos '
+                "when you open that."
             )
         yield reply
 
     def part(self, made: int, number: int) -> str:
-        """A part of a download as base64; those before it have arrived, and are let go: a page may stay open for the whole day.
-        Raises InputError where another was made since."""
-        count, parts = self._made
-        if made != count:
-            raise InputError("Another download was begun since; start this one again.")
-        for arrived in [other for other in tuple(parts) if other < number]:
-            parts.pop(arrived, None)
-        return base64_of(parts.get(number, b""))
+        """A part of a download as base64. Who asks for the last has the others, and they are let go: a page may stay open for the
+        whole day. Raises InputError where another was made since."""
+        with self._lock:
+            count, download = self._made
+            if made != count:
+                raise InputError("Another download was begun since; start this one again.")
+            return base64_of(download.part(number) if download else b"")
+
+
+class _Download:
+    """A file that is read in parts. No name leads to it; it is gone with this, or before, when its last part was read."""
+
+    def __init__(self) -> None:
+        """Raises OSError where there is no place for it."""
+        self.file = tempfile.TemporaryFile()  # noqa: SIM115
+        self.size = self.parts = 0
+        self._last = b""
+        self._end = weakref.finalize(self, _close, self.file)
+
+    def finish(self) -> None:
+        """Nothing more will be written. Raises OSError if what was could not be."""
+        self.size = self.file.seek(0, os.SEEK_END)
+        self.parts = -(-self.size // PART_BYTES)
+
+    def part(self, number: int) -> bytes:
+        """The last can be had again, as its answer may be lost; nothing else then."""
+        last = number == self.parts - 1
+        if not self._end.alive or not 0 <= number < self.parts:
+            return self._last if last else b""
+        self.file.seek(number * PART_BYTES)
+        data = self.file.read(PART_BYTES)
+        if last:
+            self._last = data
+            self.close()
+        return data
+
+    def close(self) -> None:
+        self._end()
+
+
+def _close(file: BinaryIO) -> None:
+    with suppress(OSError):  # on a full disk it holds what could not be written
+        file.close()
