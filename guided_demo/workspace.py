@@ -26,7 +26,8 @@ from .session import ClassItem, Event, ImageItem, Session, State
 from .storage import Journal, Sources
 from .summary import Summary, small, summarize
 
-KEPT = 256  # results, and contributions of images
+KEPT = 256  # contributions of images
+RESULT_BYTES = 256 << 20  # of results that are kept
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Workspace:
         self._session = Session() if self._journal is None else self._journal.replay()
         self._lock = threading.RLock()
         self._contributions = Recent(KEPT)
-        self._results = Recent(KEPT)
+        self._results = Recent(RESULT_BYTES)
         self._summaries = Recent(8192)
         self._guidance: tuple[tuple[Any, ...], Guidance] | None = None
         self._earlier = Recent(4096)
@@ -195,7 +196,9 @@ class Workspace:
             own = None if annotation.is_empty else annotation
             result = self.segmenter.segment(encoded, guidance, annotation=own, scope=scope)
             with self._lock:
-                cached = self._results.put((encoded.key, scope), (guidance, annotation, result))
+                # A result holds on to the semantics of its image: they tell what is new to guidance.
+                weight = result.nbytes + encoded.features.semantic.nbytes
+                cached = self._results.put((encoded.key, scope), (guidance, annotation, result), weight)
         return cached[2]
 
     @property

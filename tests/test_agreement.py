@@ -77,6 +77,21 @@ def test_long_histories_are_looked_at_in_few_places_which_stay():
     assert len(looked_at) == (20 + 11 + 17) + 3
 
 
+def test_of_many_images_some_stand_for_all_and_stay():
+    keys = tuple(f"{number:03}" for number in range(200))
+    session, asked = session_of(*(MarkCorrect(key) for key in keys), 1, images=("a", *keys)), set()
+
+    def masks(state, key):
+        asked.add(key)
+        return grown(state, key)
+
+    assert len(curve(session, masks)) == 2
+    before = set(asked)
+    assert 32 <= len(before) <= 64
+    curve(session.apply(MarkCorrect("a")), masks)
+    assert asked - before <= {"a"}
+
+
 def test_overlap_is_the_mean_over_classes():
     def labelled(*values, names=NAMES):
         return names, np.array([values])

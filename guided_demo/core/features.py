@@ -118,6 +118,8 @@ class FeatureCache:
                 frame = Frame(tuple(about["size"]), tuple(about["content"]))
                 stored = Features(**{name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
                 features = stored.map(compact)
+                if frame != Frame.fit(frame.size, self.segmenter.side):
+                    raise ValueError("an earlier version showed this photo to the network in another size")
         except (SafetensorError, OSError, KeyError, ValueError, TypeError):
             return None
         return EncodedImage(key, frame, self.segmenter.checkpoint_id, features)

@@ -37,6 +37,11 @@ class Result:
         width, height = self._frame.size
         return f"Result({width}x{height}; {', '.join(self.classes)})"
 
+    @property
+    def nbytes(self) -> int:
+        """Of what is known now; what is asked for at a size and kept, such as `labels`, comes on top of it."""
+        return self._logits.nbytes
+
     @cached_property
     def labels(self) -> np.ndarray:
         return self.labels_at(self._frame.size)

@@ -32,8 +32,9 @@ def test_features_on_disk_outlive_the_program_within_bounds(segmenter, tmp_path)
 def test_features_of_another_form_are_worked_out_again(segmenter, tmp_path):
     encoded = FeatureCache(segmenter, folder=tmp_path).encode(PHOTOS[0])
     (file,) = tmp_path.rglob("*.safetensors")
-    save_file(load_file(file), file, {"frame": "{}"})
-    assert FeatureCache(segmenter, folder=tmp_path).encode(PHOTOS[0]).frame == encoded.frame
+    for frame in ("{}", '{"size": [60, 40], "content": [64, 44]}'):  # of no version, and of one that showed photos smaller
+        save_file(load_file(file), file, {"frame": frame})
+        assert FeatureCache(segmenter, folder=tmp_path).encode(PHOTOS[0]).frame == encoded.frame
 
 
 def test_features_that_cannot_be_kept_are_worked_out(segmenter, tmp_path):
