@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from math import ceil, floor, hypot, prod, sqrt
 from typing import Any
 
@@ -17,7 +18,9 @@ from .marks import MAX_CLASSES, UNMARKED, DenseMask, Mark, Point, Stroke
 
 LARGE = 1 << 20  # pixels
 MOST_PAINTED = 1 << 32  # pixels for one stroke, a second's work
+MOST_CROSSED = 1 << 23  # rows that the edges of one polygon cross, as much
 Box = tuple[int, int, int, int]
+Place = tuple[float, float]
 Marked = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
@@ -149,17 +152,49 @@ class Drawings:
                 self._held -= self._kept.popitem(last=False)[1][2]
 
 
+def _is_filled(stroke: Stroke) -> bool:
+    return stroke.shape == "polygon" and len(stroke.path) >= 3
+
+
+def _coarseness(stroke: Stroke, reach: float, size: tuple[int, int]) -> int:
+    """How many pixels of an image of `size` (W, H), across, are drawn as one; no more than 1 for what a hand draws."""
+    across, down = np.abs(np.diff(stroke.path, axis=0)).T if len(stroke.path) > 1 else np.zeros((2, 0))
+    if _is_filled(stroke):
+        return ceil(np.minimum(down, size[1]).sum() / MOST_CROSSED)
+    dabs = len(stroke.path) * min(prod(size), 4 * reach**2)
+    lines = np.minimum(np.minimum(np.hypot(across, down), hypot(*size)) * 2 * reach, prod(size)).sum()
+    return ceil(sqrt((dabs + lines) / MOST_PAINTED))
+
+
+def _draw_thin(draw: ImageDraw.ImageDraw, begin: Place, end: Place, value: int, size: tuple[int, int]) -> None:
+    """Draw a line of one pixel's width on a picture of `size` (W, H): the pixels that Pillow draws, however far off it ends."""
+    begin, end = (int(begin[0]), int(begin[1])), (int(end[0]), int(end[1]))  # as Pillow does
+    moves = end[0] - begin[0], end[1] - begin[1]
+    steps = max(map(abs, moves))
+    if steps <= max(size):
+        draw.line((begin, end), fill=value)
+        return
+    # Pillow takes every step of a line, also the millions that may lie outside. Here are its steps inside, and a few beside them.
+    first, last = 0, steps
+    for at, move, side in zip(begin, moves, size, strict=True):
+        if move:
+            enters, leaves = sorted(steps * (edge - at) / move for edge in (-1, side))
+            first, last = max(first, floor(enters)), min(last, ceil(leaves))
+        elif not 0 <= at < side:
+            return
+    step = np.arange(first, last + 1)
+    places = [at + np.sign(move) * ((2 * abs(move) * step + steps) // (2 * steps)) for at, move in zip(begin, moves, strict=True)]
+    draw.point(np.stack(places, 1).ravel().tolist(), fill=value)
+
+
 def _paint(picture: Image.Image, stroke: Stroke, value: int, corner: tuple[int, int], size: tuple[int, int]) -> None:
     """Paint a stroke on the part of an image of `size` (W, H) that begins at `corner`, its left and top."""
     left, top = corner
     draw = ImageDraw.Draw(picture)
     # Pillow's pixel i is drawn for coordinate i, ours has its centre at i + 0.5.
     path = [(x - left - 0.5, y - top - 0.5) for x, y in stroke.path]
-    if stroke.shape == "polygon" and len(path) >= 3:
-        draw.polygon(path, fill=value, outline=value)
-        return
     reach = min(stroke.radius, hypot(*size))  # from a place in the image, more covers no more
-    coarse = ceil(sqrt(len(path) * min(prod(size), 4 * reach**2) / MOST_PAINTED))
+    coarse = _coarseness(stroke, reach, size)
     if coarse > 1:
         # Over the same pixels again and again, as no hand does: on a grid of the image's, so that no other mark matters.
         shrunk = tuple((x / coarse, y / coarse) for x, y in stroke.path)
@@ -169,9 +204,16 @@ def _paint(picture: Image.Image, stroke: Stroke, value: int, corner: tuple[int, 
         part = np.asarray(whole)[top : top + picture.height, left : left + picture.width]
         picture.paste(value, mask=Image.fromarray(part))
         return
+    if _is_filled(stroke):
+        draw.polygon(path, fill=value, outline=value)
+        return
     radius = reach - 0.5
-    if len(path) > 1:
-        draw.line(path, fill=value, width=max(1, round(2 * reach)) if radius > 0 else 1)
+    width = max(1, round(2 * reach)) if radius > 0 else 1
+    for ends in pairwise(path):  # one by one, as Pillow lets no other thread run meanwhile
+        if width == 1:
+            _draw_thin(draw, *ends, value, picture.size)
+        else:
+            draw.line(ends, fill=value, width=width)
     for x, y in path:
         if radius > 0:
             draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=value)

@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from guided_demo import Annotation, InputError, Point, Stroke, drawing
 from guided_demo.annotation import FARTHEST, WIDEST
@@ -59,6 +59,98 @@ def test_a_stroke_over_the_same_pixels_again_and_again_is_soon_drawn(radius):
     distance = np.hypot(np.maximum(np.abs(x - 1000) - 200, 0), np.maximum(np.abs(y - 1000) - 200, 0))
     found = labels[::10, ::10] == 0
     assert found[distance < radius - 20].all() and not found[distance > radius + 10].any()
+
+
+@pytest.fixture
+def given(monkeypatch):
+    """What Pillow is given to draw: rows and columns that lines pass with their width, and rows that edges of polygons pass."""
+    found = {"lines": [], "polygons": []}
+
+    def spy(name, kept):
+        own = getattr(ImageDraw.ImageDraw, name)
+
+        def drawn(self, path, **rest):
+            steps = np.abs(np.diff(path, axis=0))
+            found[kept] += [(*step, rest.get("width", 1)) for step in steps.tolist()]
+            assert steps.sum() < 1e6, "it would take long"
+            own(self, path, **rest)
+
+        monkeypatch.setattr(ImageDraw.ImageDraw, name, drawn)
+
+    spy("line", "lines")
+    spy("polygon", "polygons")
+    return found
+
+
+def drawn_on_all(stroke, size):
+    """A stroke as Drawing has it on all of an image, HxW bool, so that its corner is the image's own."""
+    corners = [Point(0, 0, "dog"), Point(*size, "dog")]
+    drawing = Drawing.of(size, None) + [*corners, stroke]
+    assert drawing.canvas.shape == size[::-1]
+    return drawing.canvas == drawing.names.index("cat")
+
+
+def test_a_thin_stroke_has_the_pixels_of_pillows_line_however_it_leaves_the_image():
+    rng, size = np.random.default_rng(0), (60, 40)
+    touched = 0
+    for number in range(2000):
+        path = size * rng.uniform(*[(0, 1), (-1, 2), (-9, 10), (-99, 100)][number % 4], (rng.integers(2, 5), 2))
+        if number % 2:
+            path[1] = 2 * rng.uniform(0, size) - path[0]  # through the image
+        if number % 3 == 0:
+            path = np.floor(path) + 0.5
+        if number % 5 == 0:
+            path[1:, number % 2] = path[0, number % 2]
+        if number % 7 == 0:
+            path[1] = path[0] + rng.choice([-1, 1], 2) * rng.integers(3000)
+        picture = Image.new("1", size)
+        ImageDraw.Draw(picture).line([(x - 0.5, y - 0.5) for x, y in path], fill=1)
+        for x, y in np.floor(path).astype(int).tolist():
+            ImageDraw.Draw(picture).point((x, y), fill=1)
+        found = drawn_on_all(Stroke(tuple(map(tuple, path)), "cat", 0.4), size)
+        assert np.array_equal(found, np.asarray(picture))
+        touched += found.any()
+    assert touched > 1000
+
+
+def test_a_thin_stroke_costs_what_it_covers_however_far_away_it_ends(given):
+    """Pillow took every step of it, so that a message of these kept everybody else waiting for minutes."""
+    there_and_back = ((-FARTHEST, 50.5), (FARTHEST, 50.5)) * 150
+    labels = Annotation(strokes=[(there_and_back, "cat", 0.4)]).label_map((100, 100), ["cat"])
+    assert np.array_equal(labels == 0, np.arange(100)[:, None] == np.full(100, 50))
+    rng, size = np.random.default_rng(0), (90, 70)
+    for _ in range(200):
+        (ax, ay), inside = rng.uniform(-FARTHEST / 2, FARTHEST / 2, 2), rng.uniform(0, size)
+        bx, by = 2 * inside - (ax, ay)
+        found = drawn_on_all(Stroke(((ax, ay), (bx, by)), "cat", 0.4), size)
+        rows, columns = np.nonzero(found)
+        # Its ends are moved to pixels, thus by less than one, and each of its pixels is the nearest to it in its row or column.
+        off = np.abs((columns + 0.5 - ax) * (by - ay) - (rows + 0.5 - ay) * (bx - ax)) / max(abs(bx - ax), abs(by - ay))
+        assert off.max() < 2.5
+        places = columns if abs(bx - ax) > abs(by - ay) else rows
+        assert np.array_equal(np.sort(places), np.arange(places.min(), places.max() + 1))
+    assert sum(max(x, y) for x, y, _ in given["lines"]) < 1000
+
+
+def test_a_wide_stroke_over_the_same_pixels_again_and_again_is_drawn_on_a_coarser_grid(given, monkeypatch):
+    monkeypatch.setattr(drawing, "MOST_PAINTED", 1 << 20)
+    path = ((100, 150), (300, 150)) * 40
+    found = drawn_on_all(Stroke(path, "cat", 50), (400, 300))
+    assert sum(np.hypot(x, y) * width for x, y, width in given["lines"]) < 1 << 20
+    x, y = np.meshgrid(np.arange(400) + 0.5, np.arange(300) + 0.5)
+    distance = np.hypot(np.maximum(np.abs(x - 200) - 100, 0), y - 150)
+    assert found[distance < 46].all() and not found[distance > 54].any()
+
+
+def test_a_polygon_over_the_same_rows_again_and_again_is_drawn_on_a_coarser_grid(given, monkeypatch):
+    """One of 20,000 points kept everybody else waiting for ten seconds, and longer on larger photos."""
+    monkeypatch.setattr(drawing, "MOST_CROSSED", 1 << 14, raising=False)
+    path = ((100, 50), (300, 50), (300, 250), (100, 250)) * 101
+    found = drawn_on_all(Stroke(path, "cat", 1, "polygon"), (400, 300))
+    assert 0 < sum(y for _, y, _ in given["polygons"]) < 1 << 14
+    x, y = np.meshgrid(np.arange(400) + 0.5, np.arange(300) + 0.5)
+    beyond = np.maximum(np.abs(x - 200), np.abs(y - 150)) - 100
+    assert found[beyond < -4].all() and not found[beyond > 4].any()
 
 
 def test_a_mark_is_drawn_the_same_wherever_the_others_are():
