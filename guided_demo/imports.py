@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 from guided_demo.annotation import BACKGROUND, MAX_CLASSES, Annotation
 from guided_demo.errors import InputError
 from guided_demo.files import MAX_PIXELS
-from guided_demo.polygons import fill
+from guided_demo.polygons import Region, fill
 
 ONE_NUMBER = ("P", "L", "1", "I;16", "I;16B", "I")  # Pillow's modes of pictures with one whole number a pixel
 DEEPEST = 20  # lists in lists of a data.yaml
@@ -128,8 +128,8 @@ def read_yolo(data: bytes, classes: Sequence[str] | None, size: tuple[int, int],
     return _filled(parts, size, [BACKGROUND, *names], name)
 
 
-def coco_region(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
-    """HxW bool of a photo of `size` (W, H) from COCO's segmentation: polygons, run lengths as numbers, or as compressed text.
+def coco_region(segmentation: Any, size: tuple[int, int]) -> Region:
+    """Part of a photo of `size` (W, H) from COCO's segmentation: polygons, run lengths as numbers, or as compressed text.
 
     Raises KeyError, TypeError, ValueError, IndexError or OverflowError for what is none.
     """
@@ -139,7 +139,12 @@ def coco_region(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
     runs = np.array(_decompressed(counts) if isinstance(counts, str) else counts)
     if tuple(segmentation["size"]) != size[::-1] or runs.sum() != size[0] * size[1] or (runs < 0).any():
         raise ValueError("run lengths do not fit the image")
-    return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(size).T
+    # Runs go down the columns; of these, from the first to the last that the region is in.
+    ends, height = np.cumsum(runs), size[1]
+    left, right = runs[0] // height, -(-ends[len(runs) // 2 * 2 - 1] // height)
+    within = np.diff(np.clip(ends, left * height, right * height), prepend=left * height)
+    region = np.repeat(np.arange(len(runs)) % 2 == 1, within).reshape(right - left, height).T
+    return (slice(0, height), slice(left, right)), region
 
 
 def _read_labelme(content: dict[str, Any], name: str) -> tuple[str, Callable[[], Annotation]]:
@@ -215,7 +220,8 @@ def _filled(parts: list[tuple[int, Any]], size: tuple[int, int], classes: Sequen
     present = sorted({0, *(label for label, _ in parts)})  # there may be more classes than an annotation can have
     try:
         for label, segmentation in parts:
-            labels[coco_region(segmentation, size)] = present.index(label)
+            box, inside = coco_region(segmentation, size)
+            labels[box][inside] = present.index(label)
     except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
         raise _not_coco(name, error) from error
     return Annotation.from_mask(labels, [classes[label] for label in present])

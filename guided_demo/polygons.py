@@ -4,6 +4,8 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+Region = tuple[tuple[slice, slice], np.ndarray]  # rows and columns of an image, and bool of these; nothing is elsewhere
+
 # Directions of travel, the mask on the right hand: right, down, left, up; what lies to the right of each.
 _STEP = np.array([(1, 0), (0, 1), (-1, 0), (0, -1)])
 _INWARD = np.array([(0, 1), (-1, 0), (0, -1), (1, 0)])
@@ -39,19 +41,41 @@ def polygons(mask: np.ndarray, inset: bool = False) -> list[np.ndarray]:
     return [_corners(place[loop] - shift) for loop in _loops(after)]
 
 
-def fill(outlines: Iterable[np.ndarray], size: tuple[int, int]) -> np.ndarray:
-    """HxW bool: the pixels of an image of `size` (W, H) whose centre lies in any polygon, an array Nx2, by even-odd."""
-    width, height = size
-    filled = np.zeros((height, width), bool)
-    for outline in outlines:
-        flips = np.zeros((height, width + 1), np.uint8)
-        for (x0, y0), (x1, y1) in zip(outline, np.roll(outline, -1, 0), strict=True):
-            low, high = np.clip(np.ceil(np.sort([y0, y1]) - 0.5), 0, height).astype(int)
-            rows = np.arange(low, high)
-            x = x0 + (rows + 0.5 - y0) * ((x1 - x0) / (y1 - y0)) if low < high else rows
-            np.add.at(flips, (rows, np.clip(np.ceil(x - 0.5), 0, width).astype(int)), 1)
-        filled |= np.cumsum(flips[:, :-1], axis=1, dtype=np.uint8) % 2 == 1
-    return filled
+def fill(outlines: Iterable[np.ndarray], size: tuple[int, int]) -> Region:
+    """The pixels of an image of `size` (W, H) whose centre lies in any polygon, an array Nx2, by even-odd."""
+    boxes = [(outline, *_box(outline, size)) for outline in outlines if len(outline)]
+    boxes = [(outline, low, high) for outline, low, high in boxes if (low < high).all()]
+    if not boxes:
+        return (slice(0, 0), slice(0, 0)), np.zeros((0, 0), bool)
+    left, top = np.min([low for _, low, _ in boxes], axis=0).tolist()
+    right, bottom = np.max([high for _, _, high in boxes], axis=0).tolist()
+    filled = np.zeros((bottom - top, right - left), bool)
+    for outline, low, high in boxes:
+        (x0, y0), (x1, y1) = low - (left, top), high - (left, top)
+        filled[y0:y1, x0:x1] |= _inside(outline, low, high)
+    return (slice(top, bottom), slice(left, right)), filled
+
+
+def _box(outline: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """The first pixel (x, y) of an image of `size` (W, H) that an outline may reach, and the one past the last."""
+    # Rounding can put an edge that begins or ends at a pixel's centre on the other side of it.
+    spread = np.array([[-1, 0], [1, 0]])
+    low, high = np.clip(np.ceil([outline.min(0) - 0.5, outline.max(0) - 0.5]) + spread, 0, size).astype(int)
+    return low, high
+
+
+def _inside(outline: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """HxW bool of the part of an image from pixel `low` (x, y) to before `high`, the box of an outline: what lies in it."""
+    (left, top), (right, bottom) = low, high
+    flips = np.zeros((bottom - top, right - left + 1), np.uint8)
+    after = np.roll(outline, -1, 0)
+    begins, ends = np.clip(np.ceil(np.sort([outline[:, 1], after[:, 1]], axis=0) - 0.5), top, bottom).astype(int)
+    for edge in np.flatnonzero(begins < ends):
+        (x0, y0), (x1, y1) = outline[edge], after[edge]
+        rows = np.arange(begins[edge], ends[edge])
+        x = x0 + (rows + 0.5 - y0) * ((x1 - x0) / (y1 - y0))
+        flips[rows - top, np.clip(np.ceil(x - 0.5), left, right).astype(int) - left] += 1
+    return np.cumsum(flips[:, :-1], axis=1, dtype=np.uint8) % 2 == 1
 
 
 def _edges(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter
 
 from guided_demo import Annotation, InputError, Point
 from guided_demo.export import Mask, indexed_png, write
-from guided_demo.imports import class_names, read_json, read_mask, read_yolo, yolo_names
+from guided_demo.imports import class_names, coco_region, read_json, read_mask, read_yolo, yolo_names
 from guided_demo.session import ClassItem
 
 NAMES = ("background", "cat", "dog")
@@ -119,6 +119,65 @@ def test_run_lengths_of_pycocotools(compressed):
     }
     annotation = read_coco(json.dumps(coco).encode(), "a.json")["a.jpg"]
     assert np.array_equal(annotation.label_map((50, 40), ("background", "cat")), LABELS == 1)
+
+
+def test_coco_regions_of_all_kinds_lie_over_one_another_in_their_order():
+    rng, size = np.random.default_rng(0), (50, 40)
+    annotations, expected = [], np.zeros(size[::-1], np.uint8)
+    x, y = np.meshgrid(np.arange(50) + 0.5, np.arange(40) + 0.5)
+    for number in range(40):
+        kind = int(rng.integers(1, 3))
+        (left, top), (width, height) = rng.integers(-10, 50, 2).tolist(), rng.integers(1, 16, 2).tolist()
+        right, bottom = left + width, top + height
+        region = (x > left) & (x < right) & (y > top) & (y < bottom)
+        outline = [[left, top, right, top, right, bottom, left, bottom]]
+        code = coco_mask.encode(np.asfortranarray(region, np.uint8))
+        runs = {"size": code["size"], "counts": code["counts"].decode()}
+        annotations.append({"image_id": 7, "category_id": kind, "segmentation": runs if number % 2 else outline})
+        expected[region] = kind
+    coco = {
+        "images": [{"id": 7, "file_name": "a.jpg", "width": 50, "height": 40}],
+        "categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}],
+        "annotations": annotations,
+    }
+    assert np.array_equal(read_coco(json.dumps(coco).encode(), "a.json")["a.jpg"].label_map(size, NAMES), expected)
+    assert set(np.unique(expected)) == {0, 1, 2}
+
+
+def test_run_lengths_are_told_of_in_the_columns_that_they_are_in():
+    rng = np.random.default_rng(0)
+    for number in range(300):
+        size = tuple(rng.integers(1, 12, 2).tolist())
+        cuts = np.sort(rng.integers(0, size[0] * size[1] + 1, number % 7))
+        runs = np.diff([0, *cuts, size[0] * size[1]])
+        expected = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(size).T
+        box, inside = coco_region({"size": size[::-1], "counts": runs.tolist()}, size)
+        found = np.zeros(size[::-1], bool)
+        found[box] = inside
+        assert np.array_equal(found, expected)
+    box, inside = coco_region({"size": [4000, 6000], "counts": [4000 * 300 + 7, 80, 3920, 80, 4000 * 5699 - 87]}, (6000, 4000))
+    assert box[1] == slice(300, 302) and inside.shape == (4000, 2) and inside.sum() == 160
+
+
+@pytest.mark.timeout(60)  # it took minutes, as each outline was filled on the whole photo
+@pytest.mark.parametrize("form", ["coco", "yolo"])
+def test_many_small_outlines_on_a_large_photo_are_soon_read(form):
+    size = (4000, 2000)
+    corners = np.stack(np.meshgrid(np.arange(0, 4000, 50), np.arange(0, 2000, 50)), -1).reshape(-1, 2) + 10
+    outlines = [(corner + [[0, 0], [20, 0], [20, 10], [0, 10]]).astype(float) for corner in corners]
+    if form == "coco":
+        coco = {
+            "images": [{"id": 7, "file_name": "a.jpg", "width": 4000, "height": 2000}],
+            "categories": [{"id": 1, "name": "class 1"}],
+            "annotations": [{"image_id": 7, "category_id": 1, "segmentation": [o.ravel().tolist()]} for o in outlines],
+        }
+        annotation = read_coco(json.dumps(coco).encode(), "a.json")["a.jpg"]
+    else:
+        lines = [" ".join(map(str, [0, *(outline / size).ravel()])) for outline in outlines]
+        annotation = read_yolo("\n".join(lines).encode(), None, size, "a.txt")
+    tile = np.zeros((50, 50), np.uint8)
+    tile[10:20, 10:30] = 1
+    assert np.array_equal(annotation.label_map(size, ["background", "class 1"]), np.tile(tile, (40, 80)))
 
 
 @pytest.mark.parametrize("no_outline", [{}, {"segmentation": []}])

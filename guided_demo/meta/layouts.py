@@ -159,14 +159,14 @@ def _coco_labels(listing: Path, items: list[dict], number: dict[int, int], size:
     kind_of = [0]
     for item in items:
         with reading(listing, f"COCO's instances JSON in an object of image {item['image_id']}"):
-            region = coco_region(item["segmentation"], size)
+            box, inside = coco_region(item["segmentation"], size)
         if item.get("iscrowd", 0):
-            labels[region] = IGNORE_NUMBER if instances else IGNORE
+            labels[box][inside] = IGNORE_NUMBER if instances else IGNORE
         elif instances:
-            labels[region] = len(kind_of)
+            labels[box][inside] = len(kind_of)
             kind_of.append(number[item["category_id"]])
         else:
-            labels[region] = number[item["category_id"]]
+            labels[box][inside] = number[item["category_id"]]
     return labels, tuple(kind_of) if instances else None
 
 
