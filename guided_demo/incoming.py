@@ -46,8 +46,8 @@ class Intake:
     Masks, COCO, labelme, YOLO and points go to the photos that have their names, and join what is marked there. In folders and
     zips, files of other kinds are passed over.
     done, known: how many files are done, and how many there are by now; problems: those that could not be used; keys: of the
-    images that were brought, whether they were in the gallery before or not; awaited: names of photos that projects came without,
-    by key, as long as they are not here.
+    images that were brought, whether they were in the gallery before or not; together: by which word all that is brought is
+    undone at once; awaited: names of photos that projects came without, by key, as long as they are not here.
     """
 
     def __init__(self, workspace: Workspace, awaited: dict[str, str] | None = None) -> None:
@@ -59,7 +59,7 @@ class Intake:
         self._waiting: list[tuple[str, Place, str, bytes]] = []
         self._lists: dict[Place, list[str]] = {}  # what a classes.txt says
         self._zips = 0
-        self._together = uuid.uuid4().hex  # all that is brought at once is undone at once
+        self.together = uuid.uuid4().hex
         self._taken: Counter[str] = Counter()
 
     def take(self, files: Iterable[tuple[str, bytes]]) -> Iterator[str]:
@@ -149,9 +149,11 @@ class Intake:
     def _open(self, name: str, data: bytes) -> Iterator[str]:
         project = read_project(data, name)
         self.known += len(project.photos)
-        for photo in project.enter(self.workspace, self.problems, self._together):
+        for photo in project.add_photos(self.workspace, self.problems):
             yield photo
             self.done += 1
+        yield name  # photos are here, and marks are to come
+        project.mark(self.workspace, self.together)
         here = {item.key for item in self.workspace.session.images}
         self.awaited |= {key: name for key, name in project.names.items() if key not in project.photos}
         for key in here.intersection(self.awaited):
@@ -231,7 +233,7 @@ class Intake:
             self._apply(SetAnnotation(item.key, self.workspace.session.annotation(item.key) + annotation))
 
     def _apply(self, event: Event) -> None:
-        self.workspace.apply(event, self._together)
+        self.workspace.apply(event, self.together)
 
 
 def find_image(session: Session, name: str) -> ImageItem | None:

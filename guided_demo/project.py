@@ -52,11 +52,9 @@ class Project:
     correct: tuple[str, ...]
     guidance: Guidance
 
-    def enter(self, workspace: Workspace, problems: list[Problem], together: str | None = None) -> Iterator[str]:
-        """Join a workspace, new or not; what is there stays. Yields the name of every photo it brings before that is read.
-
-        problems: photos that could not be had are added here; together: as for Session.apply.
-        """
+    def add_photos(self, workspace: Workspace, problems: list[Problem]) -> Iterator[str]:
+        """Add the photos it brings to a workspace; yields the name of each before it is read. Those that could not be had are
+        added to `problems`."""
         brought = [(key, name) for key, name in self.names.items() if key in self.photos]
         adding = workspace.adding((name, self.photos[key]) for key, name in brought)
         for (key, name), add in zip(brought, adding, strict=True):
@@ -67,6 +65,9 @@ class Project:
                     problems.append(Problem(name, said))
             except InputError as error:
                 problems.append(Problem(name, str(error)))
+
+    def mark(self, workspace: Workspace, together: str | None = None) -> None:
+        """Add what was marked, on photos that are here or yet to come; what is there stays. together: as for Session.apply."""
         marked = workspace.guidance.classes
         taken = {workspace.session.colors[label] for label in marked}  # masks of two classes in one colour would look the same
         for label, color in self.colors.items():

@@ -292,7 +292,7 @@ def test_the_photos_of_a_project_count(workspace, segmenter):
     take_in(source, [("a.png", photo_bytes(1)), ("b.png", photo_bytes(2))])
     calls = []
     assert take_in(workspace, [("work.zip", save_project(source))], lambda *call: calls.append(call)) == []
-    assert calls == [(0, 1, "work.zip"), (0, 3, "a.png"), (1, 3, "b.png")]
+    assert calls == [(0, 1, "work.zip"), (0, 3, "a.png"), (1, 3, "b.png"), (2, 3, "work.zip")]
 
 
 def test_zips_that_come_together_share_the_room_to_unpack_in(workspace, monkeypatch):

@@ -29,8 +29,9 @@ def work(segmenter):
 
 def open_project(workspace, data):
     problems = []
-    for _ in read_project(data).enter(workspace, problems):
-        pass
+    project = read_project(data)
+    list(project.add_photos(workspace, problems))
+    project.mark(workspace)
     return problems
 
 

@@ -34,8 +34,9 @@ class Page:
 
     def __init__(self, desk):
         self.desk = desk
-        self.number = 0
-        self.keys = [image["key"] for image in self.read("start")["state"]["images"]]
+        start = self.read("start")
+        self.number = start["number"]
+        self.keys = [image["key"] for image in start["state"]["images"]]
 
     def read(self, verb, **message):
         return json.loads(json.dumps(self.desk.handle({"do": verb, "edge": EDGE, **message})))
@@ -98,6 +99,28 @@ def test_a_repeated_number_is_applied_once_and_answered_again(page, desk):
     again = page.click(10, 10, "cat")
     assert len(desk.workspace.session.past) == 2  # the class, the click
     assert again["mask"] == first["mask"] and again["state"] == first["state"]
+
+
+def test_what_a_page_sends_again_after_a_reload_is_applied_once(segmenter, tmp_path):
+    workspace = Workspace(segmenter, tmp_path)
+    workspace.add_image("0.png", photo_bytes(0))
+    workspace.apply(AddClass("cat"))
+    page = Page(Desk(workspace, folder=tmp_path))
+    for x in (10, 20, 30):
+        page.click(x, 10, "cat")
+    page.change("undo")
+    for desk in (page.desk, Desk(workspace, folder=tmp_path)):  # the server was started again
+        again = Page(desk)
+        again.number -= 1
+        assert [mark["point"][0] for mark in again.change("undo")["marks"]] == [10, 20]
+    assert len(again.change("undo")["marks"]) == 1
+
+
+def test_to_ask_for_all_again_forgets_no_files(page):
+    page.desk.receive("a.png", photo_bytes(7))
+    assert page.read("all")["state"] == page.read("start")["state"]
+    *_, last = page.desk.work({"do": "take_in"})
+    assert last["taken"] == "1 photo"
 
 
 def test_marks_sent_together_are_undone_one_by_one(page):

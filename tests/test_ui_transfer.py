@@ -11,7 +11,7 @@ from pictures import photo_bytes
 
 from guided_demo import Point, export
 from guided_demo.errors import InputError
-from guided_demo.events import AddClass, Annotate
+from guided_demo.events import AddClass, Annotate, RemoveImages
 from guided_demo.files import read_zip, zip_bytes
 from guided_demo.project import save_project
 from guided_demo.ui import transfer as module
@@ -251,6 +251,44 @@ def test_where_classes_come_with_the_photos_the_one_of_the_samples_goes(workspac
     *_, reply = desk.work({"do": "take_in"})
     assert reply["problems"] == [] and len(reply["state"]["images"]) == 3
     assert [item["name"] for item in reply["state"]["classes"]] == ["background", "cat"]
+
+
+@pytest.mark.parametrize("form", ["project", "png"])
+@pytest.mark.parametrize("first", [0, 3])
+def test_what_was_brought_is_undone_at_once_and_photos_stay(workspace, segmenter, form, first):
+    fresh = Workspace(segmenter)
+    fresh.add_image("sample.png", photo_bytes(7))
+    fresh.apply(AddClass("cheetah"))
+    desk = Desk(fresh, samples=frozenset(item.key for item in fresh.session.images))
+    if form == "project":  # of a single photo, which is there only when all else is to follow
+        workspace.apply(RemoveImages(tuple(item.key for item in workspace.session.images[1:])))
+    made = fetch(Transfer(workspace), form)[1:]
+    files = [*((f"{seed}.png", photo_bytes(seed)) for seed in range(3) if form == "png"), made]
+    for some in (files[:first], files[first:]):  # photos first, or all together
+        for place, file in enumerate(some):
+            desk.receive(*file, place)
+        list(desk.work({"do": "take_in"}))
+    assert len(fresh.session.annotations) == len(fresh.session.images) == (1 if form == "project" else 3)
+    state = desk.handle({"do": "undo", "key": None, "edge": 64, "number": 1})["state"]
+    assert not fresh.session.annotations and fresh.session.class_names == ("background", "thing")
+    assert len(state["images"]) == (1 if form == "project" else 3) and state["redo"] and not state["undo"]
+    desk.handle({"do": "redo", "key": None, "edge": 64, "number": 2})
+    assert fresh.session.annotations and fresh.session.class_names == ("background", "cat")
+
+
+def test_undo_waits_until_what_was_brought_is_taken_in(workspace):
+    desk = Desk(workspace)
+    for place, file in enumerate(workspace.export()):
+        desk.receive(*file, place)
+    before = workspace.session
+    wishes = iter(range(1, 100))
+
+    def undo():
+        return desk.handle({"do": "undo", "key": None, "edge": 64, "number": next(wishes)})
+
+    replies = [undo() for _ in desk.work({"do": "take_in"})]
+    assert all("still being read" in reply["error"] for reply in replies[:-1])
+    assert "error" not in replies[-1] and workspace.session.state == before.state
 
 
 def test_a_class_that_somebody_asked_for_stays_when_others_come(workspace, segmenter):

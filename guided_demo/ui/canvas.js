@@ -40,6 +40,7 @@ class Annotator {
 
   async start() {
     const reply = await this.channel.read({ do: "start" });
+    this.channel.goOnFrom(reply.number);
     this.files.offer(reply.downloads);
     this.take(reply);
     if (this.host.unfinished) goOn(this);
@@ -50,7 +51,7 @@ class Annotator {
   /** Show the session as it is now that something else has changed it. */
   async refresh() {
     const before = this.current;
-    this.take({ ...(await this.channel.read({ do: "start" })), focus: null, mask: null, isAll: true });
+    this.take({ ...(await this.channel.read({ do: "all" })), mask: null, isAll: true });
     if (before && this.current === before) await this.showMarks();
   }
 

@@ -16,15 +16,16 @@ FILE = "desk.json"
 @dataclass(frozen=True)
 class Memory:
     """samples: keys of images the user did not bring; floor: how many steps of the history are not the user's to undo;
-    open_key: the image that is open on the page; look: how its masks are seen."""
+    open_key: the image that is open on the page; look: how its masks are seen; number: of the last change a page asked for."""
 
     samples: frozenset[str] = frozenset()
     floor: int = 0
     open_key: str | None = None
     look: Look = field(default_factory=Look)
+    number: int = 0
 
     def write(self, folder: Path) -> None:
-        content = {"samples": sorted(self.samples), "floor": self.floor, "open_key": self.open_key, "look": asdict(self.look)}
+        content = asdict(self) | {"samples": sorted(self.samples)}
         write_atomic(folder / FILE, json.dumps(content).encode())
 
 
@@ -35,6 +36,7 @@ def read_memory(folder: Path | None) -> Memory | None:
     try:
         content = json.loads((folder / FILE).read_bytes())
         look = Look().change(content["look"])
-        return Memory(frozenset(map(str, content["samples"])), int(content["floor"]), content["open_key"], look)
+        samples, floor, number = frozenset(map(str, content["samples"])), int(content["floor"]), int(content.get("number", 0))
+        return Memory(samples, floor, content["open_key"], look, number)
     except (OSError, ValueError, KeyError, TypeError, InputError):
         return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from ..events import (
     RenameClass,
     photos_of,
 )
-from ..session import ClassItem, Session
+from ..session import Session
 from ..workspace import Workspace
 from .memory import Memory, read_memory
 from .seeing import Seeing, base64_of, edge_of, marked
@@ -47,9 +47,9 @@ class Desk:
         self.workspace = workspace
         self.seeing = Seeing(workspace)
         self._lock = threading.RLock()
-        self._last_number = 0
         memory = read_memory(folder) or Memory(samples, floor=len(workspace.session.past))
         self._samples, self._floor, self._open_key, self.seeing.look = memory.samples, memory.floor, memory.open_key, memory.look
+        self._last_number = memory.number
         self.begin()
         self._folder = folder
         self._written: Memory | None = None
@@ -103,7 +103,7 @@ class Desk:
     def _remember(self) -> Message:
         """Keep what is not in the session; says nothing."""
         with self._lock:
-            memory = Memory(self._samples, self._floor, self._open_key, self.seeing.look)
+            memory = Memory(self._samples, self._floor, self._open_key, self.seeing.look, self._last_number)
             if self._folder is not None and memory != self._written:
                 memory.write(self._folder)
                 self._written = memory
@@ -112,8 +112,7 @@ class Desk:
     # What the page asks for.
 
     def _start(self, message: Message) -> Message:
-        self._last_number = 0
-        reply = {"state": self._state(), "focus": self._open_key, "downloads": offers()}
+        reply = {"state": self._state(), "focus": self._open_key, "downloads": offers(), "number": self._last_number}
         problem = self.workspace.left_out
         return reply | ({"error": problem} if problem else {})
 
@@ -174,11 +173,21 @@ class Desk:
         return count > self._floor
 
     def _undo(self) -> None:
+        self._expect_idle()
         if self._can_undo:
             self.workspace.undo()
 
+    def _redo(self) -> None:
+        self._expect_idle()
+        self.workspace.redo()
+
+    def _expect_idle(self) -> None:
+        if self._transfer.is_finishing:  # half of what is brought would be undone, and the rest come after that
+            raise InputError("Files are still being read; undo and redo when that is done.")
+
     _verbs: dict[str, Callable[[Desk, Message], Message]] = {
         "start": _start,
+        "all": lambda self, m: {"state": self._state()},
         "open": _open,
         "photos": lambda self, m: self.seeing.photos(m["keys"], edge_of(m)),
         "masks": lambda self, m: self.seeing.masks(m["keys"], edge_of(m)),
@@ -190,7 +199,7 @@ class Desk:
         "look": lambda self, m: self._change(m, lambda: self._look(m)),
         "mark": _mark,
         "undo": lambda self, m: self._change(m, self._undo, travels=True),
-        "redo": lambda self, m: self._change(m, self.workspace.redo, travels=True),
+        "redo": lambda self, m: self._change(m, self._redo, travels=True),
         "clear": lambda self, m: self._change(m, lambda: self.workspace.apply(ClearAnnotation(m["key"]))),
         "mark_correct": lambda self, m: self._change(
             m, lambda: self.workspace.apply(MarkCorrect(m["photo"], bool(m["correct"])))
@@ -207,35 +216,45 @@ class Desk:
 
     def _take_in(self, message: Message) -> Iterator[Message]:
         before = self.workspace.session
+        is_new = len(before.past) == self._floor  # nobody has done anything yet
         last: Message = {}
         for last in self._transfer.take_in(bool(message.get("last", True))):
             if "done" in last:
+                if self._transfer.is_finishing:
+                    with self._lock:
+                        self._dismiss_samples()
                 yield last
         with self._lock:
+            self._samples -= frozenset(last["keys"])
+            self._dismiss_samples()
+            if is_new:
+                self._dismiss_class(last["together"])
             after = self.workspace.session
             here = {item.key for item in after.images}
             keys = [key for key in last["keys"] if key in here]
-            self._dismiss_samples(frozenset(keys), before.classes[1:2] if len(before.past) == self._floor else ())
             first = keys[0] if keys else _touched(before, after, self._open_key)
             reply = {name: last[name] for name in ("problems", "taken", "missing")}
             reply |= {"state": self._state(), "focus": first if last["first"] else None}
         yield reply  # outside the lock: another thread may go on from here
 
-    def _dismiss_samples(self, brought: frozenset[str], theirs: Sequence[ClassItem]) -> None:
-        """Photos that nobody brought leave as soon as there are others, unless they are marked; and so does the name of the class
-        that is `theirs`, or the class itself where others came, unless somebody has changed it."""
+    def _dismiss_samples(self) -> None:
+        """Photos that nobody brought leave as soon as there are others, unless they are marked; and so does the name of their
+        class where nothing was done yet. This cannot be undone, so it comes before the masks that are brought with the others."""
         session = self.workspace.session
-        self._samples -= brought
         leaving = tuple(item.key for item in session.images if item.key in self._samples)
-        if not self._samples or self._samples & session.annotations.keys() or (leaving and not brought):
+        if not leaving or len(leaving) == len(session.images) or self._samples & session.annotations.keys():
             return
-        for item in set(theirs).intersection(session.classes):
-            if (leaving or item.name == ANYTHING) and item.name not in marked(self.workspace.guidance):
-                only = len(session.classes) == 2
-                self.workspace.apply(RenameClass(item.name, ANYTHING) if only else RemoveClass(item.name))
-        if leaving:
-            self.workspace.apply(RemoveImages(leaving))
-            self._floor = len(self.workspace.session.past)
+        names, is_new = session.class_names, len(session.past) == self._floor
+        if is_new and len(names) == 2 and names[1] not in marked(self.workspace.guidance):
+            self.workspace.apply(RenameClass(names[1], ANYTHING))
+        self.workspace.apply(RemoveImages(leaving))
+        self._floor = len(self.workspace.session.past)
+
+    def _dismiss_class(self, together: str) -> None:
+        """What was there to mark leaves where classes were brought, with which it is undone."""
+        names = self.workspace.session.class_names
+        if self._samples and ANYTHING in names[:-1] and ANYTHING not in marked(self.workspace.guidance):
+            self.workspace.apply(RemoveClass(ANYTHING), together)
 
     _long: dict[str, Callable[[Desk, Message], Iterator[Message]]] = {
         "take_in": _take_in,

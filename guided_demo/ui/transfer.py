@@ -59,7 +59,7 @@ class Transfer:
         self._waiting: list[tuple[int, str, bytes]] = []
         self._intake: Intake | None = None
         self._awaited: dict[str, str] = {}
-        self._received = 0
+        self._received = self._finishing = 0
         self._count = itertools.count(1)
         self._made: tuple[int, _Download | None] = (0, None)
         self._lock = threading.Lock()
@@ -80,8 +80,9 @@ class Transfer:
 
         Yields {"done", "total", "received"} on the way, of all files since the last time that nothing was to follow: `total` has
         those in zips, too, `received` has not; and in the end
-        {"problems", "taken", "missing", "keys", "first"}: what could not be used, all that was, in words, which photos of
-        projects are still to come, the images that were brought, and whether they are the first.
+        {"problems", "taken", "missing", "keys", "first", "together"}: what could not be used, all that was, in words, which
+        photos of projects are still to come, the images that were brought, whether they are the first, and by which word all
+        that was brought is undone at once.
         """
         with self._lock:
             waiting, self._waiting = sorted(self._waiting, key=lambda file: file[0]), []
@@ -90,12 +91,25 @@ class Transfer:
             if last:
                 self._intake, self._received = None, 0
             known, keys = len(intake.problems), len(intake.keys)
-        steps = intake.take((name, data) for _, name, data in waiting)
-        for _ in itertools.chain(steps, intake.finish() if last else ()):
-            yield {"done": intake.done, "total": intake.known, "received": received}
+
+        def told(steps: Iterator[str]) -> Iterator[Message]:
+            return ({"done": intake.done, "total": intake.known, "received": received} for _ in steps)
+
+        yield from told(intake.take((name, data) for _, name, data in waiting))
+        if last:
+            self._finishing += 1
+            try:
+                yield from told(intake.finish())
+            finally:
+                self._finishing -= 1
         problems = [{"name": problem.name, "sentence": problem.sentence} for problem in intake.problems[known:]]
         said = {"problems": problems, "taken": intake.taken, "missing": intake.missing}
-        yield {**said, "keys": intake.keys[keys:], "first": not keys}
+        yield {**said, "keys": intake.keys[keys:], "first": not keys, "together": intake.together}
+
+    @property
+    def is_finishing(self) -> bool:
+        """Whether that is taken in which had to wait for all files: projects, masks, guidance."""
+        return self._finishing > 0
 
     def make(self, form: str, **options: Any) -> Iterator[Message]:
         """Make a download. form: a key of MASKS or WORK, else InputError; options: of `workspace.export`, for masks.

@@ -121,7 +121,7 @@ class AnnotatorWidget(anywidget.AnyWidget):
             _asking.reset(before)
 
     def _answer(self, message: Message, buffers: list[memoryview]) -> Iterator[tuple[Message, bool]]:
-        if message["do"] == "start":
+        if message["do"] in ("start", "all"):
             self._is_told = False  # from here on, there is something to tell again
         if message["do"] == "file":
             yield self._receive(message, b"".join(buffers)), True

@@ -26,6 +26,7 @@ HOST = """() => {
   const picture = document.createElement("canvas").toDataURL();
   const replies = {
     start: () => ({ state: { ...state, images } }),
+    all: () => ({ state: { ...state, images } }),
     open: ({ key }) => ({ state: { ...state }, key, marks: key === "k" ? structuredClone(marks) : [], mask: null }),
     count_marks: () => ({ marks: 3 }),
     photos: ({ keys }) => ({ photos: each(keys, picture) }),

@@ -25,6 +25,7 @@ HOST = """() => {
   const masks = (window.masks = { sure: [] }); // photos that became sure
   const replies = {
     start: () => ({ state: { ...state, images: [...images] } }),
+    all: () => ({ state: { ...state, images: [...images] } }),
     open: ({ key }) => ({ state: { ...state }, key, marks: number(key) < 3 ? [{ point: [5, 5], label: "cat" }] : [] }),
     photos: ({ keys }) => ({ photos: some(keys, () => picture) }),
     masks: ({ keys }) => ({

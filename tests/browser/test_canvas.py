@@ -280,5 +280,5 @@ def test_photos_that_came_with_an_older_answer_are_asked_for_again(hand):
           return asked;
         }"""
     )
-    assert "start" in asked
+    assert "all" in asked
     assert hand.page.evaluate("annotator.server.images.length") == 1

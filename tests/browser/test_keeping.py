@@ -99,6 +99,24 @@ def test_files_that_were_not_read_when_the_page_was_loaded_again_are_asked_for(v
     assert page.locator(".g-problem").count() == 0
 
 
+def test_an_undo_whose_answer_was_lost_is_done_once(visitor):
+    page = visitor.page
+    visitor.click(*ON_IT)
+    visitor.click(*BESIDE_IT, button="right")
+
+    def lose(route):
+        route.fetch()
+        route.abort()
+
+    page.route("**/component_server/", lose)
+    page.keyboard.press("z")
+    page.wait_for_selector(".g-problem:has-text('your marks are kept')")
+    page.unroute("**/component_server/")
+    page.reload()
+    visitor.settle()
+    assert [mark["label"] for mark in kept_marks(visitor)] == ["cheetah"]
+
+
 def test_where_the_browser_forbids_storage_the_page_works_and_a_reload_brings_back_what_was_done_and_what_was_not_sent(
     page, server
 ):

@@ -26,7 +26,7 @@ class Person:
         self.token = reply["token"]
         self.images = {image["name"]: image for image in reply["state"]["images"]}
         self.strokes = []
-        self.number = 0
+        self.number = reply["number"]
 
     def talk(self, verb, **message):
         data = {"do": verb, "token": getattr(self, "token", None), "edge": 128, **message}

@@ -38,7 +38,13 @@ export class Channel {
       last.message.marks.push(...message.marks);
       return last.promise;
     }
-    return this.#enqueue(this.#changes, { ...message, number: ++this.#number });
+    this.goOnFrom(message.number ?? this.#number + 1);
+    return this.#enqueue(this.#changes, { number: this.#number, ...message });
+  }
+
+  /** Changes that have no number yet have larger ones from here on. */
+  goOnFrom(number = 0) {
+    this.#number = Math.max(this.#number, number);
   }
 
   /** A request that only asks; it waits for the changes made before it. */

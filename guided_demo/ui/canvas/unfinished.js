@@ -10,9 +10,10 @@ export async function goOn(annotator) {
   }
   if (downloads)
     notices.show("The page was loaded again while a download was made. Ask for it again.", { problem: true });
+  // The numbers tell which of them had arrived, unless the server was killed between keeping a mark and its number.
   const [first] = changes;
   if (first?.do === "mark") {
-    const { marks = [] } = await channel.read({ ...first, do: "open" }); // it may have arrived, and its answer was lost
+    const { marks = [] } = await channel.read({ ...first, do: "open" });
     const known = new Set(marks.map((mark) => JSON.stringify(mark)));
     first.marks = first.marks.filter((mark) => !known.has(JSON.stringify(mark)));
   }
