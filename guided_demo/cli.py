@@ -13,7 +13,7 @@ from guided_demo.annotation import Annotation
 from guided_demo.core.model import GuidedSegmenter
 from guided_demo.core.parallel import side_by_side
 from guided_demo.errors import InputError
-from guided_demo.events import LoadGuidance, RecolorClass, SetAnnotation
+from guided_demo.events import AddAnnotation, LoadGuidance, RecolorClass
 from guided_demo.export import FORMATS, Mask, file_names, write
 from guided_demo.files import list_images, make_folder, read_bytes, replacing, write_atomic, write_zip
 from guided_demo.imports import read_mask
@@ -120,7 +120,7 @@ def guide(arguments: argparse.Namespace, failures: Failures) -> None:
         with failures.of(image):
             added = annotation()
             key = add()
-            workspace.apply(SetAnnotation(key, workspace.session.annotation(key) + added))
+            workspace.apply(AddAnnotation(key, added))
             workspace.contribution(key)  # while it is encoded: of very many photos, not all are kept so
     guidance = workspace.guidance
     if not guidance.images:
@@ -185,7 +185,7 @@ def video(arguments: argparse.Namespace, failures: Failures) -> None:
         annotation = read_mask(read_bytes(arguments.mask), named, str(arguments.mask)) + annotation
     if not annotation.is_empty:
         key = workspace.add_image(first.name, first.image)
-        workspace.apply(SetAnnotation(key, workspace.session.annotation(key) + annotation))
+        workspace.apply(AddAnnotation(key, annotation))
     if not workspace.guidance.images:
         raise InputError("There is nothing to segment by; give --guidance, or mark the first frame.")
     classes = workspace.mask_classes

@@ -10,21 +10,29 @@ from .annotation import BACKGROUND, Annotation, Mark
 from .core.guidance import Guidance
 from .errors import InputError
 from .marks import check_name
+from .naming import distinct
 from .render import parse_color
 from .session import Event, ImageItem, Session
 
 
 @dataclass(frozen=True)
 class AddImages:
-    """Images join the gallery; those that are in it already stay as they are. Undo does not take images away."""
+    """Images join the gallery; those that are in it already stay as they are. Undo does not take images away.
+
+    Those of one name, as from several cards of a camera, are told apart by a number, here and in all that is written.
+    """
 
     items: tuple[ImageItem, ...]
     undoable: ClassVar[bool] = False
 
     def on(self, session: Session) -> Session:
         known = {item.key for item in session.library}
-        new = {item.key: item for item in self.items if item.key not in known}
-        return replace(session, library=(*session.library, *new.values())).with_back(item.key for item in self.items)
+        library = list(session.library)
+        for item in self.items:
+            if item.key not in known:
+                library.append(replace(item, name=distinct(item.name, (other.name for other in library))))
+                known.add(item.key)
+        return replace(session, library=tuple(library)).with_back(item.key for item in self.items)
 
 
 @dataclass(frozen=True)
@@ -148,8 +156,20 @@ class Annotate:
 
 
 @dataclass(frozen=True)
+class AddAnnotation:
+    """Annotation joins what is marked on an image, as when masks are brought; its classes are added."""
+
+    key: str
+    annotation: Annotation
+    undoable: ClassVar[bool] = True
+
+    def on(self, session: Session) -> Session:
+        return SetAnnotation(self.key, session.annotation(self.key) + self.annotation).on(session)
+
+
+@dataclass(frozen=True)
 class SetAnnotation:
-    """The whole annotation of an image is replaced, as when masks are imported; its classes are added."""
+    """The whole annotation of an image is replaced; its classes are added."""
 
     key: str
     annotation: Annotation
@@ -220,7 +240,7 @@ EVENTS = {
     event.__name__: event
     for event in (
         AddImages, RemoveImages, AddClass, RenameClass, MergeClass, RecolorClass, RemoveClass, Annotate,
-        SetAnnotation, ClearAnnotation, LoadGuidance, MarkCorrect,
+        AddAnnotation, SetAnnotation, ClearAnnotation, LoadGuidance, MarkCorrect,
     )
 }  # fmt: skip
 
@@ -230,7 +250,9 @@ def photos_of(event: Event) -> tuple[str, ...]:
     match event:
         case RemoveImages(keys=keys):
             return keys
-        case Annotate(key=key) | SetAnnotation(key=key) | ClearAnnotation(key=key) | MarkCorrect(key=key):
+        case (
+            Annotate(key=key) | AddAnnotation(key=key) | SetAnnotation(key=key) | ClearAnnotation(key=key) | MarkCorrect(key=key)
+        ):
             return (key,)
     return ()
 

@@ -6,7 +6,7 @@ import io
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import PurePosixPath
 
 from PIL import Image
@@ -14,11 +14,12 @@ from PIL import Image
 from .annotation import Annotation
 from .core.guidance import Guidance
 from .errors import InputError
-from .events import LoadGuidance, SetAnnotation
+from .events import AddAnnotation, LoadGuidance
 from .files import MAX_UNPACKED, SUFFIXES, image_key, read_image, unzip
 from .imports import ONE_NUMBER, class_names, read_json, read_mask, read_yolo, yolo_names
+from .naming import Naming, common
 from .project import LISTING, read_project
-from .session import Event, ImageItem, Session
+from .session import Event, ImageItem
 from .workspace import Problem, Workspace
 
 # Each may need those before it. The words are those that `taken` uses, one and many.
@@ -61,6 +62,7 @@ class Intake:
         self._zips = 0
         self.together = uuid.uuid4().hex
         self._taken: Counter[str] = Counter()
+        self._gallery: tuple | None = None  # of which the naming is
 
     def take(self, files: Iterable[tuple[str, bytes]]) -> Iterator[str]:
         """Take files in, (name, bytes); yields the name of each before it is done."""
@@ -175,15 +177,15 @@ class Intake:
         """The class names for a file there: those of the list that shares most folders with it, or best lies around it."""
 
         def near(listed: Place) -> tuple[int, bool]:
-            common = _common(listed, place)
-            return common, common == len(listed)
+            shared = common(listed, place)
+            return shared, shared == len(listed)
 
         return self._lists[max(reversed(self._lists), key=near)] if self._lists else None
 
     def _take_mask(self, name: str, data: bytes, numbers: list[str] | None) -> str:
         """A picture of few numbers or colours; it may be a drawing as well."""
         image = read_image(data, name)
-        item = find_image(self.workspace.session, name)
+        item = self._about(name)
         with Image.open(io.BytesIO(data)) as opened:
             is_stack, is_colored = getattr(opened, "n_frames", 1) > 1, opened.mode not in ONE_NUMBER
         if item is None and is_stack:
@@ -203,7 +205,7 @@ class Intake:
         return "mask"
 
     def _take_outlines(self, name: str, data: bytes, numbers: list[str] | None) -> None:
-        item = find_image(self.workspace.session, name)
+        item = self._about(name)
         if item is None:
             raise InputError(f"{name} has outlines, but the gallery has no photo of this name; add the photo first.")
         self._mark(item, read_yolo(data, numbers, item.size, name))
@@ -214,11 +216,11 @@ class Intake:
         before = len(self.problems)
         used = 0
         for photo, annotation in read_json(data, name):
-            item = find_image(self.workspace.session, photo)
-            if item is None:
-                absent.append(photo)
-                continue
             try:
+                item = self._about(photo)
+                if item is None:
+                    absent.append(photo)
+                    continue
                 self._mark(item, annotation())
                 used += 1
             except InputError as error:
@@ -228,35 +230,20 @@ class Intake:
             self.problems.append(Problem(name, f"{what} not in the gallery; add the photos first, then {name} again."))
         return used > 0 or len(self.problems) == before
 
+    def _about(self, name: str) -> ImageItem | None:
+        """The image of the gallery that a file is about. Raises InputError where that may be several."""
+        session = self.workspace.session
+        gallery = session.library, session.state.removed
+        if self._gallery is None or any(a is not b for a, b in zip(gallery, self._gallery, strict=True)):
+            self._gallery, self._naming = gallery, Naming(session.images)
+        return self._naming.find(name)
+
     def _mark(self, item: ImageItem, annotation: Annotation) -> None:
         if not annotation.is_empty:
-            self._apply(SetAnnotation(item.key, self.workspace.session.annotation(item.key) + annotation))
+            self._apply(AddAnnotation(item.key, annotation))
 
     def _apply(self, event: Event) -> None:
         self.workspace.apply(event, self.together)
-
-
-def find_image(session: Session, name: str) -> ImageItem | None:
-    """The image of the gallery that a file called `name` is about: the one of the same name; or else the one that, but for the
-    ending, has most of the path in common from the end, where there is only one such."""
-    found = [item for item in session.images if item.name == name]
-    if len(found) != 1:
-        path = _upwards(name)
-        alike = [(_common(_upwards(item.name), path), item) for item in session.images if _upwards(item.name)[:1] == path[:1]]
-        longest = max((common for common, _ in alike), default=0)
-        found = [item for common, item in alike if longest and common == longest]
-    return found[0] if len(found) == 1 else None
-
-
-@lru_cache(1 << 14)  # a thousand masks of a thousand photos ask a million times
-def _upwards(name: str) -> tuple[str, ...]:
-    """The parts of a path from its end, without the ending of the file."""
-    return PurePosixPath(name).with_suffix("").parts[::-1] if PurePosixPath(name).name else ()
-
-
-def _common(one: tuple, other: tuple) -> int:
-    """How many parts, from the first, are the same."""
-    return ([a == b for a, b in zip(one, other, strict=False)] + [False]).index(False)
 
 
 def _folder(source: int, name: str) -> Place:

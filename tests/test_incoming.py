@@ -3,7 +3,6 @@
 import io
 import json
 import shutil
-import time
 
 import numpy as np
 import pytest
@@ -14,9 +13,9 @@ from guided_demo import Annotation, Point
 from guided_demo.events import AddClass, Annotate, RemoveImages
 from guided_demo.export import indexed_png
 from guided_demo.files import zip_bytes
-from guided_demo.incoming import Intake, find_image
+from guided_demo.incoming import Intake
+from guided_demo.naming import Naming
 from guided_demo.project import save_project
-from guided_demo.session import ImageItem, Session
 from guided_demo.workspace import Workspace
 
 NAMES = ("background", "cat")
@@ -26,7 +25,7 @@ REGION[10:30, 20:50] = 1
 
 
 def labels(workspace, name):
-    annotation = workspace.session.annotation(find_image(workspace.session, name).key)
+    annotation = workspace.session.annotation(Naming(workspace.session.images).find(name).key)
     return annotation.label_map(SIZE, workspace.session.class_names)
 
 
@@ -57,7 +56,7 @@ def test_photos_masks_and_names_in_any_order(workspace):
     assert [item.name for item in workspace.session.images] == ["photos/b.png", "photos/a.png"]
     assert workspace.session.class_names == NAMES
     assert np.array_equal(labels(workspace, "photos/a.png"), REGION)
-    assert workspace.session.annotation(find_image(workspace.session, "b").key).is_empty
+    assert workspace.session.annotation(Naming(workspace.session.images).find("b").key).is_empty
     assert [(p.name, "no photo of this name" in p.sentence) for p in problems] == [("masks/far.png", True)]
     assert [call[:2] for call in calls] == [(done, 5) for done in range(5)]
 
@@ -230,44 +229,36 @@ def test_a_picture_that_comes_again_under_another_name_is_told_of(workspace):
     (problem,) = take_in(workspace, twice)
     assert problem.name == "trip/copy of a.png" and "same picture as trip/a.png" in problem.sentence
     assert [item.name for item in workspace.session.images] == ["trip/a.png", "b.png"]
-    workspace.apply(RemoveImages((find_image(workspace.session, "b.png").key,)))
+    workspace.apply(RemoveImages((Naming(workspace.session.images).find("b.png").key,)))
     assert take_in(workspace, [("elsewhere/a.png", photo_bytes(1)), ("back.png", photo_bytes(2))]) == []
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 @pytest.mark.parametrize("zipped", [True, False])
-def test_photos_of_one_name_are_all_kept(workspace, zipped):
-    photos = [("a.png", photo_bytes(1)), ("a.png", photo_bytes(2))]
-    assert take_in(workspace, [("photos.zip", zip_bytes(photos))] if zipped else photos) == []
-    assert [item.name for item in workspace.session.images] == ["a.png", "a.png"]
+def test_photos_of_one_name_are_told_apart_and_their_masks_come_back(workspace, segmenter, zipped):
+    photos = [("a.png", photo_bytes(1)), ("A.png", photo_bytes(2)), ("a.png", photo_bytes(3))]
+    brought = [("photos.zip", zip_bytes(photos))] if zipped else photos
+    assert take_in(workspace, brought) == []
+    assert [item.name for item in workspace.session.images] == ["a.png", "A-2.png", "a-3.png"]
+    workspace.apply(AddClass("cat"))
+    workspace.apply(Annotate(workspace.session.images[1].key, Point(30, 20, "cat")))
+    expected = {mask.name: mask.labels for mask in workspace.masks()}
+    for form in ("png", "coco-rle", "coco-polygons", "yolo", "labelme"):
+        other = Workspace(segmenter)
+        assert take_in(other, [*brought, ("m.zip", workspace.export_zip(form))]) == []
+        for name, mask in expected.items():
+            assert np.array_equal(labels(other, name), mask)
 
 
-def test_a_name_finds_its_image_or_none(workspace):
-    names = ["one/a.jpg", "two/a.jpg", "b.png", "b.jpg", "c.tar.png"]
-    take_in(workspace, [(name, photo_bytes(seed)) for seed, name in enumerate(names)])
-
-    def found(name):
-        item = find_image(workspace.session, name)
-        return item and item.name
-
-    assert [found(name) for name in ("one/a.png", "a.jpg", "b.jpg", "b.tif", "masks/c.tar.tif", "d.jpg")] == [
-        "one/a.jpg", None, "b.jpg", None, "c.tar.png", None,
+def test_what_may_be_about_several_photos_is_told_of(workspace):
+    take_in(workspace, [(f"{site}/x.jpg", photo_bytes(seed)) for seed, site in enumerate("ab")])
+    files = [
+        ("x.png", indexed_png(REGION)), ("masks/x.txt", b"0 .5 .5 .2 .2"), ("x.json", b'{"x.jpg": {"marks": []}}')
     ]  # fmt: skip
-
-
-def test_the_longest_path_in_common_decides(workspace):
-    take_in(workspace, [(name, photo_bytes(seed)) for seed, name in enumerate(["one/a.jpg", "two/a.jpg"])])
-    assert find_image(workspace.session, "labels/two/a.txt").name == "two/a.jpg"
-    assert find_image(workspace.session, "labels/a.txt") is None
-    assert find_image(workspace.session, "") is None
-
-
-def test_a_thousand_masks_find_their_photos_among_a_thousand_at_once():
-    items = tuple(ImageItem(str(number), f"images/{number}.jpg", (8, 6)) for number in range(1000))
-    before = time.process_time()
-    found = [find_image(Session(library=items), f"masks/{number}.png") for number in range(1000)]
-    assert found == list(items)
-    assert time.process_time() - before < 5  # it was half a minute
+    problems = take_in(workspace, [*files, ("b/x.png", indexed_png(REGION))])
+    assert len(problems) == 3 and all("a/x.jpg or b/x.jpg" in problem.sentence for problem in problems)
+    assert [item.name for item in workspace.session.images] == ["a/x.jpg", "b/x.jpg"]
+    assert list(workspace.session.annotations) == [workspace.session.images[1].key]
 
 
 def test_files_that_come_a_few_at_a_time_may_come_in_any_order(workspace):

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = "guided_demo"
 # What each part may import from the package; a part is a folder of it, or a file beside them.
 VALUES = {"errors", "marks", "drawing", "annotation", "geometry", "files", "polygons", "render"}
-STATE = VALUES | {"core", "session", "events"}
+STATE = VALUES | {"core", "session", "naming", "events"}
 WORK = STATE | {"agreement", "recent", "storage", "export", "summary", "workspace"}
 ALLOWED = {
     "errors": set(),
@@ -25,7 +25,7 @@ ALLOWED = {
     "imports": VALUES,
     "core": VALUES,
     "meta": VALUES | {"core", "imports", "options"},
-    "session": STATE - {"session", "events"},
+    "session": STATE - {"session", "naming", "events"},
     "events": STATE - {"events"},
     "storage": STATE,
     "export": STATE - {"core"},
@@ -33,6 +33,7 @@ ALLOWED = {
     "summary": {"annotation", "core"},
     "agreement": STATE,
     "recent": set(),
+    "naming": {"errors", "session"},
     "workspace": WORK - {"workspace"},
     "project": WORK,
     "incoming": WORK | {"project", "imports"},

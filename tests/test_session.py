@@ -145,6 +145,12 @@ def test_undo_and_redo_do_not_take_images_away_that_were_removed_and_added_again
     assert session.apply(RemoveImages(("a",))).undo().apply(AddImages(ITEMS[:1])).redo().images == ITEMS[1:]
 
 
+def test_pictures_of_one_name_are_told_apart_by_a_number(session):
+    twice = tuple(ImageItem(key, "A.jpg", (60, 40)) for key in "de")
+    after = applied(session, AddImages(twice[:1]), AddImages(twice), AddImages(twice[:1]))
+    assert [item.name for item in after.images[3:]] == ["A-2.jpg", "A-3.jpg"]
+
+
 def test_a_picture_is_in_the_gallery_once(session):
     assert session.apply(AddImages((ImageItem("a", "copy.jpg", (60, 40)),))).images == ITEMS
 

@@ -136,8 +136,8 @@ def test_masks_are_of_the_scope_and_without_what_the_widget_leaves_out(widget, v
 
 def test_images_of_one_name_keep_masks_of_their_own(widget):
     widget.workspace.add_image("0.png", photo(7, (40, 30)))
-    assert list(widget.masks) == ["0.png", "1.png", "2.png", "0.png (2)"]
-    assert widget.masks["0.png (2)"].shape == (30, 40)
+    assert list(widget.masks) == ["0.png", "1.png", "2.png", "0-2.png"]
+    assert widget.masks["0-2.png"].shape == (30, 40)
 
 
 def test_whoever_observes_the_session_is_told_of_every_change(widget, view, keys):

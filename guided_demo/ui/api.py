@@ -22,7 +22,7 @@ from ..core.features import FeatureCache
 from ..core.guidance import Guidance
 from ..core.model import GuidedSegmenter, Scope
 from ..errors import InputError
-from ..events import LoadGuidance, SetAnnotation
+from ..events import AddAnnotation, LoadGuidance
 from ..export import Mask, indexed_png, write
 from ..files import zip_bytes
 from ..workspace import Problem, Workspace
@@ -181,7 +181,7 @@ def _annotate(workspace: Workspace, key: str, marks: dict[str, Any]) -> None:
     """Add marks to what the guidance has of the image already."""
     annotation = read_marks(marks)
     if not annotation.is_empty:
-        workspace.apply(SetAnnotation(key, workspace.session.annotation(key) + annotation))
+        workspace.apply(AddAnnotation(key, annotation))
 
 
 def _probability(number: Any) -> float:

@@ -186,8 +186,7 @@ class AnnotatorWidget(anywidget.AnyWidget):
 class Masks(Mapping[str, np.ndarray]):
     """The masks of a workspace's images by name: HxW uint8, an index into `workspace.guidance.classes`, or 255 for no class.
 
-    They are of the scope that is chosen in the widget, and leave out what it leaves out. Of images that have one name, the
-    second is called "name (2)", and so on.
+    They are of the scope that is chosen in the widget, and leave out what it leaves out.
     """
 
     def __init__(self, seeing: Seeing) -> None:
@@ -196,11 +195,7 @@ class Masks(Mapping[str, np.ndarray]):
 
     @property
     def _keys(self) -> dict[str, str]:
-        keys: dict[str, str] = {}
-        for item in self._workspace.session.images:
-            names = itertools.chain([item.name], (f"{item.name} ({n})" for n in itertools.count(2)))
-            keys[next(name for name in names if name not in keys)] = item.key
-        return keys
+        return {item.name: item.key for item in self._workspace.session.images}
 
     def __getitem__(self, name: str) -> np.ndarray:
         look = self._seeing.look

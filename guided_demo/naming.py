@@ -1,0 +1,55 @@
+"""Which photo of a gallery a file is about, as far as its name tells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+
+from .errors import InputError
+from .session import ImageItem
+
+
+class Naming:
+    """The images of a gallery by their names."""
+
+    def __init__(self, images: Iterable[ImageItem]) -> None:
+        self._alike: dict[str, list[tuple[tuple[str, ...], ImageItem]]] = {}
+        for item in images:
+            path = _upwards(item.name)
+            self._alike.setdefault(path[0] if path else "", []).append((path, item))
+
+    def find(self, name: str) -> ImageItem | None:
+        """The image that a file called `name` is about: the one of the same name; or else the one that, but for the ending, has
+        most of the path in common from the end; None if no image is called so.
+
+        Raises InputError where several are as near.
+        """
+        path = _upwards(name)
+        alike = self._alike.get(path[0], []) if path else []
+        found = [item for _, item in alike if item.name == name]
+        if not found and alike:
+            shared = [common(other, path) for other, _ in alike]
+            found = [item for (_, item), count in zip(alike, shared, strict=True) if count == max(shared)]
+        if len(found) > 1:
+            said = f"{name} may be about {' or '.join(item.name for item in found[:2])}: several photos are called so"
+            raise InputError(f"{said}. Put it into a folder that is called as that of its photo, and add the folder.")
+        return found[0] if found else None
+
+
+def distinct(name: str, taken: Iterable[str]) -> str:
+    """The name, or where it is one of those `taken`, in whatever case, "name-2", "name-3" … with the ending of it."""
+    names = {other.casefold() for other in taken}
+    path, candidate, number = PurePosixPath(name), name, 2
+    while candidate.casefold() in names:
+        candidate, number = str(path.with_name(f"{path.stem}-{number}{path.suffix}")), number + 1
+    return candidate
+
+
+def common(one: tuple, other: tuple) -> int:
+    """How many parts, from the first, are the same."""
+    return ([a == b for a, b in zip(one, other, strict=False)] + [False]).index(False)
+
+
+def _upwards(name: str) -> tuple[str, ...]:
+    """The parts of a path from its end, without the ending of the file."""
+    return PurePosixPath(name).with_suffix("").parts[::-1] if PurePosixPath(name).name else ()

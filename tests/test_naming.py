@@ -1,0 +1,47 @@
+"""Which photo a file is about, and names that tell photos apart."""
+
+import pytest
+
+from guided_demo import InputError
+from guided_demo.naming import Naming, distinct
+from guided_demo.session import ImageItem
+
+
+def naming(*names):
+    return Naming(ImageItem(str(number), name, (8, 6)) for number, name in enumerate(names))
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("one/a.png", "one/a.jpg"),
+        ("labels/two/a.txt", "two/a.jpg"),
+        ("b.jpg", "b.jpg"),
+        ("masks/c.tar.tif", "c.tar.png"),
+        ("d.jpg", None),
+        ("", None),
+    ],
+)
+def test_a_name_finds_its_image_or_none(name, wanted):
+    item = naming("one/a.jpg", "two/a.jpg", "b.png", "b.jpg", "c.tar.png").find(name)
+    assert (item and item.name) == wanted
+
+
+@pytest.mark.parametrize("name", ["a.png", "masks/a.png", "a.jpg"])
+def test_a_name_that_is_as_near_to_several_is_refused(name):
+    with pytest.raises(InputError, match=r"one/a\.jpg or two/a\.jpg"):
+        naming("one/a.jpg", "two/a.jpg", "b.png").find(name)
+
+
+@pytest.mark.timeout(20)  # looked for one by one, it was minutes
+def test_ten_thousand_masks_find_their_photos():
+    photos = naming(*(f"images/{number}.jpg" for number in range(10_000)))
+    for number in range(10_000):
+        assert photos.find(f"masks/{number}.png").name == f"images/{number}.jpg"
+
+
+def test_names_are_told_apart_by_a_number():
+    assert distinct("trip/a.tar.jpg", []) == "trip/a.tar.jpg"
+    assert distinct("trip/a.tar.jpg", ["a.tar.jpg"]) == "trip/a.tar.jpg"
+    assert distinct("trip/a.tar.jpg", ["Trip/A.tar.JPG", "trip/a.tar-2.jpg"]) == "trip/a.tar-3.jpg"
+    assert distinct("a", ["a"]) == "a-2"
