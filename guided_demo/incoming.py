@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import PurePosixPath
 
+import numpy as np
 from PIL import Image
 
 from .annotation import Annotation
@@ -16,7 +17,7 @@ from .core.guidance import Guidance
 from .errors import InputError
 from .events import AddAnnotation, LoadGuidance
 from .files import MAX_UNPACKED, SUFFIXES, image_key, read_image, unzip
-from .imports import ONE_NUMBER, class_names, read_json, read_mask, read_yolo, yolo_names
+from .imports import ONE_NUMBER, class_names, read_json, read_mask, read_numbers, read_yolo, yolo_names
 from .naming import Naming, common
 from .project import LISTING, read_project
 from .session import Event, ImageItem
@@ -34,7 +35,8 @@ KINDS = {
 }
 CLASS_LISTS = ("classes.txt", "data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 MOST_NUMBERS = 64  # or colours, in a mask; a photo has more
-ZIP = b"PK\x03\x04"
+MOST_THINGS = 10_000  # that a picture of 16 bits numbers; a photo has more values, with gaps between them
+ZIPS = (b"PK\x03\x04", b"PK\x05\x06")  # the second is an empty one
 
 Place = tuple[int | str, ...]  # where a file lies: the number of the zip it came in, or 0, and its folders
 
@@ -106,7 +108,10 @@ class Intake:
         room = MAX_UNPACKED - self.held  # of all together: a hundred small zips could take all memory
         for name, data in files:
             try:
-                inside = unzip(data, name, room) if data.startswith(ZIP) else []
+                is_zip = data.startswith(ZIPS)
+                inside = unzip(data, name, room) if is_zip else []
+                if is_zip and not inside:
+                    raise InputError(f"{name} is a zip without files.")
             except InputError as error:
                 self.problems.append(Problem(name, str(error)))
                 continue
@@ -201,6 +206,9 @@ class Intake:
         if is_colored:
             said = f"{name} looks like a mask of {item.name} in colours; save it with one number a pixel, as an indexed PNG"
             raise InputError(f"{said}, or rename it if it is a photo itself.")
+        if (count := len(np.unique(read_numbers(data, name)[0]))) > MOST_NUMBERS:
+            said = f"{name} has {count} numbers, as if each thing in {item.name} had one of its own; give its pixels the number"
+            raise InputError(f"{said} of their class, or rename it if it is a photo itself.")
         self._mark(item, read_mask(data, numbers, name))
         return "mask"
 
@@ -259,7 +267,7 @@ def _kind(place: Place, name: str, data: bytes) -> str | None:
     path = PurePosixPath(name.lower())
     if path.name in CLASS_LISTS:
         return "class list"
-    if data.startswith(ZIP):
+    if data.startswith(ZIPS):
         return "project"
     by_suffix = {".safetensors": "guidance", ".json": "annotations", ".txt": "outlines"}
     if path.suffix in by_suffix and not (path.suffix == ".txt" and not _numbers(data)):
@@ -273,9 +281,16 @@ def _kind(place: Place, name: str, data: bytes) -> str | None:
             if image.mode not in ONE_NUMBER and len(data) > image.width * image.height:
                 return "photo"
             numbers = image.convert("I") if image.mode.startswith("I;") else image  # of 16 bits, which cannot be counted
-            return "photo" if numbers.getcolors(MOST_NUMBERS) is None else "mask"
+            is_mask = numbers.getcolors(MOST_NUMBERS) is not None or (image.mode != numbers.mode and _counts(numbers))
+            return "mask" if is_mask else "photo"
     except Exception:  # a photo of another format, or one that reading will say more about
         return "photo"
+
+
+def _counts(numbers: Image.Image) -> bool:
+    """Whether all numbers from 0 to the largest are there, as where each thing in a photo has a number of its own."""
+    values = np.unique(np.asarray(numbers))
+    return len(values) <= MOST_THINGS and values[0] == 0 and values[-1] == len(values) - 1
 
 
 def _numbers(data: bytes) -> bool:

@@ -82,6 +82,8 @@ class Project:
 def read_project(data: bytes, name: str = "the project") -> Project:
     """The project in a zip. name: what an error calls it. Raises InputError if it is none."""
     files = read_zip(data, name)
+    if LISTING not in files:
+        raise InputError(f"{name} is a zip and no project; unpack it, and add the files that are in it.")
     try:
         listing = json.loads(files[LISTING])
         if listing["format"] > FORMAT:

@@ -250,6 +250,26 @@ def test_photos_of_one_name_are_told_apart_and_their_masks_come_back(workspace, 
             assert np.array_equal(labels(other, name), mask)
 
 
+def test_a_picture_in_which_each_thing_has_a_number_is_no_photo_where_its_photo_is(workspace):
+    things = np.arange(80 * 60).reshape(60, 80).astype(np.uint16) // 40  # 120 of them
+    grey = np.random.default_rng(0).integers(0, 60_000, (60, 80)).astype(np.uint16)
+    files = {name: file_of(Image.fromarray(picture), "TIFF") for name, picture in (("things", things), ("grey", grey))}
+    brought = [("a.png", photo_bytes(1)), ("a.tif", files["things"]), ("b.png", photo_bytes(2)), ("b.tif", files["grey"])]
+    (problem,) = take_in(workspace, [*brought, ("c.tif", files["things"])])
+    assert problem.name == "a.tif" and "120 numbers" in problem.sentence
+    assert [item.name for item in workspace.session.images] == ["a.png", "b.png", "b.tif", "c.tif"]
+    assert not workspace.session.annotations
+
+
+def test_a_zip_that_is_of_no_use_says_why(workspace):
+    inner = zip_bytes([("a.png", photo_bytes(1))])
+    problems = take_in(workspace, [("outer.zip", zip_bytes([("inner.zip", inner)])), ("empty.zip", zip_bytes([]))])
+    assert [problem.sentence for problem in problems] == [
+        "empty.zip is a zip without files.",
+        "inner.zip is a zip and no project; unpack it, and add the files that are in it.",
+    ]
+
+
 def test_what_may_be_about_several_photos_is_told_of(workspace):
     take_in(workspace, [(f"{site}/x.jpg", photo_bytes(seed)) for seed, site in enumerate("ab")])
     files = [
