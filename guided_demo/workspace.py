@@ -118,7 +118,7 @@ class Workspace:
 
     def image_file(self, key: str) -> bytes:
         """The bytes of the image's file as it was added."""
-        return self._sources.file(self.session.image(key))
+        return self._sources.file(self.session.image(key, removed=True))
 
     def summary(self, key: str, scope: Scope = "everywhere", unsure: float = 0.0) -> Summary:
         """Shares of the classes, uncertainty, and where a click would help most; kept as the masks are, and for more images."""
