@@ -20,7 +20,7 @@ from .files import MAX_UNPACKED, SUFFIXES, image_key, read_image, unzip
 from .imports import ONE_NUMBER, class_names, read_json, read_mask, read_numbers, read_yolo, yolo_names
 from .naming import Naming, common
 from .project import LISTING, read_project
-from .session import Event, ImageItem
+from .session import Event, ImageItem, Session
 from .workspace import Problem, Workspace
 
 # Each may need those before it. The words are those that `taken` uses, one and many.
@@ -50,10 +50,10 @@ class Intake:
     zips, files of other kinds are passed over.
     done, known: how many files are done, and how many there are by now; problems: those that could not be used; keys: of the
     images that were brought, whether they were in the gallery before or not; together: by which word all that is brought is
-    undone at once; awaited: names of photos that projects came without, by key, as long as they are not here.
+    undone at once; awaited: photos that projects came without and that are not here yet, see `missing`.
     """
 
-    def __init__(self, workspace: Workspace, awaited: dict[str, str] | None = None) -> None:
+    def __init__(self, workspace: Workspace, awaited: dict[str, tuple[str, str]] | None = None) -> None:
         self.workspace = workspace
         self.awaited = {} if awaited is None else awaited
         self.problems: list[Problem] = []
@@ -92,17 +92,6 @@ class Intake:
         """What was taken in, in words, such as "3 photos and 1 guidance file"; empty where nothing was."""
         parts = [f"{count} {KINDS[kind][count > 1]}" for kind in KINDS if (count := self._taken[kind])]
         return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
-
-    @property
-    def missing(self) -> str:
-        """The photos that are awaited, in a sentence; empty where none is."""
-        names = list(self.awaited.values())
-        if not names:
-            return ""
-        one = len(names) == 1
-        what = f"{names[0]} is" if one else f"{len(names)} photos, such as {names[0]}, are"
-        which, whose = ("the photo", "it") if one else ("the photos", "them")
-        return f"{what} not in the project file; add {which} as well, and what was marked on {whose} is there again."
 
     def _unpacked(self, files: Iterable[tuple[str, bytes]]) -> Iterator[tuple[Place, str, bytes]]:
         room = MAX_UNPACKED - self.held  # of all together: a hundred small zips could take all memory
@@ -162,7 +151,7 @@ class Intake:
         yield name  # photos are here, and marks are to come
         project.mark(self.workspace, self.together)
         here = {item.key for item in self.workspace.session.images}
-        self.awaited |= {key: name for key, name in project.names.items() if key not in project.photos}
+        self.awaited |= {key: (name, self.together) for key, name in project.names.items() if key not in project.photos}
         for key in here.intersection(self.awaited):
             del self.awaited[key]
         self.keys += project.names
@@ -252,6 +241,19 @@ class Intake:
 
     def _apply(self, event: Event) -> None:
         self.workspace.apply(event, self.together)
+
+
+def missing(awaited: dict[str, tuple[str, str]], session: Session) -> str:
+    """What is said of photos that projects came without, their names and by which word the projects are undone, by their keys: a
+    sentence; empty where there is none, or the projects were undone."""
+    done = {step.together for step in session.past} if awaited else ()
+    names = [name for name, together in list(awaited.values()) if together in done]
+    if not names:
+        return ""
+    one = len(names) == 1
+    what = f"{names[0]} is" if one else f"{len(names)} photos, such as {names[0]}, are"
+    which, whose = ("the photo", "it") if one else ("the photos", "them")
+    return f"{what} not in the project file; add {which} as well, and what was marked on {whose} is there again."
 
 
 def _folder(source: int, name: str) -> Place:

@@ -43,10 +43,15 @@ class Page:
         self.desks.append(desk)
         return desk
 
-    def start(self, token=None):
+    def start(self, token=None, **more):
         """Load the page, which held `token` before; returns its new token."""
         canvas = next(number for number, block in self.blocks.blocks.items() if isinstance(block, gr.HTML))
-        body = {"data": {"do": "start", "token": token}, "component_id": canvas, "fn_name": "talk", "session_hash": "page"}
+        body = {
+            "data": {"do": "start", "token": token, **more},
+            "component_id": canvas,
+            "fn_name": "talk",
+            "session_hash": "page",
+        }
         return self.post("component_server/", body)["token"]
 
     def post(self, path, body):
@@ -102,6 +107,8 @@ def test_the_work_of_a_page_that_has_gone_is_ended(page):
     assert page.desks[0].ended.wait(20)
 
 
-def test_a_page_that_goes_on_with_a_desk_begins_anew(page):
-    page.start(page.start())
+def test_a_page_that_goes_on_with_a_desk_begins_anew_unless_files_were_on_their_way(page):
+    token = page.start(page.start())
+    assert [desk.begun for desk in page.desks] == [2]
+    page.start(token, isReading=True)
     assert [desk.begun for desk in page.desks] == [2]

@@ -66,7 +66,7 @@ def test_a_project_goes_from_page_to_page(workspace, segmenter, form):
             transfer.receive(place, *file)
         *_, last = transfer.take_in(last=True)
         assert last["problems"] == []
-        return last["taken"], last["missing"].partition(" not in the project file; add")[0]
+        return last["taken"], transfer.missing.partition(" not in the project file; add")[0]
 
     if form == "project":
         assert bring((name, data)) == ("1 project", "")
@@ -75,6 +75,9 @@ def test_a_project_goes_from_page_to_page(workspace, segmenter, form):
         again = [(f"again {seed}.png", photo_bytes(seed)) for seed in range(3)]
         assert bring(again[0], (name, data)) == ("1 photo and 1 project", "2 photos, such as 1.png, are")
         assert bring(("other.png", photo_bytes(9))) == ("1 photo", "2 photos, such as 1.png, are")
+        other.undo()
+        assert transfer.missing == ""
+        other.redo()
         assert bring(again[1]) == ("1 photo", "2.png is")
         assert bring(again[2]) == ("1 photo", "")
     assert other.session.annotations == workspace.session.annotations

@@ -44,6 +44,7 @@ class Annotator {
     this.files.offer(reply.downloads);
     this.take(reply);
     if (this.host.unfinished) goOn(this);
+    this.main.inert = this.side.inert = false;
     this.element.dataset.ready = "true";
     if (this.host.wholePage) this.stage.ink.focus({ preventScroll: true });
   }
@@ -107,7 +108,6 @@ class Annotator {
     if (!classes.some((item) => item.name === this.active)) this.active = (classes[1] ?? classes[0])?.name ?? null;
     const marks = [...this.#kept, ...this.#pending];
     this.gallery.show(images, this.current, classes);
-    const place = `${this.gallery.order.indexOf(this.current) + 1} / ${this.gallery.order.length}`;
     this.stage.set({ marks });
     this.classes.show(classes, this.active);
     this.looks.show({ look, seen: this.stage.mask && this.stage.look, classes, marked, active: this.active });
@@ -118,11 +118,10 @@ class Annotator {
       undo,
       redo,
       isMarked: this.#isDense || marks.length > 0,
-      name: this.image?.name,
-      place,
     });
     this.showFound();
     this.agreement.show(this.server.revision, images.filter(({ correct }) => correct).length);
+    this.transfer.tellMissing(this.server.missing);
     this.files.show({ guided: marked.length > 0, photos: images.length });
     // A button that cannot be pressed any more would take the focus with it, and in a notebook all keys.
     if (this.element.querySelector(":focus:disabled")) this.stage.ink.focus({ preventScroll: true });
@@ -133,12 +132,16 @@ class Annotator {
     this.element.style.setProperty("--mask-opacity", this.opacity);
   }
 
-  /** How many photos there are, and how many of them are shown. */
-  showCount() {
+  /** How many photos there are, how many of them are shown, and which of these is open. */
+  showOrder() {
     const { images } = this.server;
-    const shown = this.gallery.order.length;
+    const { order } = this.gallery;
+    const shown = order.length;
     const all = images.length === 1 ? "1 photo" : `${images.length} photos`;
     this.count.textContent = shown < images.length ? `${shown} of ${images.length}` : all; // as much as a small laptop has room for
+    const name = this.image?.name ?? "";
+    const place = order.indexOf(this.current) + 1 || "–"; // it may be left out by what was asked for
+    this.tools.showPhoto(this.gallery.told(name), name, name && `${place} / ${shown}`);
   }
 
   /** In how many photos the chosen class is found, as far as that is known. */
@@ -287,7 +290,8 @@ class Annotator {
 
   step(by) {
     const { order } = this.gallery;
-    const next = order[(order.indexOf(this.current) + by + order.length) % order.length];
+    const at = Math.max(order.indexOf(this.current), by < 0 ? 0 : -1); // one that is not shown lies before the first
+    const next = order[(at + by + order.length) % order.length];
     if (next && next !== this.current) this.open(next);
   }
 

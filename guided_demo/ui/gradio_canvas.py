@@ -57,7 +57,8 @@ const workedIn = () => keep([token, ...known()]);
 async function call(message) {{
   if (message.number) workedIn();
   if (message.do !== "start") return checked(await server.talk({{ ...message, token }}));
-  const reply = await server.talk({{ ...message, token: sessionStorage.getItem(KEY), others: known() }});
+  const isReading = unfinished.last?.files > 0;  // the server is to keep what arrived of them
+  const reply = await server.talk({{ ...message, token: sessionStorage.getItem(KEY), others: known(), isReading }});
   if (reply?.token) {{
     token = reply.token;
     sessionStorage.setItem(KEY, token);
@@ -129,7 +130,8 @@ def guided_canvas(page: gr.Blocks, sessions: Sessions, max_file_bytes: int, **op
         if message.get("do") == "start":
             others = message.get("others")
             token, desk, was = sessions.open(message.get("token"), others if isinstance(others, list) else ())
-            desk.begin()
+            if not message.get("isReading"):
+                desk.begin()
             return {**desk.handle(message), "token": token, "was": was}
         found = sessions.find(message.get("token"))
         return gone(message) if found is None else found.handle(message)

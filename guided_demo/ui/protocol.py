@@ -233,7 +233,7 @@ class Desk:
             here = {item.key for item in after.images}
             keys = [key for key in last["keys"] if key in here]
             first = keys[0] if keys else _touched(before, after, self._open_key)
-            reply = {name: last[name] for name in ("problems", "taken", "missing")}
+            reply = {name: last[name] for name in ("problems", "taken")}
             reply |= {"state": self._state(), "focus": first if last["first"] else None}
         yield reply  # outside the lock: another thread may go on from here
 
@@ -273,6 +273,7 @@ class Desk:
             "classes": [{"name": item.name, "color": item.color} for item in session.classes],
             "undo": self._can_undo,
             "redo": bool(session.future),
+            "missing": self._transfer.missing,
             "marked": [name for name in session.class_names if name in seen],
             "samples": [item.key for item in session.images if item.key in self._samples],
         }

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 from ..errors import InputError
 from ..files import writing_zip
-from ..incoming import Intake
+from ..incoming import Intake, missing
 from ..project import project_files
 from ..workspace import Workspace
 from .seeing import base64_of
@@ -58,7 +58,7 @@ class Transfer:
         self._workspace = workspace
         self._waiting: list[tuple[int, str, bytes]] = []
         self._intake: Intake | None = None
-        self._awaited: dict[str, str] = {}
+        self._awaited: dict[str, tuple[str, str]] = {}
         self._received = self._finishing = 0
         self._count = itertools.count(1)
         self._made: tuple[int, _Download | None] = (0, None)
@@ -80,9 +80,8 @@ class Transfer:
 
         Yields {"done", "total", "received"} on the way, of all files since the last time that nothing was to follow: `total` has
         those in zips, too, `received` has not; and in the end
-        {"problems", "taken", "missing", "keys", "first", "together"}: what could not be used, all that was, in words, which
-        photos of projects are still to come, the images that were brought, whether they are the first, and by which word all
-        that was brought is undone at once.
+        {"problems", "taken", "keys", "first", "together"}: what could not be used, all that was, in words, the images that were
+        brought, whether they are the first, and by which word all that was brought is undone at once.
         """
         with self._lock:
             waiting, self._waiting = sorted(self._waiting, key=lambda file: file[0]), []
@@ -103,8 +102,13 @@ class Transfer:
             finally:
                 self._finishing -= 1
         problems = [{"name": problem.name, "sentence": problem.sentence} for problem in intake.problems[known:]]
-        said = {"problems": problems, "taken": intake.taken, "missing": intake.missing}
+        said = {"problems": problems, "taken": intake.taken}
         yield {**said, "keys": intake.keys[keys:], "first": not keys, "together": intake.together}
+
+    @property
+    def missing(self) -> str:
+        """Which photos of projects are still to come, in a sentence; empty where none is."""
+        return missing(self._awaited, self._workspace.session)
 
     @property
     def is_finishing(self) -> bool:

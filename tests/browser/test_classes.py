@@ -112,11 +112,66 @@ def test_the_chosen_class_is_brought_into_view_and_nothing_is_squeezed(hand, wid
     hand.page.evaluate(MANY)
     for number in (9, 1, 0, 2):
         hand.press(str(number))
-        chosen, add, seen = (box(hand, selector) for selector in (".g-active", ".g-add", ".g-classes"))
-        assert is_within(add, seen)
-        assert is_within(chosen, seen | {"width": seen["width"] - add["width"]})
-    assert add["width"] > box(hand, ".g-add span")["width"] + 20
+        chosen, kept, add, seen = (box(hand, selector) for selector in (".g-active", ".g-kept", ".g-add", ".g-classes"))
+        assert is_within(kept, seen)
+        assert is_within(chosen, kept if number == 0 else seen | {"width": kept["x"] - seen["x"]})
+    word = box(hand, ".g-add span")
+    is_seen = word["y"] < add["y"] + add["height"]
+    assert is_seen == (width > 760) and (not is_seen or add["width"] > word["width"] + 20)
     assert hand.page.evaluate("[scrollX, scrollY]") == [0, 0]
+
+
+NAMES = """(names) => {
+  const classes = ["background", ...names].map((name) => ({ name, color: "#0099ee" }));
+  annotator.take({ state: { ...annotator.server, classes } });
+}"""
+
+
+@pytest.mark.parametrize("width", [1280, 390, 320])
+@pytest.mark.parametrize("names", [["cat"], ["cat", "dog"], ["a name longer than there is room for"], ["cat"] * 12], ids=str)
+def test_background_is_in_sight_whatever_the_classes_and_read_as_a_whole(hand, width, names):
+    hand.page.set_viewport_size({"width": width, "height": 800})
+    hand.page.evaluate(NAMES, [name + " " * i for i, name in enumerate(names)])
+    for number in (1, len(names)):
+        hand.page.evaluate("(number) => annotator.choose(annotator.named[number].name)", number)
+        background = box(hand, "[data-name=background]")
+        assert is_within(background, box(hand, ".g-classes"))
+        assert box(hand, ".g-active")["x"] + box(hand, ".g-active")["width"] <= background["x"]
+        label = hand.page.locator("[data-name=background] .g-label")
+        assert label.evaluate("(node) => node.scrollWidth <= node.clientWidth")
+        assert is_within(box(hand, ".g-add"), box(hand, ".g-classes"))
+
+
+def test_whoever_goes_through_the_classes_with_the_keyboard_sees_each(hand):
+    hand.page.set_viewport_size({"width": 390, "height": 800})
+    hand.page.evaluate(MANY)
+    hand.page.locator("[data-name=aaaaaaaaa]").focus()
+    seen = []
+    for _ in range(13):
+        name = hand.page.evaluate("document.activeElement.dataset.name")
+        if name:  # else it is the button that renames the chosen one
+            seen.append(name)
+            focused, kept = box(hand, ":focus"), box(hand, ".g-kept")
+            assert is_within(focused, box(hand, ".g-classes") | ({"width": kept["x"] - box(hand, ".g-classes")["x"]}))
+        hand.press("Tab")
+    assert seen == [letter * 9 for letter in "abcdefghijkl"]
+    assert hand.page.evaluate("document.activeElement.dataset.name") == "background"
+    hand.press("Tab")
+    assert hand.page.evaluate("document.activeElement.ariaLabel") == "Add class"
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_ring_of_the_class_that_hears_keys_goes_around_all_of_it(hand, width):
+    hand.page.set_viewport_size({"width": width, "height": 800})
+    hand.page.evaluate("window.gates = { add_class: new Promise(() => {}) }")
+    hand.page.get_by_role("button", name="Add class").click()
+    hand.page.keyboard.type("lion")
+    hand.press("Enter")
+    expect(hand.page.locator(".g-chip:has(:focus)")).to_have_css("outline-style", "solid")
+    expect(hand.page.locator(":focus")).to_have_css("outline-style", "none")
+    hand.press("Tab")  # its other button has one of its own
+    expect(hand.page.locator(".g-chip:has(:focus)")).to_have_css("outline-style", "none")
+    expect(hand.page.locator(":focus")).to_have_css("outline-style", "solid")
 
 
 def test_the_photo_stays_where_it_is_when_classes_need_a_bar_to_scroll_and_when_one_is_edited(hand):

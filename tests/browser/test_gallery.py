@@ -1,6 +1,7 @@
 """The gallery: hundreds of photos, what is known of each, finding, selecting, the next click, and masks marked as correct."""
 
 import pytest
+from playwright.sync_api import expect
 from visitor import BESIDE_IT, ON_IT, Visitor
 
 
@@ -120,6 +121,75 @@ def test_photos_are_sorted_and_found(many):
     many.page.evaluate("reads.length = 0")
     many.page.get_by_label("Find photos by name").fill("290")  # a name is found at once, without looking at masks again
     assert many.shown() == [10] and many.asked("summaries") == set()
+
+
+def test_the_place_of_the_open_photo_is_the_one_it_has_among_those_that_are_shown(many):
+    place = many.page.locator(".g-place")
+    expect(place).to_have_text("1 / 300")
+    many.order("name")
+    shown = many.shown()
+    expect(place).to_have_text(f"{shown.index(0) + 1} / 300")
+    many.press("ArrowLeft")
+    expect(place).to_have_text(f"{shown.index(0)} / 300")
+    many.page.get_by_label("Find photos by name").fill("odd 29")
+    shown = many.shown()
+    expect(place).to_have_text(f"– / {len(shown)}")
+    many.page.evaluate("document.activeElement.blur()")
+    many.press("ArrowLeft")
+    expect(place).to_have_text(f"{len(shown)} / {len(shown)}")
+    assert many.page.evaluate("annotator.current") == f"k{shown[-1]}"
+
+
+def test_photos_of_one_name_are_told_apart_by_as_much_of_their_folders_as_it_takes(canvas):
+    names = {
+        "x/only.jpg": "only.jpg",
+        "1.jpg": "1.jpg",
+        "a/1.jpg": "a/1.jpg",
+        "b/north/1.jpg": "b/north/1.jpg",
+        "c/north/1.jpg": "c/north/1.jpg",
+        "c/south/1.jpg": "south/1.jpg",
+    }
+    told = canvas.evaluate("(paths) => [...modules.module_names.toldApart([...paths, paths[0]])]", list(names))
+    assert dict(told) == names
+
+
+TRAPS = """(names) => {
+  const image = { size: [400, 300], marks: 0, correct: false };
+  annotator.take({ state: { ...annotator.server, images: names.map((name, i) => ({ ...image, key: `k${7 + i}`, name })) } });
+}"""
+
+
+@pytest.mark.parametrize("width", [1440, 1280, 1024, 390])
+def test_the_end_of_a_name_that_is_cut_is_seen_everywhere_and_the_whole_where_a_pointer_rests(many, width):
+    many.page.set_viewport_size({"width": width, "height": 800})
+    path = "a very long name of a place/100RECNX/IMG_20240512_{}.JPG"
+    many.page.evaluate(TRAPS, [*(path.format(f"143{i}00") for i in range(8)), "elsewhere/100RECNX/IMG_20240512_143000.JPG"])
+    many.settle()
+    told = "a very long name of a place/100RECNX/IMG_20240512_143000.JPG"
+    for name in (".g-doubtful", ".g-current", "[data-key=k7] .g-name"):
+        assert many.page.locator(name).text_content() == told
+        if width <= 1100 and name == ".g-current":
+            continue
+        whole, start, end = (many.page.locator(name + part) for part in ("", " > :first-child", " > :last-child"))
+        assert end.text_content() == "3000.JPG"
+        outer, inner = whole.bounding_box(), end.bounding_box()
+        assert outer["x"] <= inner["x"] + 0.5 and inner["x"] + inner["width"] <= outer["x"] + outer["width"] + 0.5
+        assert start.evaluate("(node) => node.scrollWidth > node.clientWidth")
+    assert many.page.locator(".g-current").get_attribute("title") == told
+    assert many.page.locator(".g-found button").get_attribute("title").endswith(f"\n{told}")
+    assert many.tile(8).locator(".g-name").text_content() == "IMG_20240512_143100.JPG"
+
+
+def test_the_word_for_doubt_goes_before_a_name_is_cut(many):
+    many.page.evaluate(TRAPS, ["a.jpg", "IMG_0001.JPG", "IMG_20240512_1430.JPG"])
+    for number, has_word in ((7, True), (8, False), (9, False)):
+        tile = many.tile(number)
+        tile.evaluate("(node) => (node.style.cssText = 'flex: none; width: 150px')")
+        tile.locator(".g-doubt span").wait_for(state="attached")
+        assert (tile.locator(".g-doubt span").bounding_box()["width"] > 30) == has_word
+        assert tile.locator(".g-doubt").evaluate("(node) => parseFloat(getComputedStyle(node, '::before').width) > 5") != has_word
+    is_whole = "(node) => node.scrollWidth <= node.clientWidth"
+    assert [many.tile(i).locator(".g-name > :first-child").evaluate(is_whole) for i in (7, 8, 9)] == [True, True, False]
 
 
 def test_new_masks_sort_the_photos_again_the_one_at_work_first_but_not_under_the_hand(many):
@@ -290,7 +360,7 @@ def test_photos_stay_where_they_are_whatever_is_said_above_them(hand, width):
         """() => {
           const { text, check, name } = annotator.found;
           text.textContent = "a very long class n… in none of 5000 photos, a trace in 1000";
-          name.textContent = "a name that is longer than there is room for.jpg";
+          name.show("a name that is longer than there is room for.jpg");
           check.hidden = false;
         }"""
     )

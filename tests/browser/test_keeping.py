@@ -1,6 +1,7 @@
 """What was done outlives a reload, a closed tab, and a server that is stopped or killed in the middle of saving."""
 
 import json
+import re
 import threading
 import time
 
@@ -21,7 +22,7 @@ def shown(visitor):
     return {
         "masks": visitor.masks(),
         "classes": page.locator(".g-label").all_inner_texts(),
-        "open": page.locator(".g-current").inner_text(),
+        "open": page.locator(".g-current").text_content(),
         "undo": page.get_by_role("button", name="Undo (Z)").is_enabled(),
         "redo": page.get_by_role("button", name="Redo (Shift+Z)").is_enabled(),
     }
@@ -91,9 +92,13 @@ def test_files_that_were_not_read_when_the_page_was_loaded_again_are_asked_for(v
         Image.new("RGB", (64 + i, 48), "teal").save(tmp_path / f"{i}.png")
     visitor.give("photos", *sorted(tmp_path.glob("*.png")))
     page.wait_for_selector(".g-progress:not([hidden])")
+    page.wait_for_selector(".g-progress:has-text('of 12')")
     page.reload()
-    page.wait_for_selector(".g-problem:has-text('Add what is missing again.')")
+    said = page.wait_for_selector(".g-problem:has-text('Add what is missing again.')").inner_text()
     visitor.settle()
+    arrived = re.search(r"Of them, (\d+) photos? had arrived", said)
+    there = int(re.match(r"\d+", page.locator(".g-count").inner_text()).group())
+    assert there >= (int(arrived.group(1)) if arrived else 0)
     page.reload()
     visitor.settle()
     assert page.locator(".g-problem").count() == 0

@@ -175,6 +175,34 @@ def test_everything_comes_from_this_server(visitor):
     assert outside == []
 
 
+LAYOUT = """() =>
+  [".g-hint", ".g-top", ".g-stage", ".g-below", ".g-tools", ".g-head", ".g-found", ".g-tiles", ".g-files"]
+    .map((name) => document.querySelector(name).getBoundingClientRect())
+    .map(({ x, y, width, height }) => [x, y, width, height])"""
+
+
+@pytest.mark.parametrize(("width", "height"), [(1440, 900), (1024, 768), (390, 844)])
+def test_while_it_loads_nothing_can_be_pressed_nothing_empty_is_shown_and_nothing_moves_then(page, server, width, height):
+    page.set_viewport_size({"width": width, "height": height})
+    held = []
+    page.route("**/component_server/**", lambda route: held.append(route) if held is not None else route.continue_())
+    page.goto(server)
+    page.wait_for_selector(".guided[data-ready=false]")
+    before = page.evaluate(LAYOUT)
+    assert page.locator(".g-hint").inner_text() == "Loading …"
+    assert page.locator(".g-legend").is_hidden()
+    focused = "[...document.querySelectorAll('.guided button')].filter((node) => (node.focus(), node === document.activeElement))"
+    assert page.evaluate(f"{focused}.length") == 0
+    expect(page.locator(".g-tools button").first).to_have_css("opacity", "0.38")
+    page.keyboard.press("z")
+    waiting, held = held, None
+    assert len(waiting) == 1
+    waiting[0].continue_()
+    page.wait_for_selector(".guided[data-ready=true]:not(.g-busy)")
+    assert page.evaluate(LAYOUT) == before
+    expect(page.locator(".g-tools button").first).to_have_css("opacity", "1")
+
+
 @pytest.mark.parametrize(
     ("width", "height", "touch"),
     [

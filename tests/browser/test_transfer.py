@@ -261,4 +261,61 @@ def test_what_cannot_be_read_of_a_drop_is_named_and_the_rest_is_taken(canvas):
     found = canvas.evaluate(UNREADABLE_DROP)
     assert found["sent"] == ["in/a.png"] and found["unread"] == 0
     assert found["told"][0] == "Taken in: 1 photo. 3 problems:"
-    assert [line.split(": ")[0] for line in found["told"][1:]] == ["in/no.png", "in/gone.png", "in/shut"]
+    assert [line.split(": ")[0] for line in found["told"][1:]] == ["in/gone.png", "in/no.png", "in/shut"]
+
+
+# A host to which files come in the order of `delays`, the turns of the event loop that each takes; the server begins to take in
+# what has come after some turns, too. Gives what was taken in, in which order, and what came while it was at work.
+SENT = """async ([names, delays]) => {
+  const turns = async (count) => {
+    for (; count > 0; count -= 1) await new Promise((resolve) => setTimeout(resolve));
+  };
+  const [taken, early] = [[], []];
+  let [waiting, isAtWork] = [[], false];
+  const send = async (file, name, place) => {
+    await turns(delays[place] ?? 0);
+    waiting.push([place, name]);
+    if (isAtWork) early.push(name);
+    return {};
+  };
+  const work = async (message, onProgress) => {
+    await turns(3);
+    taken.push(...waiting.splice(0).sort(([one], [other]) => one - other).map(([, name]) => name));
+    isAtWork = true;
+    onProgress({ done: 0, total: 1, received: 1 });
+    await turns(20);
+    isAtWork = false;
+    return { problems: [], taken: "photos" };
+  };
+  const transfer = new modules.module_transfer.Transfer({
+    host: { send, work },
+    progress: new modules.module_overlay.Progress(),
+    notices: { show: () => {} },
+    take: () => {},
+    done: () => {},
+  });
+  await transfer.add(names.map((name) => ({ file: new File([], name), name })));
+  return { taken, early };
+}"""
+
+
+def test_photos_are_in_the_order_they_were_given_however_fast_each_is_sent_and_travel_while_others_are_read(canvas):
+    names = [f"{i:02}.png" for i in range(12)]
+    sent = canvas.evaluate(SENT, [names, [0, 0, 0, 0, 8, 8, 0, 8]])
+    assert sent["taken"] == names
+    assert sorted(sent["early"]) == names[4:]
+
+
+def test_what_comes_from_folders_is_sorted_as_people_count_and_what_was_chosen_by_itself_is_not(canvas):
+    names = ["f/10.png", "z.png", "f/9.png", "e/b/2.png", "a.png", "f/1.png"]
+    taken = canvas.evaluate(SENT, [names, []])["taken"]
+    assert taken == ["z.png", "a.png", "e/b/2.png", "f/1.png", "f/9.png", "f/10.png"]
+
+
+def test_a_folder_that_is_chosen_comes_in_the_order_of_its_names(visitor, tmp_path):
+    (tmp_path / "day").mkdir()
+    for i in (3, 10, 1, 2, 12, 11):
+        pictures.photo(i, (64, 48)).save(tmp_path / "day" / f"{i}.png")
+    visitor.give("folder", tmp_path / "day")
+    names = visitor.page.locator(".g-tile .g-name")
+    expect(names).to_have_text([f"{i}.png" for i in (1, 2, 3, 10, 11, 12)])

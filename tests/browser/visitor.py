@@ -35,7 +35,7 @@ class Visitor:
         self.settle()
 
     def size(self):
-        name = self.page.locator(".g-current").inner_text()
+        name = self.page.locator(".g-current").text_content()
         return {path.name: Image.open(path).size for path in photos()}.get(name, (256, 256))
 
     def masks(self):
@@ -44,7 +44,7 @@ class Visitor:
         shown = {}
         for tile in tiles:
             mask = tile.locator(".g-mask")
-            name = tile.locator(".g-name").inner_text()
+            name = tile.locator(".g-name").text_content()
             shown[name] = None if mask.is_hidden() else mask.get_attribute("src")
         return shown
 

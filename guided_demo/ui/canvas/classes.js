@@ -3,7 +3,7 @@
 import { button, el, reveal } from "./dom.js";
 import { BACKGROUND } from "./marks.js";
 
-const EDGE = 4; // what is around a chip
+const EDGE = 5; // around a chip, where it is marked as chosen and as the one that hears keys
 
 export class Classes {
   #editing = false;
@@ -14,6 +14,8 @@ export class Classes {
     this.actions = actions;
     this.list = el("div", { class: "g-chips", role: "radiogroup", "aria-label": "Class to mark" });
     this.element = el("div", { class: "g-classes" }, this.list);
+    // Under a mouse that is pressed, nothing moves: it would be let go elsewhere.
+    this.list.addEventListener("focusin", ({ target }) => target.matches(":focus-visible") && this.#reveal(target));
   }
 
   show(classes, active) {
@@ -23,16 +25,23 @@ export class Classes {
     if (this.#editing || !classes.length || shown === this.#shown) return;
     this.#shown = shown;
     const [background, ...others] = classes;
-    const chips = [...others.map((item, i) => this.#chip(item, i + 1)), this.#chip(background, 0)];
+    const chips = others.map((item, i) => this.#chip(item, i + 1));
     const add = button("in", "Add a class: another kind of thing to find", () => this.#edit(null), {
       text: "Add class",
       class: "g-add",
     });
     const focused = this.list.contains(document.activeElement) && document.activeElement.dataset;
-    this.list.replaceChildren(...chips, add);
+    this.kept = el("span", { class: "g-kept" }, this.#chip(background, 0), add); // in sight wherever the others are scrolled to
+    this.list.replaceChildren(...chips, this.kept);
     const chipOf = (name) => [...this.list.querySelectorAll("[data-name]")].find(({ dataset }) => dataset.name === name);
     if (focused) (chipOf(focused.name) ?? chipOf(active))?.focus({ preventScroll: true });
-    reveal(this.list.querySelector(".g-active"), this.element, EDGE, add.offsetWidth);
+    this.#reveal(this.list.querySelector(".g-active"));
+  }
+
+  /** Scroll to the chip that `node` is of, unless it is one that stays in sight. */
+  #reveal(node) {
+    const chip = node.closest(".g-chips > .g-chip");
+    if (chip) reveal(chip, this.element, EDGE, this.kept.offsetWidth);
   }
 
   #chip({ name, color }, number) {

@@ -76,10 +76,15 @@ export function opener(name, tip, popover, place, options) {
   return node;
 }
 
-/** At most `most` characters of a name; what is seen as one, such as an emoji, is not cut apart. */
+const segmenter = new Intl.Segmenter();
+
+/** The characters of a text; what is seen as one, such as an emoji, is not cut apart. */
+export const letters = (text) => [...segmenter.segment(text)].map(({ segment }) => segment);
+
+/** At most `most` characters of a name. */
 export function short(name, most = 24) {
   if (name.length <= most) return name;
-  const parts = [...new Intl.Segmenter().segment(name)].map(({ segment }) => segment);
+  const parts = letters(name);
   return parts.length > most ? `${parts.slice(0, most - 1).join("")}…` : name;
 }
 

@@ -2,6 +2,7 @@
 
 import { el, short } from "./dom.js";
 import { BACKGROUND } from "./marks.js";
+import { Cut } from "./names.js";
 
 const FOUND = 0.01; // a class that covers less of a photo than this is hardly found in it
 export const TRACE = 0.001;
@@ -23,15 +24,14 @@ export class Found {
   /** `open(key)` opens a photo. */
   constructor({ open }) {
     this.text = el("span", { title: ABOUT, role: "status" });
-    this.name = el("span");
-    const tip = "Open the photo whose masks are the least sure";
-    this.check = el("button", { type: "button", title: tip }, el("span", { class: "g-lead", text: "Least sure: " }), this.name);
+    this.name = new Cut("g-doubtful");
+    this.check = el("button", { type: "button" }, el("span", { class: "g-lead", text: "Least sure: " }), this.name.element);
     this.check.addEventListener("click", () => open(this.#doubtful));
     this.element = el("div", { class: "g-found" }, this.text, this.check);
     this.#paint("", null);
   }
 
-  /** `known` has {key, name, correct, summary} of the photos looked at since the last change; null while more are looked at. */
+  /** `known` has {key, name, told, correct, summary} of photos looked at since the last change; null while more are. */
   show({ marked, active, known, total }) {
     const guided = marked.filter((name) => name !== BACKGROUND);
     if (!total || !guided.length) return this.#paint(total ? "Nothing is marked yet." : "", null);
@@ -46,6 +46,9 @@ export class Found {
     if (this.text.textContent !== text) this.text.textContent = text;
     this.#doubtful = doubtful?.key ?? null;
     this.check.hidden = !doubtful;
-    this.name.textContent = doubtful?.name.split("/").at(-1) ?? "";
+    if (!doubtful) return;
+    this.name.show(doubtful.told);
+    this.check.setAttribute("aria-label", `Least sure: ${doubtful.name}`);
+    this.check.title = `Open the photo whose masks are the least sure\n${doubtful.name}`;
   }
 }

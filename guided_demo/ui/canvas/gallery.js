@@ -1,6 +1,7 @@
 /** The gallery: a tile for every photo. Only those on the screen ask for pictures, masks and what is known of these. */
 
 import { button, el, reveal } from "./dom.js";
+import { toldApart } from "./names.js";
 import { Picking } from "./picking.js";
 import { Sift, needsSummaries, sift } from "./sift.js";
 import { Tile } from "./tile.js";
@@ -16,6 +17,7 @@ export class Gallery {
   order = []; // keys of the photos that are shown
   #tiles = new Map(); // key -> Tile
   #images = [];
+  #told = new Map(); // what the photos are called, by their names
   #current = null;
   #colors = {};
   #revision = 0;
@@ -60,6 +62,11 @@ export class Gallery {
     return this.#tiles.get(key)?.picture ?? null;
   }
 
+  /** What the photo of a name is called here, where other photos may have the same in other folders. */
+  told(name) {
+    return this.#told.get(name) ?? "";
+  }
+
   setMarked(key, isMarked) {
     this.#tiles.get(key)?.setMarked(isMarked);
   }
@@ -71,12 +78,13 @@ export class Gallery {
     return this.#asked;
   }
 
-  /** {key, name, correct, summary} of the photos that were looked at since the last change; null while more are looked at. */
+  /** {key, name, told, correct, summary} of the photos looked at since the last change; null while more are looked at. */
   known() {
     if (this.#isAsking) return null;
     const isKnown = ({ key }) => this.#tiles.get(key).summary && this.#tiles.get(key).known >= this.#revision;
-    const told = ({ key, name, correct }) => ({ key, name, correct, summary: this.#tiles.get(key).summary });
-    return this.#images.filter(isKnown).map(told);
+    const summary = (key) => this.#tiles.get(key).summary;
+    const known = ({ key, name, correct }) => ({ key, name, told: this.told(name), correct, summary: summary(key) });
+    return this.#images.filter(isKnown).map(known);
   }
 
   /** The least sure of what is known of photos not marked as correct, `except` those: {key, click}. Looks for `seconds`. */
@@ -188,8 +196,10 @@ export class Gallery {
       this.observer.unobserve(tile.element);
       this.#tiles.delete(key);
     }
+    this.#told = toldApart(images.map(({ name }) => name));
     for (const image of images) {
       const tile = this.#tiles.get(image.key) ?? this.#make(image);
+      tile.call(this.told(image.name));
       tile.setMarked(image.marks > 0);
       tile.setCorrect(image.correct);
     }

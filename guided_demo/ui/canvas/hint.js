@@ -48,7 +48,7 @@ export class Hint {
     this.mayRun = firstRun;
     this.point = point;
     this.count = el("span", { class: "g-step", hidden: true });
-    this.text = el("span", { role: "status" });
+    this.text = el("span", { role: "status", text: "Loading …" });
     this.next = button("next", "Nothing is wrong: the next step", () => this.#go(2), { text: "Next", hidden: true });
     this.skip = button("close", "Skip the introduction", () => this.end(), { hidden: true });
     this.element = el("div", { class: "g-hint" }, this.count, this.text, this.next, this.skip);

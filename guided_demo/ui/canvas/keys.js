@@ -76,6 +76,7 @@ export function listen(target, stage, actions) {
 
   function handle(event, key) {
     const modal = document.querySelector("dialog:modal");
+    if (stage.element.closest("[inert]")) return false; // nothing is there yet
     if (event.altKey || (modal && !(modal.matches(".g-help") && ABOVE.has(key)))) return false;
     if (key === "Tab") stage.leave(); // whoever goes from button to button means them with Space
     if (key === "z") return run(event.shiftKey ? actions.redo : actions.undo);

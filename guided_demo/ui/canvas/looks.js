@@ -65,7 +65,7 @@ export class Looks {
       this.opacity.element,
       this.unsure.element,
     );
-    this.legend = el("div", { class: "g-legend" });
+    this.legend = el("div", { class: "g-legend", hidden: true });
   }
 
   /** `look` is the server's {view, scope, unsure}; `seen` the view that is on the stage, null where there is no mask; `marked` names

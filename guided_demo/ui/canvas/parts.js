@@ -78,7 +78,7 @@ export function parts(annotator) {
       made.element.classList.toggle("g-catching-up", waiting > 0);
       annotator.showFound();
     },
-    onOrder: () => annotator.showCount(),
+    onOrder: () => annotator.showOrder(),
   });
   const pictures = new Pictures({ read: (message) => channel.latest(message) });
   const suggestion = new Suggestion({
@@ -113,7 +113,7 @@ function layout(annotator, made) {
   const top = el("div", { class: "g-top" }, classes.element, scope.element);
   stage.element.append(suggestion.element);
   const work = el("div", { class: "g-work" }, stage.element, looks.legend, looks.panel.element);
-  const photo = { class: "g-main", "aria-label": "Photo" };
+  const photo = { class: "g-main", "aria-label": "Photo", inert: true };
   const main = el("section", photo, hint.element, top, tools.element, work, tools.below);
   const dismiss = () => annotator.change({ do: "remove_images", keys: annotator.server.samples });
   const samples = button("close", "Take the sample photos out of the gallery", dismiss, {
@@ -127,10 +127,10 @@ function layout(annotator, made) {
   const head = el("div", { class: "g-head" }, count, more, files.adding);
   const tiles = [samples, gallery.tools, found.element, gallery.element];
   const rows = [head, progress.element, ...tiles, agreement.element, files.element];
-  const side = el("section", { class: "g-side", "aria-label": "Gallery" }, ...rows);
+  const side = el("section", { class: "g-side", "aria-label": "Gallery", inert: true }, ...rows);
   const above = [notices.element, question.element, help.element];
   const element = el("div", { class: "guided", "data-ready": "false" }, main, side, ...above);
-  return { element, count, hint, samples };
+  return { element, main, side, count, hint, samples };
 }
 
 /** Show where the step of the first run is to be done. */

@@ -3,6 +3,7 @@
 import { button, el } from "./dom.js";
 import { TRACE } from "./found.js";
 import { BACKGROUND } from "./marks.js";
+import { byName } from "./names.js";
 
 const ORDERS = [
   ["added", "As added"],
@@ -38,7 +39,7 @@ export function sift(images, { text, kind, order }, summary, kept = null) {
   const isNamed = (image) => words.every((word) => image.name.toLowerCase().includes(word));
   const shown = images.filter((image) => image.key === kept || (isNamed(image) && (fits[kind] ?? has)(image)));
   const doubt = ({ key, correct }) => (correct ? -1 : (summary(key)?.uncertainty ?? 0));
-  if (order === "name") shown.sort((a, b) => a.name.localeCompare(b.name, undefined, { numeric: true }));
+  if (order === "name") shown.sort(byName);
   if (order === "help") shown.sort((a, b) => doubt(b) - doubt(a));
   return shown;
 }

@@ -2,6 +2,7 @@
 
 import { button, el } from "./dom.js";
 import { BACKGROUND } from "./marks.js";
+import { Cut } from "./names.js";
 
 const LONG_PRESS = 450;
 // A name that is read from right to left would take the number after it to its other side.
@@ -14,6 +15,7 @@ export class Tile {
   hasPhoto = false;
   isVisible = false;
   summary = null;
+  #told = "";
   #isMarked = false;
   #isCorrect = false;
 
@@ -25,8 +27,9 @@ export class Tile {
     this.doubt = el("span", { class: "g-doubt" });
     this.shares = el("span", { class: "g-shares", "aria-hidden": "true" });
     this.open = el("button", { type: "button", class: "g-open" });
-    const caption = el("span", { class: "g-caption" }, el("span", { class: "g-name", text: name.split("/").at(-1) }), this.doubt);
-    this.open.append(this.photo, this.mask, caption, this.shares);
+    this.caption = new Cut("g-name");
+    const below = el("span", { class: "g-caption" }, this.caption.element, this.doubt);
+    this.open.append(this.photo, this.mask, below, this.shares);
     this.open.addEventListener("click", (event) => actions.click(key, event));
     const pick = button("tick", "Select this photo", () => actions.pick(key), { class: "g-pick", tabindex: "-1" });
     const remove = button("close", "Take this photo out of the gallery", () => actions.remove(key), { class: "g-remove" });
@@ -36,6 +39,14 @@ export class Tile {
     this.element.dataset.key = key;
     holds(this.open, () => actions.pick(key));
     this.#tell();
+  }
+
+  /** What the photo is called below its picture. */
+  call(told) {
+    if (told === this.#told) return;
+    this.#told = told;
+    this.caption.show(told);
+    this.open.style.setProperty("--letters", told.length);
   }
 
   setMarked(isMarked) {

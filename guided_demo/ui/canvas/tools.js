@@ -1,6 +1,7 @@
 /** The buttons beside the photo, and what is below it: sliders and zoom. */
 
 import { button, el, slider } from "./dom.js";
+import { Cut } from "./names.js";
 
 export const SMALLEST_BRUSH = 2;
 export const LARGEST_BRUSH = 80;
@@ -44,7 +45,7 @@ export class Tools {
       button("in", "Zoom in (+, or the mouse wheel)", () => actions.zoom(1.4)),
       button("fit", "Show the whole photo (F)", actions.fit),
     );
-    this.name = el("span", { class: "g-current" });
+    this.name = new Cut("g-current");
     this.place = el("span", { class: "g-place" });
     this.previous = button("previous", "Previous photo (←)", () => actions.step(-1));
     this.next = button("next", "Next photo (→)", () => actions.step(1));
@@ -52,20 +53,25 @@ export class Tools {
       "div",
       { class: "g-group g-photos", role: "group", "aria-label": "Photo" },
       this.previous,
-      this.name,
+      this.name.element,
       this.place,
       this.next,
     );
     this.below = el("div", { class: "g-below" }, this.brush.element, ...below, photos, zoom);
   }
 
-  show({ tool, brush, undo, redo, isMarked, name = "", place }) {
+  show({ tool, brush, undo, redo, isMarked }) {
     for (const [name, node] of this.tools) node.setAttribute("aria-pressed", String(name === tool));
     this.brush.input.value = brush;
     this.undo.disabled = !undo;
     this.redo.disabled = !redo;
     this.clear.disabled = !isMarked;
-    this.name.textContent = name.split("/").at(-1);
-    this.place.textContent = name && place;
+  }
+
+  /** Which photo is open: what it is called, its whole name, and its place among those that are shown. */
+  showPhoto(told, name, place) {
+    this.name.show(told);
+    this.name.element.title = name;
+    this.place.textContent = place;
   }
 }

@@ -1,6 +1,7 @@
 /** Moves files between the page and the server: whatever people bring in; guidance, masks and projects out. */
 
 import { el } from "./dom.js";
+import { byName } from "./names.js";
 
 const CHUNK = 4;
 const UNREADABLE = { error: "It cannot be read; see that it is still there and that you may open it, and add it again." };
@@ -20,7 +21,7 @@ export class Transfer {
 
   /** Photos, masks, guidance, projects … : the server tells them apart. */
   async add(files) {
-    const visible = files.filter(({ name }) => !/(^|\/)\./.test(name));
+    const visible = ordered(files.filter(({ name }) => !/(^|\/)\./.test(name)));
     if (!visible.length) return;
     const lot = { left: visible.length };
     this.#reading.add(lot);
@@ -41,6 +42,16 @@ export class Transfer {
     if (told?.taken) this.done();
   }
 
+  /** Have those files read that had arrived when the page was loaded again; resolves to what they were, in words. */
+  async readArrived() {
+    const reply = await this.progress.during("Reading files", (report) =>
+      this.host.work({ do: "take_in", last: true }, ({ done, total }) => report(done, total)),
+    );
+    if (!reply || reply.error) return "";
+    this.take(reply);
+    return reply.taken;
+  }
+
   /** How many files were brought and are not read yet. */
   get unread() {
     return [...this.#reading].reduce((sum, { left }) => sum + left, 0);
@@ -51,7 +62,7 @@ export class Transfer {
     return this.#making;
   }
 
-  #tell({ problems, taken, missing, failed }) {
+  #tell({ problems, taken, failed }) {
     const details = problems.map(({ name, sentence }) => (sentence.includes(name) ? sentence : `${name}: ${sentence}`));
     if (failed) {
       this.notices.show(UNREAD, { problem: true, details });
@@ -64,11 +75,10 @@ export class Transfer {
     } else if (!/^\d+ photos?$/.test(taken)) {
       this.notices.show(`Taken in: ${taken}.`);
     }
-    this.#await(missing);
   }
 
   /** Say which photos are still to come, in place of what was said before. */
-  #await(said = this.#missing.said) {
+  tellMissing(said = "") {
     if (said === this.#missing.said) return;
     this.#missing.notice?.remove();
     this.#missing = { said, notice: said ? this.notices.show(said, { problem: true }) : null };
@@ -120,6 +130,12 @@ export class Transfer {
   }
 }
 
+/** Files chosen one by one as they come, then those of folders by their paths: disks list them in no order. */
+function ordered(files) {
+  const isOfFolder = ({ name }) => name.includes("/");
+  return [...files.filter((file) => !isOfFolder(file)), ...files.filter(isOfFolder).sort(byName)];
+}
+
 /** Every file below what was dropped, with its path as its name; null for one, or a folder, that the system refuses to open.
  * What is hidden is left out. */
 async function droppedFiles(transfer) {
@@ -147,21 +163,25 @@ async function droppedFiles(transfer) {
   return found;
 }
 
-/** Send `files` and have them taken in, a few at a time; the next few travel while the server works on the last. */
+/**
+ * Send `files` and have them taken in, a few at a time; the next few travel while the server works on the last. Not before it has
+ * begun, though: it takes in what is there by then, which may be the third of the next few without the first.
+ */
 async function sendAll(files, { send, work, report, take, isStopped }) {
   const problems = [];
   let taken = "";
-  let missing;
   let working = Promise.resolve();
   let expected = files.length;
   let failed = false;
-  const takeIn = async (last) => {
-    const reply = await work(last, ({ done, total, received }) => report(done, total + expected - received));
+  const takeIn = async (last, begun) => {
+    const reply = await work(last, ({ done, total, received }) => {
+      begun();
+      report(done, total + expected - received);
+    });
     failed = !reply; // then what was sent waits at the server, and is taken in the next time
     if (failed) return;
     problems.push(...(reply.problems ?? (reply.error ? [{ name: "", sentence: reply.error }] : [])));
     taken = reply.taken ?? taken;
-    missing = reply.missing ?? missing;
     if (!reply.error) take(reply);
   };
   for (let at = 0; at < files.length; at += CHUNK) {
@@ -171,13 +191,15 @@ async function sendAll(files, { send, work, report, take, isStopped }) {
     const refused = sent.map((reply, i) => ({ name: chunk[i].name, sentence: reply.error })).filter((file) => file.sentence);
     problems.push(...refused);
     expected -= refused.length;
+    await working;
     const last = at + CHUNK >= files.length || isStopped();
-    working = working.then(() => takeIn(last));
+    const { promise: begun, resolve } = Promise.withResolvers();
+    working = takeIn(last, resolve);
     if (last) break;
-    if (at) await working;
+    await Promise.race([begun, working]);
   }
   await working;
-  return { problems, taken, missing, failed };
+  return { problems, taken, failed };
 }
 
 function download(name, parts, type) {

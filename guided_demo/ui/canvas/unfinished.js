@@ -1,13 +1,10 @@
 /** What was under way as the page was left, which may load itself again when a lost connection is back. */
 
-/** Send the changes, ask for the files, and keep what is under way from now on. `host.unfinished` is described in canvas.js. */
+/** Send the changes, have the files read that had arrived and ask for the others, and keep what is under way from now on.
+ * `host.unfinished` is described in canvas.js. */
 export async function goOn(annotator) {
   const { host, channel, transfer, notices } = annotator;
   const { changes, files, downloads } = host.unfinished.last ?? { changes: [], files: 0, downloads: 0 };
-  if (files) {
-    const what = files === 1 ? "a file was" : `${files} files were`;
-    notices.show(`The page was loaded again while ${what} read. Add what is missing again.`, { problem: true });
-  }
   if (downloads)
     notices.show("The page was loaded again while a download was made. Ask for it again.", { problem: true });
   // The numbers tell which of them had arrived, unless the server was killed between keeping a mark and its number.
@@ -19,6 +16,12 @@ export async function goOn(annotator) {
   }
   const sent = changes.map((message) => annotator.change(message));
   host.unfinished.keep(() => ({ changes: channel.undelivered, files: transfer.unread, downloads: transfer.unmade }));
+  if (files) {
+    const what = files === 1 ? "a file was" : `${files} files were`;
+    const arrived = await transfer.readArrived();
+    const had = arrived && ` Of them, ${arrived} had arrived.`;
+    notices.show(`The page was loaded again while ${what} read.${had} Add what is missing again.`, { problem: true });
+  }
   await Promise.all(sent);
   if (sent.length) await annotator.showMarks();
 }
