@@ -153,6 +153,19 @@ def test_photos_of_one_name_are_told_apart_by_as_much_of_their_folders_as_it_tak
     assert dict(told) == names
 
 
+@pytest.mark.parametrize(
+    ("name", "start", "end"),
+    [("IMG_0001.JPG", "IMG_", "0001.JPG"), ("lion.jpg", "lion.jpg", ""), ("a/north/1.tiff", "a/nor", "th/1.tiff")],
+)
+def test_the_end_of_a_name_is_kept_where_cameras_count_and_of_a_short_one_the_start(canvas, name, start, end):
+    cut = """(name) => {
+      const cut = new modules.module_names.Cut("");
+      cut.show(name);
+      return [cut.start.textContent, cut.end.textContent];
+    }"""
+    assert canvas.evaluate(cut, name) == [start, end]
+
+
 TRAPS = """(names) => {
   const image = { size: [400, 300], marks: 0, correct: false };
   annotator.take({ state: { ...annotator.server, images: names.map((name, i) => ({ ...image, key: `k${7 + i}`, name })) } });

@@ -190,4 +190,4 @@ def test_in_a_dark_notebook_nothing_stands_out_from_its_ground(page, server, che
     page.evaluate("jupyterapp.commands.execute('apputils:change-theme', { theme: 'JupyterLab Dark' })")
     expect(page.locator("body")).to_have_attribute("data-jp-theme-light", "false")
     ground = page.locator(".jp-Notebook").evaluate("(node) => getComputedStyle(node).backgroundColor")
-    expect(page.locator(".g-add")).to_have_css("background-color", ground)
+    expect(page.locator(".g-kept")).to_have_css("background-color", ground)

@@ -3,7 +3,7 @@
 import { el, letters } from "./dom.js";
 
 const LAST = /^(.*?)(\.\w{1,5})?$/su; // a name, and the ending of its file
-const KEPT = 4; // letters before the ending that are always seen: cameras count there
+const KEPT = 4; // letters before the ending that are always seen: cameras count there, in names of eight
 
 /** Compares what has a name as people count: 2 before 10. */
 export const byName = (() => {
@@ -35,7 +35,7 @@ export class Cut {
   show(name) {
     const [, stem, ending = ""] = name.match(LAST);
     const parts = letters(stem);
-    const end = parts.length > 2 * KEPT ? parts.slice(-KEPT).join("") + ending : ""; // of a short one, the start says more
+    const end = parts.length >= 2 * KEPT ? parts.slice(-KEPT).join("") + ending : ""; // of a short one, the start says more
     this.start.textContent = name.slice(0, name.length - end.length);
     this.end.textContent = end;
   }
