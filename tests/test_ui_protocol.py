@@ -101,18 +101,13 @@ def test_a_repeated_number_is_applied_once_and_answered_again(page, desk):
     assert again["mask"] == first["mask"] and again["state"] == first["state"]
 
 
-def test_what_a_page_sends_again_after_a_reload_is_applied_once(segmenter, tmp_path):
-    workspace = Workspace(segmenter, tmp_path)
-    workspace.add_image("0.png", photo_bytes(0))
-    workspace.apply(AddClass("cat"))
-    page = Page(Desk(workspace, folder=tmp_path))
+def test_what_a_page_sends_again_after_a_reload_is_applied_once(page, desk):
     for x in (10, 20, 30):
         page.click(x, 10, "cat")
     page.change("undo")
-    for desk in (page.desk, Desk(workspace, folder=tmp_path)):  # the server was started again
-        again = Page(desk)
-        again.number -= 1
-        assert [mark["point"][0] for mark in again.change("undo")["marks"]] == [10, 20]
+    again = Page(desk)
+    again.number -= 1
+    assert [mark["point"][0] for mark in again.change("undo")["marks"]] == [10, 20]
     assert len(again.change("undo")["marks"]) == 1
 
 

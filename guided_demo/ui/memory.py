@@ -16,13 +16,12 @@ FILE = "desk.json"
 @dataclass(frozen=True)
 class Memory:
     """samples: keys of images the user did not bring; floor: how many steps of the history are not the user's to undo;
-    open_key: the image that is open on the page; look: how its masks are seen; number: of the last change a page asked for."""
+    open_key: the image that is open on the page; look: how its masks are seen."""
 
     samples: frozenset[str] = frozenset()
     floor: int = 0
     open_key: str | None = None
     look: Look = field(default_factory=Look)
-    number: int = 0
 
     def write(self, folder: Path) -> None:
         content = asdict(self) | {"samples": sorted(self.samples)}
@@ -36,7 +35,6 @@ def read_memory(folder: Path | None) -> Memory | None:
     try:
         content = json.loads((folder / FILE).read_bytes())
         look = Look().change(content["look"])
-        samples, floor, number = frozenset(map(str, content["samples"])), int(content["floor"]), int(content.get("number", 0))
-        return Memory(samples, floor, content["open_key"], look, number)
+        return Memory(frozenset(map(str, content["samples"])), int(content["floor"]), content["open_key"], look)
     except (OSError, ValueError, KeyError, TypeError, InputError):
         return None

@@ -49,7 +49,7 @@ class Desk:
         self._lock = threading.RLock()
         memory = read_memory(folder) or Memory(samples, floor=len(workspace.session.past))
         self._samples, self._floor, self._open_key, self.seeing.look = memory.samples, memory.floor, memory.open_key, memory.look
-        self._last_number = memory.number
+        self._last_number = 0
         self.begin()
         self._folder = folder
         self._written: Memory | None = None
@@ -103,7 +103,7 @@ class Desk:
     def _remember(self) -> Message:
         """Keep what is not in the session; says nothing."""
         with self._lock:
-            memory = Memory(self._samples, self._floor, self._open_key, self.seeing.look, self._last_number)
+            memory = Memory(self._samples, self._floor, self._open_key, self.seeing.look)
             if self._folder is not None and memory != self._written:
                 memory.write(self._folder)
                 self._written = memory

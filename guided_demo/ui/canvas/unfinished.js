@@ -7,7 +7,7 @@ export async function goOn(annotator) {
   const { changes, files, downloads } = host.unfinished.last ?? { changes: [], files: 0, downloads: 0 };
   if (downloads)
     notices.show("The page was loaded again while a download was made. Ask for it again.", { problem: true });
-  // The numbers tell which of them had arrived, unless the server was killed between keeping a mark and its number.
+  // The numbers tell the server which of them had arrived; one that was started again does not know, but has the marks.
   const [first] = changes;
   if (first?.do === "mark") {
     const { marks = [] } = await channel.read({ ...first, do: "open" });
