@@ -228,6 +228,19 @@ def test_a_sample_that_somebody_brings_is_theirs(segmenter):
     assert len(last["state"]["images"]) == 2
 
 
+def test_a_sample_that_somebody_brings_takes_its_mask(segmenter):
+    workspace = Workspace(segmenter)
+    workspace.add_images((f"{seed}.png", photo_bytes(seed)) for seed in range(3))
+    keys = [item.key for item in workspace.session.images]
+    desk = Desk(workspace, samples=frozenset(keys))
+    mask = export.indexed_png(np.eye(60, 80, dtype=np.uint8))
+    for place, file in enumerate([("1.jpg", photo_bytes(1)), ("mine.png", photo_bytes(7)), ("masks/1.png", mask)]):
+        desk.receive(*file, place)
+    *_, last = desk.work({"do": "take_in"})
+    assert [problem["sentence"] for problem in last["problems"]] == ["It is the same picture as 1.png, which is here already."]
+    assert list(workspace.session.annotations) == [keys[1]] and len(workspace.session.images) == 2
+
+
 def test_a_project_that_the_page_cannot_open_again_says_how_it_can(workspace, monkeypatch):
     def notes():
         return ["note" in [*Transfer(workspace).make(form)][-1] for form in ("project", "project-light", "png")]

@@ -222,11 +222,10 @@ class Desk:
             if "done" in last:
                 if self._transfer.is_finishing:
                     with self._lock:
-                        self._dismiss_samples()
+                        self._dismiss_samples(self._transfer.brought)
                 yield last
         with self._lock:
-            self._samples -= frozenset(last["keys"])
-            self._dismiss_samples()
+            self._dismiss_samples(frozenset(last["keys"]))
             if is_new:
                 self._dismiss_class(last["together"])
             after = self.workspace.session
@@ -237,10 +236,11 @@ class Desk:
             reply |= {"state": self._state(), "focus": first if last["first"] else None}
         yield reply  # outside the lock: another thread may go on from here
 
-    def _dismiss_samples(self) -> None:
+    def _dismiss_samples(self, brought: frozenset[str]) -> None:
         """Photos that nobody brought leave as soon as there are others, unless they are marked; and so does the name of their
         class where nothing was done yet. This cannot be undone, so it comes before the masks that are brought with the others."""
         session = self.workspace.session
+        self._samples -= brought
         leaving = tuple(item.key for item in session.images if item.key in self._samples)
         if not leaving or len(leaving) == len(session.images) or self._samples & session.annotations.keys():
             return

@@ -59,7 +59,8 @@ class Transfer:
         self._waiting: list[tuple[int, str, bytes]] = []
         self._intake: Intake | None = None
         self._awaited: dict[str, tuple[str, str]] = {}
-        self._received = self._finishing = 0
+        self._received = 0
+        self._finishing: list[Intake] = []
         self._count = itertools.count(1)
         self._made: tuple[int, _Download | None] = (0, None)
         self._lock = threading.Lock()
@@ -96,11 +97,11 @@ class Transfer:
 
         yield from told(intake.take((name, data) for _, name, data in waiting))
         if last:
-            self._finishing += 1
+            self._finishing.append(intake)
             try:
                 yield from told(intake.finish())
             finally:
-                self._finishing -= 1
+                self._finishing.remove(intake)
         problems = [{"name": problem.name, "sentence": problem.sentence} for problem in intake.problems[known:]]
         said = {"problems": problems, "taken": intake.taken}
         yield {**said, "keys": intake.keys[keys:], "first": not keys, "together": intake.together}
@@ -113,7 +114,12 @@ class Transfer:
     @property
     def is_finishing(self) -> bool:
         """Whether that is taken in which had to wait for all files: projects, masks, guidance."""
-        return self._finishing > 0
+        return bool(self._finishing)
+
+    @property
+    def brought(self) -> frozenset[str]:
+        """Keys of the images that came with what `is_finishing`."""
+        return frozenset(key for intake in tuple(self._finishing) for key in tuple(intake.keys))
 
     def make(self, form: str, **options: Any) -> Iterator[Message]:
         """Make a download. form: a key of MASKS or WORK, else InputError; options: of `workspace.export`, for masks.
