@@ -17,7 +17,7 @@ from .core.guidance import Guidance
 from .errors import InputError
 from .events import AddAnnotation, LoadGuidance
 from .files import MAX_UNPACKED, SUFFIXES, image_key, read_image, unzip
-from .imports import ONE_NUMBER, class_names, read_json, read_mask, read_numbers, read_yolo, yolo_names
+from .imports import ONE_NUMBER, class_names, read_json, read_mask, read_yolo, yolo_names
 from .naming import Naming, common
 from .project import LISTING, read_project
 from .session import Event, ImageItem, Session
@@ -64,7 +64,7 @@ class Intake:
         self._zips = 0
         self.together = uuid.uuid4().hex
         self._taken: Counter[str] = Counter()
-        self._gallery: tuple | None = None  # of which the naming is
+        self._naming: tuple[tuple, Naming] | None = None  # of a gallery
 
     def take(self, files: Iterable[tuple[str, bytes]]) -> Iterator[str]:
         """Take files in, (name, bytes); yields the name of each before it is done."""
@@ -182,6 +182,7 @@ class Intake:
         item = self._about(name)
         with Image.open(io.BytesIO(data)) as opened:
             is_stack, is_colored = getattr(opened, "n_frames", 1) > 1, opened.mode not in ONE_NUMBER
+            count = len(np.unique(np.asarray(opened))) if opened.mode.startswith("I;") else 0  # others have few, see _kind
         if item is None and is_stack:
             raise InputError(f"{name} is a stack that does not name the photos of its pages; bring a mask file for each photo.")
         if item is None or item.key == image_key(image):
@@ -195,7 +196,7 @@ class Intake:
         if is_colored:
             said = f"{name} looks like a mask of {item.name} in colours; save it with one number a pixel, as an indexed PNG"
             raise InputError(f"{said}, or rename it if it is a photo itself.")
-        if (count := len(np.unique(read_numbers(data, name)[0]))) > MOST_NUMBERS:
+        if count > MOST_NUMBERS:
             said = f"{name} has {count} numbers, as if each thing in {item.name} had one of its own; give its pixels the number"
             raise InputError(f"{said} of their class, or rename it if it is a photo itself.")
         self._mark(item, read_mask(data, numbers, name))
@@ -231,9 +232,9 @@ class Intake:
         """The image of the gallery that a file is about. Raises InputError where that may be several."""
         session = self.workspace.session
         gallery = session.library, session.state.removed
-        if self._gallery is None or any(a is not b for a, b in zip(gallery, self._gallery, strict=True)):
-            self._gallery, self._naming = gallery, Naming(session.images)
-        return self._naming.find(name)
+        if self._naming is None or any(a is not b for a, b in zip(gallery, self._naming[0], strict=True)):
+            self._naming = gallery, Naming(session.images)
+        return self._naming[1].find(name)
 
     def _mark(self, item: ImageItem, annotation: Annotation) -> None:
         if not annotation.is_empty:
