@@ -35,7 +35,8 @@ status=0
 types=$(mktemp)
 trap 'rm -f "$types"' EXIT
 .venv/bin/python -m mypy >"$types" 2>&1 &
-.venv/bin/python -m pytest "$@" || status=1
+# Two at a time: many of them wait for a browser. -n 0 has them in one process, for a debugger.
+.venv/bin/python -m pytest -n 2 --dist worksteal "$@" || status=1
 wait $! || status=1
 cat "$types"
 exit $status
