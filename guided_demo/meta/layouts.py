@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from scipy.io import loadmat
@@ -48,12 +48,13 @@ def voc(root: str | Path, split: str = "train", kind: str = "semantic", sbd: str
     Args:
         root: the folder that holds `VOCdevkit/VOC2012`. If that has `SegmentationClassAug` (SBD in VOC's form), masks
             are taken from there.
-        split: "train", "val" or "trainval".
+        split: "train", "val", "trainval", or another list in `ImageSets/Segmentation`, as those that come with
+            `SegmentationClassAug`.
         kind: "semantic", or "instance" (`SegmentationObject`, `inst`).
         sbd: the folder `dataset` of SBD's `benchmark_RELEASE`, by default that below `root` if there is one; added to
             "train", without VOC's validation images.
     """
-    from torchvision.datasets import SBDataset, VOCSegmentation
+    from torchvision.datasets import SBDataset
 
     base = expect(Path(root) / "VOCdevkit" / "VOC2012", "PASCAL VOC 2012")
     listing = base / "ImageSets" / "Segmentation" / f"{split}.txt"
@@ -65,12 +66,11 @@ def voc(root: str | Path, split: str = "train", kind: str = "semantic", sbd: str
     if kind == "instance":
         expect(base / "SegmentationObject", "The instance masks of PASCAL VOC 2012")
     entries = []
-    with reading(listing, "a list of PASCAL VOC 2012"):
-        images = VOCSegmentation(str(root), "2012", split).images
-    for image in map(Path, images):
-        masks = class_masks / f"{image.stem}.png", base / "SegmentationObject" / f"{image.stem}.png"
+    for line in _lines(listing):
+        name = Path(line.split()[0]).stem  # the lists of SBD in VOC's form name an image file, and its mask after it
+        masks = class_masks / f"{name}.png", base / "SegmentationObject" / f"{name}.png"
         read = partial(read_class_map, masks[0]) if kind == "semantic" else partial(_voc_instances, *masks)
-        entries.append(Entry(image.stem, partial(read_rgb, image), read))
+        entries.append(Entry(name, partial(read_rgb, base / "JPEGImages" / f"{name}.jpg"), read))
     if sbd is None and (Path(root) / "benchmark_RELEASE" / "dataset").exists():
         sbd = Path(root) / "benchmark_RELEASE" / "dataset"
     if sbd is not None and split == "train":
@@ -149,7 +149,8 @@ def coco(root: str | Path, split: str = "train2017", kind: str = "semantic") -> 
             read = partial(_coco_labels, listing, items, number, size, kind == "instance")
             crowds, shown = (frozenset(number[i["category_id"]] for i in items if i.get("iscrowd", 0) == c) for c in (1, 0))
             path = folder / image["file_name"]
-            entries.append(Entry(path.stem, partial(read_rgb, path), read, present=shown, crowds=crowds))
+            name = str(PurePosixPath(image["file_name"]).with_suffix(""))  # with its subfolder: others may have one of that name
+            entries.append(Entry(name, partial(read_rgb, path), read, present=shown, crowds=crowds))
         classes = ("background", *(str(category["name"]) for category in categories))
     return Dataset(f"COCO {split}", entries, classes, IGNORE if kind == "semantic" else IGNORE_NUMBER)
 

@@ -61,6 +61,11 @@ def test_voc_in_the_augmented_form(voc_root):
     for name in ("t1", "t2"):
         mask(base / "SegmentationClassAug" / f"{name}.png", halves(3, 3))
     assert open_dataset(f"voc:{voc_root}").by_class[3] == [0, 1]
+    listing = base / "ImageSets" / "Segmentation" / "trainaug.txt"
+    for listed in ("t2\n", "/JPEGImages/t2.jpg /SegmentationClassAug/t2.png\n"):  # as they are to be had
+        listing.write_text(listed)
+        augmented = open_dataset(f"voc/trainaug:{voc_root}")
+        assert augmented.names == ("t2",) and (augmented[0].labels == 3).all()
 
 
 @pytest.mark.parametrize("part", ("train", "val"))
@@ -140,6 +145,17 @@ def test_coco_polygons_run_lengths_overlaps_and_crowds(tmp_path):
     sample = open_dataset(f"coco/val2017/instance:{root}")[0]
     assert sample.objects == (0, 1, 4)
     assert (sample.labels == np.select([expected == 1, expected == 4, expected == 255], [1, 2, 65535])).all()
+
+
+def test_photos_of_one_name_in_folders_of_coco_are_told_apart(tmp_path):
+    listing = coco_root(tmp_path, "val2017", [7, 9], []) / "annotations" / "instances_val2017.json"
+    content = json.loads(listing.read_text())
+    for image, folder in zip(content["images"], ("a", "b"), strict=True):
+        image["file_name"] = f"{folder}/1.jpg"
+        picture(tmp_path / "val2017" / folder / "1.jpg")
+    listing.write_text(json.dumps(content))
+    dataset = open_dataset(f"coco/val2017:{tmp_path}")
+    assert dataset.names == ("a/1", "b/1") and dataset[1].image.shape == (8, 12, 3)
 
 
 def test_the_many_shot_split_is_balanced_seeded_and_without_voc_classes(tmp_path):
