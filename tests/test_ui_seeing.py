@@ -90,6 +90,12 @@ def test_probability_of_a_class_and_novelty_are_as_strong_as_they_are(marked):
         assert alpha / 255 == pytest.approx(expected, abs=0.01)
 
 
+def test_nothing_is_likely_to_be_of_a_class_that_is_not_marked(marked):
+    marked.change("add_class", name="bird")
+    mask = marked.change("look", view="probability", label="bird")["mask"]
+    assert not np.array(picture(mask).convert("RGBA"))[..., 3].any()
+
+
 def test_every_change_of_the_look_has_a_number_of_its_own_and_none_is_none(marked):
     wishes = [{"view": "mask"}, {"view": "mask"}, {"unsure": 0.7}]
     numbers = [marked.change("look", **wish)["state"]["revision"] for wish in wishes]

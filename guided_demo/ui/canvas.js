@@ -65,6 +65,7 @@ class Annotator {
   }
 
   set(changes) {
+    if ("tool" in changes && changes.tool !== this.tool) this.stage.gestures.cancel(); // what one began, another cannot end
     Object.assign(this, changes);
     this.brush = Math.min(LARGEST_BRUSH, Math.max(SMALLEST_BRUSH, this.brush));
     this.#update();
@@ -105,12 +106,15 @@ class Annotator {
   #update() {
     const { images, look, undo, redo, marked, samples } = this.server;
     const classes = this.named;
-    if (!classes.some((item) => item.name === this.active)) this.active = (classes[1] ?? classes[0])?.name ?? null;
+    const isThere = (name) => classes.some((item) => item.name === name);
+    const likely = look.view === "probability" ? look.label : null; // the class whose likelihood is seen
+    if (!isThere(this.active)) this.active = isThere(likely) ? likely : ((classes[1] ?? classes[0])?.name ?? null);
+    if (likely !== null && !isThere(likely) && this.active) return this.look({ label: this.active });
     const marks = [...this.#kept, ...this.#pending];
     this.gallery.show(images, this.current, classes);
     this.stage.set({ marks });
     this.classes.show(classes, this.active);
-    this.looks.show({ look, seen: this.stage.mask && this.stage.look, classes, marked, active: this.active });
+    this.looks.show({ look, seen: this.stage.mask && this.stage.look, classes, marked });
     this.scope.show(look.scope);
     this.tools.show({
       tool: this.tool,

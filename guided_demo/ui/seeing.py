@@ -123,8 +123,10 @@ class Seeing:
         if look.view == "novelty":
             return _png_url(heat_png(result.novelty_at(size), NOVELTY_COLOR))
         if look.view == "probability":
-            label = look.label if look.label in result.classes else result.classes[-1]
-            return _png_url(heat_png(result.probabilities_at(size)[result.classes.index(label)], colors[label]))
+            label = result.classes[-1] if look.label is None else look.label
+            likely = result.probabilities_at(size)
+            seen = likely[result.classes.index(label)] if label in result.classes else np.zeros_like(likely[0])  # not marked yet
+            return _png_url(heat_png(seen, colors[label]))
         labels = result.labels_at(size, look.unsure)
         if look.view == "outline":
             labels = outline(labels, max(2, round(max(size) / 320)))

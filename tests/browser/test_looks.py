@@ -66,6 +66,31 @@ def test_the_likelihood_is_that_of_the_chosen_class(hand):
     assert hand.sent("look")[-1]["label"] == "cat"
 
 
+def test_the_class_whose_likelihood_is_seen_is_the_one_that_is_named(visitor):
+    page = visitor.page
+    legend, chosen = page.locator(".g-legend"), page.locator(".g-active .g-label")
+    visitor.click(*ON_IT)
+    visitor.click(*BESIDE_IT, button="right")
+    visitor.button("Add class").click()
+    page.keyboard.type("lion")
+    page.keyboard.press("Enter")
+    page.locator(".g-ink").focus()
+    page.keyboard.press("Shift+V")
+    page.keyboard.press("Shift+V")
+    visitor.settle()
+    assert legend.inner_text().split() == ["not", "lion", "lion"]
+    page.reload()
+    visitor.settle()
+    assert legend.inner_text().split() == ["not", "lion", "lion"] and chosen.inner_text() == "lion"
+    lions = visitor.masks()["lion.jpg"]
+    page.locator(".g-active .g-edit").click()
+    visitor.button("Remove this class and its marks").click()
+    visitor.settle()
+    page.wait_for_selector(".guided:not(.g-catching-up)")
+    assert legend.inner_text().split() == ["not", "cheetah", "cheetah"] and chosen.inner_text() == "cheetah"
+    assert visitor.masks()["lion.jpg"] != lions
+
+
 def test_a_slider_that_moves_fast_asks_for_its_last_value(hand):
     page = hand.page
     page.locator(".g-look").click()

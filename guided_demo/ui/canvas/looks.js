@@ -68,9 +68,9 @@ export class Looks {
     this.legend = el("div", { class: "g-legend", hidden: true });
   }
 
-  /** `look` is the server's {view, scope, unsure}; `seen` the view that is on the stage, null where there is no mask; `marked` names
-   * the classes that masks may show. */
-  show({ look, seen, classes, marked, active }) {
+  /** `look` is the server's {view, label, scope, unsure}; `seen` the view that is on the stage, null where there is no mask; `marked`
+   * names the classes that masks may show. */
+  show({ look, seen, classes, marked }) {
     for (const [view, node] of this.views) node.setAttribute("aria-pressed", String(view === look.view));
     const [, name] = VIEWS.find(([view]) => view === look.view);
     this.panel.button.lastChild.textContent = name;
@@ -78,18 +78,18 @@ export class Looks {
     this.limit.textContent = percent ? `below ${percent} %` : "nothing";
     if (document.activeElement !== this.unsure.input) this.unsure.input.value = percent || 50;
     this.scope.show(look.scope);
-    this.#explain(seen, percent, classes, marked, active);
+    this.#explain(seen, percent, classes, marked, look.label ?? "");
   }
 
-  #explain(seen, percent, classes, marked, active) {
-    const color = classes.find(({ name }) => name === active)?.color ?? "#888888";
+  #explain(seen, percent, classes, marked, label) {
+    const color = classes.find(({ name }) => name === label)?.color ?? "#888888";
     const ramp = (from, to, shade) => [
       el("span", { text: from }),
       el("span", { class: "g-ramp", style: `--color: ${shade}` }),
       el("span", { text: to }),
     ];
     const parts = {
-      probability: () => ramp(`not ${short(active, NAME)}`, short(active, NAME), color),
+      probability: () => ramp(`not ${short(label, NAME)}`, short(label, NAME), color),
       novelty: () => ramp("like your marks", "unlike any", NOVELTY_COLOR),
       mask: () => names(classes, marked),
       outline: () => names(classes, marked),
