@@ -114,6 +114,12 @@ def test_long_work_that_is_begun_during_other_waits_until_that_has_ended_even_if
     assert told == [["a …; 2 more to do", True, "b …; 1 more to do", "c …", True], [["a", None], ["b", 2], ["c", 3]]]
 
 
+def test_a_message_is_said_once_but_not_in_place_of_one_with_other_details(hand):
+    for name in ("a.pdf", "a.pdf", "b.pdf"):
+        hand.page.evaluate("(name) => annotator.notices.show('One file:', { problem: true, details: [name] })", name)
+    assert hand.page.locator(".g-notice li").all_inner_texts() == ["a.pdf", "b.pdf"]
+
+
 def test_zoom_keeps_the_pixel_under_the_pointer(canvas):
     before, after, fitted = canvas.evaluate(
         """() => {
@@ -213,6 +219,26 @@ def test_escape_gives_up_an_outline(hand):
     hand.press("Escape", "p")
     hand.click(10, 10)
     assert [list(mark) for mark in hand.marks()] == [["point", "label"]]
+
+
+@pytest.mark.parametrize(("button", "label"), [("left", "dog"), ("right", "background")])
+def test_an_outline_is_of_the_class_that_is_chosen_when_it_is_closed(hand, button, label):
+    hand.press("l")
+    for corner in ((100, 80), (200, 80), (200, 200)):
+        hand.click(*corner, button=button)
+    hand.press("2")
+    assert hand.page.evaluate("annotator.stage.gestures.draft.label") == label
+    hand.press("Enter")
+    assert [mark["label"] for mark in hand.marks()] == [label]
+
+
+def test_another_tool_gives_up_an_outline(hand):
+    hand.press("l")
+    hand.click(100, 80)
+    hand.click(200, 80)
+    hand.press("b")
+    hand.page.mouse.move(*hand.at(300, 200))
+    assert hand.page.evaluate("annotator.stage.gestures.draft") is None
 
 
 def test_an_answer_older_than_a_mark_does_not_hide_it(hand):

@@ -84,3 +84,54 @@ def test_keys_count_as_what_they_are_elsewhere_where_they_write_no_latin_letter_
     assert hand.page.locator(".g-active .g-label").inner_text() == "dog"
     assert hand.page.evaluate("annotator.tool") == "brush"
     assert len(hand.sent("undo")) == len(hand.sent("redo")) == 1
+
+
+def test_with_the_keyboard_the_eraser_erases_and_the_brush_covers_what_it_is_seen_to(hand):
+    hand.press("e", "Enter", "Enter", "b", "Enter", "Shift+Enter")
+    erased, painted, refused = hand.marks()
+    scale = hand.page.evaluate("annotator.stage.view.scale")
+    assert [mark["label"] for mark in (erased, painted, refused)] == [None, "cat", "background"]
+    for mark in (erased, painted, refused):
+        assert mark["stroke"] == [near(200, 150)] and mark["radius"] == pytest.approx(12 / scale)
+
+
+@pytest.mark.parametrize("cursor", ["pointer", "keyboard"])
+def test_keys_zoom_to_the_cursor(hand, cursor):
+    hand.page.mouse.move(*hand.at(100, 60))
+    hand.page.mouse.wheel(0, -600)  # smaller than the stage, a photo is in its middle however it is zoomed
+    hand.page.wait_for_function("!annotator.stage.view.isFitted")
+    if cursor == "keyboard":
+        hand.press("Enter", *["Shift+ArrowLeft"] * 3)
+    left, top, width, height = hand.page.locator(".g-ink").bounding_box().values()
+    x, y = hand.at(100, 60) if cursor == "pointer" else (left + width / 2 - 96, top + height / 2)
+    below = f"annotator.stage.view.toImage({x - left}, {y - top})"
+    before = hand.page.evaluate(below)
+    hand.press("+", "+", "-")
+    assert hand.page.evaluate(below) == near(*before)
+
+
+def test_undo_takes_back_the_last_corner_of_an_outline_and_what_was_marked_before_it_stays(hand):
+    hand.press("l")
+    corners = [(100, 80), (200, 80), (200, 200), (300, 250)]
+    for corner in corners:
+        hand.click(*corner)
+    hand.press("z")
+    hand.click(100, 200)
+    hand.press("Enter")
+    (mark,) = hand.marks()
+    assert mark["stroke"] == [near(*corner) for corner in (*corners[:3], (100, 200))]
+    hand.click(50, 50)
+    hand.press("z")  # the only corner
+    assert hand.page.evaluate("annotator.stage.gestures.draft") is None and hand.sent("undo") == []
+    hand.press("z")
+    assert len(hand.sent("undo")) == 1
+
+
+def test_a_list_that_a_mouse_has_chosen_from_leaves_the_keys_to_the_photo(hand):
+    kind = hand.page.get_by_label("Which photos are shown")
+    kind.select_option("marked")
+    expect(hand.page.locator(".g-ink")).to_be_focused()
+    hand.page.get_by_label("Find photos by name").focus()
+    hand.press("Tab")
+    kind.select_option("unmarked")
+    expect(kind).to_be_focused()  # whoever came with the keyboard goes on with it

@@ -10,14 +10,13 @@ const CLOSE_ENOUGH = 12;
 const ERASER_END = 5; // the button of a pointer event
 
 export class Gestures {
-  /** The mark being made, as it would be if it ended now; null between gestures. */
-  draft = null;
   spaceHeld = false;
+  #draft = null;
   #pointers = new Map();
   #areFingers = false; // what is down
   #mode = null; // "mark", "move", "pinch" or null
   #path = [];
-  #label = null;
+  #isBackground = false; // begun with the right button
   #isErasing = false; // with the other end of the pen
 
   /** `settings()` gives {tool, label, radius (in CSS pixels)}; `onMark(mark)` takes what was made; `onChange(moved)`
@@ -34,8 +33,13 @@ export class Gestures {
     on("wheel", (event) => this.#wheel(event), { passive: false });
   }
 
+  /** The mark being made, as it would be if it ended now; null between gestures. */
+  get draft() {
+    return this.#draft && { ...this.#draft, label: this.#label };
+  }
+
   get isDrawingPolygon() {
-    return this.draft?.shape === "polygon" && this.#mode === null;
+    return this.#draft?.shape === "polygon" && this.#mode === null;
   }
 
   get #settings() {
@@ -43,9 +47,15 @@ export class Gestures {
     return this.#isErasing ? { ...settings, tool: "eraser" } : settings;
   }
 
+  /** The class of the mark being made: an outline takes its time, and another may be chosen by now. */
+  get #label() {
+    const { tool, label } = this.#settings;
+    return tool === "eraser" ? null : this.#isBackground ? BACKGROUND : label;
+  }
+
   /** Give up the mark being made. */
   cancel() {
-    this.draft = null;
+    this.#draft = null;
     this.#path = [];
     if (this.#mode === "mark") this.#mode = null;
     this.onChange(false);
@@ -62,6 +72,21 @@ export class Gestures {
     const corners = this.#path;
     this.cancel();
     if (corners.length >= 3) this.#emit(corners, "polygon");
+  }
+
+  /** Draw the outline on as if its last corner had not been. */
+  takeBackCorner() {
+    const corner = this.#path.pop();
+    const pointer = this.#draft.stroke.at(-1);
+    if (!this.#path.length) this.cancel();
+    else this.#sketch(pointer === corner ? this.#path.at(-1) : pointer); // a finger leaves no pointer behind
+  }
+
+  /** Mark a place without a pointer: with the brush or the eraser as much as it covers, with another tool a point. */
+  markAt(point, label) {
+    const { tool } = this.settings();
+    if (tool === "brush" || tool === "eraser") this.#emit([point], "brush", tool === "brush" ? label : null);
+    else this.#emitPoint(point, label);
   }
 
   #at(event) {
@@ -92,11 +117,11 @@ export class Gestures {
 
   #begin(event) {
     this.#isErasing = event.button === ERASER_END;
-    const { tool, label } = this.#settings;
+    const { tool } = this.#settings;
     const point = this.view.toImage(...this.#at(event));
     this.#mode = "mark";
     if (tool === "polygon" && this.#path.length) return;
-    this.#label = tool === "eraser" ? null : event.button === 2 ? BACKGROUND : label;
+    this.#isBackground = event.button === 2;
     this.#path = tool === "polygon" ? [] : [point];
     this.#sketch(point);
   }
@@ -181,21 +206,21 @@ export class Gestures {
   /** What the gesture would mark if it ended at `point`. */
   #sketch(point) {
     const { tool, radius } = this.#settings;
-    if (tool === "point") this.draft = { point: this.#path[0], label: this.#label };
-    else if (tool === "box") this.draft = { stroke: boxOf(this.#path[0], point), label: this.#label, shape: "polygon" };
-    else if (tool === "polygon") this.draft = { stroke: [...this.#path, point], label: this.#label, shape: "polygon" };
-    else this.draft = { stroke: this.#path, label: this.#label, radius: radius / this.view.scale, shape: "brush" };
+    if (tool === "point") this.#draft = { point: this.#path[0] };
+    else if (tool === "box") this.#draft = { stroke: boxOf(this.#path[0], point), shape: "polygon" };
+    else if (tool === "polygon") this.#draft = { stroke: [...this.#path, point], shape: "polygon" };
+    else this.#draft = { stroke: this.#path, radius: radius / this.view.scale, shape: "brush" };
     this.onChange(false);
   }
 
-  #emitPoint(point) {
-    if (this.view.contains(point)) this.onMark({ point: thin([point], 0)[0], label: this.#label });
+  #emitPoint(point, label = this.#label) {
+    if (this.view.contains(point)) this.onMark({ point: thin([point], 0)[0], label });
   }
 
-  #emit(path, shape) {
+  #emit(path, shape, label = this.#label) {
     const radius = this.#settings.radius / this.view.scale;
     if (touches(path, this.view.image))
-      this.onMark({ stroke: thin(path, 1 / this.view.scale), label: this.#label, radius, shape });
+      this.onMark({ stroke: thin(path, 1 / this.view.scale), label, radius, shape });
   }
 
   #wheel(event) {

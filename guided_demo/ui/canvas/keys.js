@@ -12,7 +12,7 @@ export const KEYS = [
   ["P  B  E", "point, brush, eraser"],
   ["L  R", "outline (lasso) and rectangle"],
   ["[  ]", "smaller and larger brush"],
-  ["Z  Shift+Z", "undo, redo"],
+  ["Z  Shift+Z", "undo (of an outline: its last corner), redo"],
   ["N", "next click: the photo where one helps most, and where"],
   ["C", "say that the masks of this photo are correct"],
   ["V  Shift+V", "next and previous way to see the masks"],
@@ -27,11 +27,12 @@ export const KEYS = [
 
 /**
  * Listen on `target`. `stage` is the drawing surface, `actions` has {tool, classNumber, brush, undo, redo, step, suggest, correct,
- * view, scope, leave, help, markHere}.
+ * view, scope, takeOut, leave, help, markHere}.
  * Keys typed into a field, and those of the browser and the notebook (Ctrl, Alt, Meta) except undo, are left alone.
  */
 export function listen(target, stage, actions) {
   const simple = {
+    Delete: () => actions.takeOut(),
     p: () => actions.tool("point"),
     b: () => actions.tool("brush"),
     e: () => actions.tool("eraser"),
@@ -79,6 +80,7 @@ export function listen(target, stage, actions) {
     if (stage.element.closest("[inert]")) return false; // nothing is there yet
     if (event.altKey || (modal && !(modal.matches(".g-help") && ABOVE.has(key)))) return false;
     if (key === "Tab") stage.leave(); // whoever goes from button to button means them with Space
+    if (key === "z" && !event.shiftKey && stage.gestures.isDrawingPolygon) return run(() => stage.gestures.takeBackCorner());
     if (key === "z") return run(event.shiftKey ? actions.redo : actions.undo);
     if (event.ctrlKey || event.metaKey) return key === "y" && run(actions.redo);
     if (key === "v") return run(() => actions.view(event.shiftKey ? -1 : 1));

@@ -10,10 +10,10 @@ export class Notices {
   element = el("div", { class: "g-notices", role: "status", "aria-live": "polite" });
 
   show(text, { problem = false, details = [] } = {}) {
-    if (this.element.lastChild?.firstChild.textContent === text) return this.element.lastChild;
     const notice = el("div", { class: problem ? "g-notice g-problem" : "g-notice" }, el("p", { text }));
     if (details.length) notice.append(el("ul", {}, ...details.map((line) => el("li", { text: line }))));
     notice.append(button("close", "Close this message", () => notice.remove()));
+    if (this.element.lastChild?.isEqualNode(notice)) return this.element.lastChild; // said already, with the same details
     this.element.append(notice);
     if (!problem) setTimeout(() => notice.remove(), LONG_ENOUGH);
     return notice;

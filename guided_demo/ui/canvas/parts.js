@@ -130,6 +130,9 @@ function layout(annotator, made) {
   const side = el("section", { class: "g-side", "aria-label": "Gallery", inert: true }, ...rows);
   const above = [notices.element, question.element, help.element];
   const element = el("div", { class: "guided", "data-ready": "false" }, main, side, ...above);
+  // Keys are the photo's again when a mouse has chosen from a list, which would take letters and arrows for another choice.
+  const isChosen = ({ target }) => target.matches("select:not(:focus-visible)");
+  element.addEventListener("change", (event) => isChosen(event) && stage.ink.focus({ preventScroll: true }));
   return { element, main, side, count, hint, samples };
 }
 
@@ -139,7 +142,7 @@ function pointAt(step, element) {
   else element.dataset.step = step + 1;
 }
 
-function keyActions(annotator, { stage, help }) {
+function keyActions(annotator, { stage, gallery, help }) {
   const look = () => annotator.server.look;
   return {
     tool: (tool) => annotator.set({ tool }),
@@ -152,6 +155,7 @@ function keyActions(annotator, { stage, help }) {
     correct: () => annotator.toggleCorrect(),
     view: (by) => annotator.look({ view: nextView(look().view, by) }),
     scope: () => annotator.look({ scope: otherScope(look().scope) }),
+    takeOut: () => gallery.picking.keys.size && gallery.picking.takeOut(),
     leave: () => annotator.leave(),
     help: (open) => help.toggle(open),
     markHere: (background) => stage.markAtKeyboardCursor(background ? BACKGROUND : annotator.active),

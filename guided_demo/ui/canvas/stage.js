@@ -58,8 +58,9 @@ export class Stage {
     this.draw();
   }
 
+  /** Zoom to the cursor, or else to the middle. */
   zoom(factor) {
-    this.view.zoom(factor);
+    this.view.zoom(factor, ...(this.#keyboardCursor ?? this.#pointer ?? []));
     this.draw();
   }
 
@@ -96,8 +97,7 @@ export class Stage {
   }
 
   markAtKeyboardCursor(label) {
-    const point = this.view.toImage(...this.#keyboardCursor);
-    if (this.view.contains(point)) this.onMark({ point, label });
+    this.gestures.markAt(this.view.toImage(...this.#keyboardCursor), label);
   }
 
   /** Paint with the next frame: the cursor and the draft, and the photo below them if `base`. */
