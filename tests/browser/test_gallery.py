@@ -1,5 +1,7 @@
 """The gallery: hundreds of photos, what is known of each, finding, selecting, the next click, and masks marked as correct."""
 
+import unicodedata
+
 import pytest
 from playwright.sync_api import expect
 from visitor import BESIDE_IT, ON_IT, Visitor
@@ -121,6 +123,21 @@ def test_photos_are_sorted_and_found(many):
     many.page.evaluate("reads.length = 0")
     many.page.get_by_label("Find photos by name").fill("290")  # a name is found at once, without looking at masks again
     assert many.shown() == [10] and many.asked("summaries") == set()
+
+
+def test_a_class_that_goes_takes_the_choice_of_its_photos_with_it_but_neither_their_order_nor_what_was_looked_for(many):
+    many.page.get_by_label("Find photos by name").fill("even")
+    many.order("name")
+    many.kind("With cat")
+    many.page.evaluate("annotator.take({ state: { ...annotator.server, classes: annotator.server.classes.slice(0, 1) } })")
+    assert many.shown() == list(range(298, -1, -2))
+    assert many.page.get_by_label("Which photos are shown").input_value() == "all"
+
+
+def test_a_name_is_found_whichever_way_its_accents_are_written(canvas):
+    sift = "([name, text]) => modules.module_sift.sift([{ key: 'k', name }], { text, kind: 'all', order: 'added' }, () => null)"
+    names = [unicodedata.normalize(form, "Zürich 1.JPG") for form in ("NFC", "NFD")]
+    assert all(canvas.evaluate(sift, [name, text.lower()]) for name in names for text in names)
 
 
 def test_the_place_of_the_open_photo_is_the_one_it_has_among_those_that_are_shown(many):
@@ -280,6 +297,33 @@ def test_whoever_takes_a_photo_out_with_the_keyboard_goes_on_from_the_one_in_its
     assert many.shown()[:4] == [0, 1, 3, 5]
     many.press("Tab", "Enter")  # on the button that takes that photo out
     assert [message["keys"] for message in many.sent("remove_images")] == [["k2", "k4"], ["k5"]]
+
+
+def test_selected_photos_are_taken_out_by_a_key_wherever_the_focus_is_and_it_is_not_lost(many):
+    many.page.get_by_role("button", name="Select photos").focus()
+    many.press("Enter", "Enter")  # the second on the button that selects all
+    assert many.page.locator(".g-number").inner_text() == "300 selected"
+    many.page.get_by_role("button", name="Select nothing").press("Enter")
+    expect(many.page.get_by_role("button", name="Select photos")).to_be_focused()
+    many.press("Delete")
+    many.open(2, modifiers=["Control"])
+    many.page.locator(".g-ink").focus()
+    many.press("Delete")
+    assert [message["keys"] for message in many.sent("remove_images")] == [["k2"]]
+
+
+def test_a_photo_that_is_no_longer_shown_is_no_longer_selected(many):
+    many.kind("Marked")
+    many.open(1)
+    many.open(1, modifiers=["Control"])
+    many.open(2, modifiers=["Control"])
+    many.page.evaluate(
+        "annotator.take({ state: { ...annotator.server, images: "
+        "annotator.server.images.map((image) => ({ ...image, marks: Number(image.key === 'k1') })) } })"
+    )
+    assert many.shown() == [1] and many.page.locator(".g-number").inner_text() == "1 selected"
+    many.page.get_by_role("button", name="Take out").click()
+    assert [message["keys"] for message in many.sent("remove_images")] == [["k1"]]
 
 
 def test_a_finger_that_rests_on_a_photo_selects_it(many):

@@ -38,7 +38,6 @@ export class Gallery {
     this.picking = new Picking({ shown: () => this.order, takeOut: actions.remove, onChange: () => this.#showPicked() });
     this.sift = new Sift({ onChange: (anew) => this.#siftBy(anew), onSelect: () => this.picking.enter() });
     this.tools = el("div", { class: "g-tile-tools" }, this.sift.element, this.picking.element);
-    this.element.addEventListener("keydown", ({ key }) => key === "Delete" && this.picking.keys.size && this.picking.takeOut());
     for (const event of ["pointerleave", "focusout"]) this.element.addEventListener(event, () => this.#sortAgain());
     this.observer = new IntersectionObserver((entries) => this.#see(entries), { root: this.element, rootMargin: NEAR });
   }
@@ -144,6 +143,7 @@ export class Gallery {
     });
     if (left !== null) (nodes[left] ?? nodes.at(-1))?.querySelector("button").focus({ preventScroll: true });
     this.element.classList.toggle("g-few", nodes.length <= FEW);
+    this.picking.keep(new Set(this.order)); // what is not seen must not be taken out with the rest
     this.onOrder();
   }
 
@@ -203,7 +203,6 @@ export class Gallery {
       tile.setMarked(image.marks > 0);
       tile.setCorrect(image.correct);
     }
-    this.picking.keep(keys);
   }
 
   #make(image) {
@@ -220,11 +219,14 @@ export class Gallery {
   }
 
   #showPicked() {
-    const { keys, isOn, element } = this.picking;
-    for (const [key, tile] of this.#tiles) tile.setPicked(keys.has(key));
-    this.element.classList.toggle("g-picks", isOn);
-    element.hidden = !isOn;
-    this.sift.element.hidden = isOn;
+    const { picking, sift } = this;
+    for (const [key, tile] of this.#tiles) tile.setPicked(picking.keys.has(key));
+    this.element.classList.toggle("g-picks", picking.isOn);
+    const [shown, left] = picking.isOn ? [picking, sift] : [sift, picking];
+    const hadFocus = left.element.contains(document.activeElement);
+    shown.element.hidden = false;
+    left.element.hidden = true;
+    if (hadFocus) shown.select.focus({ preventScroll: true });
   }
 
   #see(entries) {

@@ -18,11 +18,12 @@ export class Picking {
     this.remove = button("clear", "Take the selected photos out of the gallery (Delete); undo brings them back", this.takeOut, {
       text: "Take out",
     });
+    this.select = button("select", "Select all photos that are shown", () => this.#set(this.shown()), { text: "All" });
     this.element = el(
       "div",
       { class: "g-picking", role: "group", "aria-label": "Selected photos", hidden: true },
       this.number,
-      button("select", "Select all photos that are shown", () => this.#set(this.shown()), { text: "All" }),
+      this.select,
       this.remove,
       button("close", "Select nothing (Esc)", () => this.leave()),
     );

@@ -18,6 +18,9 @@ const KINDS = [
 ];
 const CLASS = "class ";
 
+// An accent may be a character of its own: names from a Mac have it so, and keyboards write it so nowhere.
+const plain = (text) => text.normalize("NFC").toLowerCase();
+
 export const EVERYTHING = { text: "", kind: "all", order: "added" };
 
 /** Whether it takes the summaries of all photos to tell which are shown. */
@@ -28,7 +31,7 @@ export const needsSummaries = ({ kind, order }) => order === "help" || kind.star
  * masks of one, if anything. Where a click helps most, the masks are the least sure; those said to be correct come last.
  */
 export function sift(images, { text, kind, order }, summary, kept = null) {
-  const words = text.toLowerCase().split(/\s+/);
+  const words = plain(text).split(/\s+/);
   const fits = {
     all: () => true,
     marked: (image) => image.marks > 0,
@@ -36,7 +39,7 @@ export function sift(images, { text, kind, order }, summary, kept = null) {
     correct: (image) => image.correct,
   };
   const has = (image) => (summary(image.key)?.shares[kind.slice(CLASS.length)] ?? 0) >= TRACE;
-  const isNamed = (image) => words.every((word) => image.name.toLowerCase().includes(word));
+  const isNamed = (image) => words.every((word) => plain(image.name).includes(word));
   const shown = images.filter((image) => image.key === kept || (isNamed(image) && (fits[kind] ?? has)(image)));
   const doubt = ({ key, correct }) => (correct ? -1 : (summary(key)?.uncertainty ?? 0));
   if (order === "name") shown.sort(byName);
@@ -66,7 +69,7 @@ export class Sift {
     this.element = el("div", { class: "g-sift" }, this.text, this.kind, this.order, this.select);
   }
 
-  /** Offer these classes to choose photos by. Says whether the one chosen is gone, and all photos are wished for again. */
+  /** Offer these classes to choose photos by. Says whether the one chosen is gone, and what was wished of it. */
   show(classes) {
     const names = classes.map(({ name }) => name).filter((name) => name !== BACKGROUND);
     if (JSON.stringify(names) === this.#classes) return false;
@@ -75,7 +78,8 @@ export class Sift {
     this.kind.replaceChildren(...KINDS.map(([value, text]) => el("option", { value, text })), ...options);
     this.kind.value = this.wish.kind;
     if (this.kind.value) return false;
-    this.reset();
+    this.wish = { ...this.wish, kind: EVERYTHING.kind };
+    this.kind.value = EVERYTHING.kind;
     return true;
   }
 
