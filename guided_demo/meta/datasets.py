@@ -26,6 +26,8 @@ from guided_demo.files import SUFFIXES, read_bytes, read_image
 IGNORE = 255  # in class maps
 IGNORE_NUMBER = 65535  # in maps of instances, regions, or more than 254 classes
 
+MASK_VALUES = "in masks 0 is background, 1 the first class, and 255, white, what nobody knows."  # where they show no class
+
 Labels = tuple[np.ndarray, tuple[int, ...] | None]  # see Sample.labels and Sample.objects
 
 
@@ -248,7 +250,7 @@ def plain(root: str | Path) -> Dataset:
     entries = [Entry(stem, partial(read_rgb, image), partial(read_class_map, mask)) for stem, (image, mask) in files.items()]
     listing = root / "classes.txt"
     if listing.exists():
-        classes = read_text(listing).splitlines()
+        classes = [line.strip() for line in read_text(listing).rstrip().splitlines()]
     else:
         values = {int(v) for _, mask in files.values() for v in np.unique(read_numbers(mask))} - {IGNORE}
         classes = ["background", *(str(i) for i in range(1, max(values, default=0) + 1))]

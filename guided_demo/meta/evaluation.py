@@ -137,8 +137,10 @@ def _write(arguments: argparse.Namespace, jobs: Sequence[Job], results: dict[str
 
 def _jobs(a: argparse.Namespace) -> list[Job]:
     jobs = []
-    curve = [Setting(p, s) for s in a.shots for p in a.points]
-    single = [Setting(p) for p in a.points]
+    # Of each setting one: outcomes of two that are the same would count as those of twice as many tasks.
+    curve = list(dict.fromkeys(Setting(p, s) for s in a.shots for p in a.points))
+    single = list(dict.fromkeys(map(Setting, a.points)))
+    many = [Setting(None, s) for s in dict.fromkeys(a.many_shots)]
     if a.another:
         tasks = protocols.another_image(open_dataset(a.another), a.tasks, max(a.shots), a.seed, a.classes)
         jobs.append(Job("another image", a.another, tasks, curve))
@@ -152,7 +154,7 @@ def _jobs(a: argparse.Namespace) -> list[Job]:
     if a.many:
         shown, asked = map(open_dataset, a.many)
         tasks = protocols.many_shots(shown, asked, a.queries, a.seed, a.classes)
-        jobs.append(Job("many shots", " ".join(a.many), tasks, [Setting(None, s) for s in a.many_shots]))
+        jobs.append(Job("many shots", " ".join(a.many), tasks, many))
     for folder in _domains(a.domains):
         tasks = protocols.another_image(open_dataset(f"plain:{folder}"), a.tasks, 1, a.seed)
         jobs.append(Job(f"domain {folder.name}", str(folder), tasks, single))

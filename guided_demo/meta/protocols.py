@@ -20,7 +20,7 @@ from guided_demo.errors import InputError
 
 from . import metrics
 from .contestants import CLASSES, Contestant
-from .datasets import Dataset, Sample
+from .datasets import MASK_VALUES, Dataset, Sample
 
 SMALLEST = 0.005  # of the image: a class or object smaller than this is not asked for, but in videos
 LARGE = f"on at least {100 * SMALLEST} % of their pixels"
@@ -93,11 +93,12 @@ def _draw_another(dataset: Dataset, count: int, shots: int, seed: int, classes: 
 
 
 def absent(dataset: Dataset, count: int, seed: int, classes: Sequence[str] = ()) -> list[Task]:
-    """As another_image with one shot, but asked of images that do not show the class, too: the queries after the first."""
+    """As another_image with one shot, but asked of images that do not show the class, not in a crowd either: the queries after
+    the first."""
     tasks = []
     for n, task in enumerate(_draw_another(dataset, count, 1, seed, classes)):
         order = np.random.default_rng([seed, 4, n]).permutation(len(dataset)).tolist()
-        without = islice((i for i in order if task.number not in dataset.present(i)), WITHOUT)
+        without = islice((i for i in order if task.number not in dataset.seen(i)), WITHOUT)
         tasks.append(replace(task, queries=(*task.queries, *without)))
     tasks = [task for task in tasks if len(task.queries) > 1]
     return _distinct(tasks, dataset, f"2 images that show one class {LARGE}, and one without it")
@@ -208,6 +209,8 @@ def _distinct(tasks: list[Task], dataset: Dataset, wanted: str) -> list[Task]:
     Raises:
         InputError: with what is `wanted`, if there is none.
     """
+    if not tasks and dataset.classes and not dataset.by_class:
+        raise InputError(f"The images of {dataset.name} show no class; {MASK_VALUES}")
     if not tasks:
         raise InputError(f"{dataset.name} has too few images for a task of this protocol, which takes {wanted}.")
     once: dict[tuple, Task] = {}

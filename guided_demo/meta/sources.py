@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from difflib import get_close_matches
 
 from ..errors import InputError
-from .datasets import Dataset, open_dataset
+from .datasets import MASK_VALUES, Dataset, open_dataset
 from .layouts import COCO_NAME_OF
 from .pool import Record, load_records, records_of
 
@@ -24,7 +24,8 @@ def open_sets(specs: Sequence[str]) -> list[Source]:
     first: dict[str, Dataset] = {}  # by name
     for spec in specs:
         name, separator, rest = spec.partition("=")
-        source, location = (name, rest) if separator else (spec.split(":")[0].split("/")[0], spec)
+        named = separator and ":" not in name  # else the = belongs to the path
+        source, location = (name, rest) if named else (spec.split(":")[0].split("/")[0], spec)
         data = location if location.endswith(".zip") else open_dataset(location)
         if isinstance(data, Dataset):
             other = first.setdefault(source, data)
@@ -84,16 +85,18 @@ def records(sets: Sequence[Source], held: set[str], keep: bool = False) -> Itera
             shows = shows or max(found.classes, default=0) > 0
             yield found
         if not shows:
-            said = f"The images of {dataset.name} that are left show no class"
-            raise InputError(f"{said}; in masks 0 is background, 1 the first class, and 255, white, what nobody knows.")
+            raise InputError(f"The images of {dataset.name} that are left show no class; {MASK_VALUES}")
 
 
 def _select(dataset: Dataset, held: set[str], keep: bool) -> Dataset:
     numbers = {i for i, c in enumerate(dataset.classes) if c in held}
+    names = " or ".join(sorted(dataset.classes[i] for i in numbers) or sorted(held))
     if not keep:
-        return dataset.subset(i for i in range(len(dataset)) if not dataset.seen(i) & numbers) if numbers else dataset
+        left = [i for i in range(len(dataset)) if not dataset.seen(i) & numbers] if numbers else range(len(dataset))
+        if not left:
+            raise InputError(f"No image of {dataset.name} is without {names}, which are held out, so none is left to train on.")
+        return dataset.subset(left)
     showing = [i for i in range(len(dataset)) if dataset.present(i) & numbers]
     if not showing:
-        names = " or ".join(sorted(held))
         raise InputError(f"{dataset.name} shows no {names}, which --validate measures as held out; leave it out of --validate.")
     return dataset.subset(showing).keeping(numbers)

@@ -37,6 +37,8 @@ def test_a_plain_folder(leaves):
     assert sample.labels.dtype == np.int32 and (sample.labels == halves(0, 2)).all()
     assert dataset.by_class == {1: [1], 2: [0]} and dataset.ignore == 255
     assert [s.id for s in dataset] == ["a", "b"]
+    (leaves / "classes.txt").write_bytes(b"ground\r\nleaf \r\nstem\r\n\r\n")
+    assert plain(leaves).classes == ("ground", "leaf", "stem")
     (leaves / "classes.txt").unlink()
     assert plain(leaves).classes == ("background", "1", "2")
 

@@ -174,6 +174,16 @@ def test_the_command_writes_a_table_curves_and_json(trained, tmp_path, capsys):
     assert len(clicked["per_task"]["clicks"]["runs/their-ridge"][0]) == 20
 
 
+def test_a_setting_that_is_given_twice_counts_once(trained, tmp_path):
+    tables = []
+    for name, times in {"once": 1, "twice": 2}.items():
+        call = ["--model", str(trained / "their-ridge.safetensors"), "--another", "procedural/1/semantic/48:24", "--tasks", "3"]
+        call += ["--points", *times * ["1", "all"], "--shots", *times * "1", "-o", str(tmp_path / name)]
+        assert evaluation.main(call) == 0
+        tables.append((tmp_path / name / "table.md").read_text())
+    assert tables[0] == tables[1]
+
+
 def test_models_are_told_apart_by_the_checkpoint_they_rest_on(trained, capsys):
     call = ["--another", "procedural/1/semantic/32:24", "--shots", "1", "--points", "1", "--tasks", "1"]
     ours = f"prototype={trained / 'ours.safetensors'}"

@@ -1,5 +1,7 @@
 """Tasks are drawn as described, and contestants get what they should: the same for all, and no more than annotated."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from guided_demo import Annotation, InputError
 from guided_demo.meta import protocols
 from guided_demo.meta.baselines import ForegroundBackground
 from guided_demo.meta.contestants import CLASSES, OBJECT, NetworkContestant
-from guided_demo.meta.datasets import Dataset, open_dataset
+from guided_demo.meta.datasets import Dataset, Entry, open_dataset
 from guided_demo.meta.protocols import Setting, annotate, run
 from guided_demo.meta.report import losses, summarise, table
 
@@ -102,6 +104,12 @@ def test_named_classes_only():
         protocols.another_image(dataset.subset([0]), 4, 1, 0)
     with pytest.raises(InputError, match="takes a clip of two frames"):
         protocols.video(dataset, 4, 0)
+
+
+def test_where_masks_show_no_class_it_is_told_what_their_numbers_say():
+    white = [Entry("a", partial(np.zeros, (8, 8, 3), np.uint8), lambda: (np.full((8, 8), 255, np.int32), None))]
+    with pytest.raises(InputError, match="images of white show no class; in masks 0 is background, 1 the first class, and 255"):
+        protocols.another_image(Dataset("white", white, ("background", "oak")), 4, 1, 0)
 
 
 def test_the_same_task_is_not_measured_twice():
@@ -238,6 +246,17 @@ def test_who_finds_a_class_everywhere_is_told_of_the_images_without_it():
     assert value["saliency", false] == pytest.approx((fp / (fp + tn))[:, 1:].mean()) and value["saliency", false] > 0.01
     assert value["saliency", "mean IoU"] == pytest.approx((tp.sum(1) / (tp + fp + fn).sum(1)).mean())
     assert value["saliency", "mean IoU where it is shown"] == pytest.approx((tp / (tp + fp + fn))[:, 0].mean())
+
+
+def test_an_image_that_shows_a_crowd_of_a_class_is_not_one_without_it():
+    shown = {0: (1, ()), 1: (1, ()), 2: (2, (1,)), 3: (2, ())}  # class and crowds of each image
+    entries = [
+        Entry(str(n), partial(np.full, (8, 8, 3), n, np.uint8), lambda c=c: (np.full((8, 8), c, np.int32), None), None,
+              frozenset({c}), frozenset(crowds))
+        for n, (c, crowds) in shown.items()
+    ]  # fmt: skip
+    tasks = protocols.absent(Dataset("crowds", entries, ("background", "cat", "dog")), 8, 0, ["cat"])
+    assert {task.queries[1:] for task in tasks} == {(3,)}
 
 
 def test_clicks_go_on_until_the_mask_is_right():

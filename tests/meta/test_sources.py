@@ -36,6 +36,16 @@ def test_sets_of_one_name_have_the_same_classes(plain, tmp_path, capsys):
         assert "leaves and cars differ in their classes" in capsys.readouterr().err
 
 
+def test_a_path_may_have_an_equals_sign(plain):
+    leaves = plain("size=3", "oak")
+    assert [source for source, _ in open_sets([leaves, f"mine={leaves}"])] == ["plain", "mine"]
+
+
+def test_where_all_images_show_what_is_held_out_that_is_told(plain, tmp_path, capsys):
+    given = ["--data", plain("leaves", "oak"), "--hold-out", "oak", "-o", str(tmp_path / "out")]
+    assert main(given) == 2 and "No image of leaves is without oak, which" in capsys.readouterr().err
+
+
 def test_a_set_without_what_is_held_out_does_not_validate(plain, tmp_path, capsys):
     sets = [plain("leaves", "oak", "ash"), f"x={plain('cars', 'taxi')}"]
     assert len(list(records(open_sets(sets[:1]), {"oak"}, keep=True))) == 2
