@@ -120,7 +120,7 @@ def _run(arguments: argparse.Namespace) -> int:
     validation = None
     if validate and first:
         validation = Pool.build(records(validate, held, keep=True), arguments.size).to(device)
-        if not validation.repeated:
+        if not validation.comparable:
             raise InputError("--validate asks for a class in another image, but none of these classes is in two of its images.")
     torch.manual_seed(config.seed)
     state, network = out / "state.pt", _network(config)
@@ -131,7 +131,7 @@ def _run(arguments: argparse.Namespace) -> int:
         settings = _settings(config, arguments)
         try:
             kept = torch.load(state, map_location=device, weights_only=True)
-            if kept.get("run", settings) != settings:  # those from before did not say
+            if settings | kept.get("run", {}) != settings:  # those from before did not say all
                 raise ValueError("it was begun with other settings")
             run.restore(kept)
         except (RuntimeError, UnpicklingError, EOFError, LookupError, TypeError, ValueError, AttributeError) as error:
@@ -220,7 +220,7 @@ def _about(run: Run, arguments: argparse.Namespace, score: float | None) -> dict
 
 def _settings(config: TrainConfig, arguments: argparse.Namespace) -> dict[str, Any]:
     """What must be the same where a run goes on. It may have more steps."""
-    kept = {name: getattr(arguments, name) for name in ("data", "hold_out", "start_from", "size")}
+    kept = {name: getattr(arguments, name) for name in ("data", "validate", "hold_out", "start_from", "size")}
     return {**kept, "training": {**asdict(config), "steps": None}}
 
 

@@ -127,6 +127,11 @@ class Pool:
         """Sources with a class that two images show, so that another image of a class can be asked for."""
         return {source for (source, c), images in self.by_class.items() if c > 0 and len(images) >= 2}
 
+    @property
+    def comparable(self) -> bool:
+        """Whether there is a class that two images show, or where they are frames, two frames of a clip."""
+        return bool(self.repeated - self.clip_sources) or any(len(frames) >= 2 for frames in self.by_clip.values())
+
     def to(self, device: torch.device | str) -> Pool:
         self.images, self.regions = self.images.to(device), self.regions.to(device)
         return self

@@ -183,7 +183,7 @@ def train(
     until: Callable[[int], bool] = lambda step: False,
     report: Callable[[int, float], None] = lambda step, loss: None,
 ) -> Run:
-    """Train to config.steps, or until `until(step)`; `report` is told every step's loss.
+    """Train to config.steps, or until `until(step)`; `report` is told every step's loss. Raises InputError if that is no number.
 
     A step's episodes depend on (seed, step) alone. With torch.distributed set up, each process computes its share of them, and
     the gradients are those of one process with the whole batch; on a GPU nearly so, where `core.network.closeness` draws.
@@ -203,7 +203,12 @@ def train(
             episodes = following.result()
             following = ahead.submit(draw, run.step + 1)
             batch = render(pool, episodes, config.side, seed=config.seed * 1_000_003 + run.step)
-            loss = step(run, batch, rank, world, device.type)
+            try:
+                loss = step(run, batch, rank, world, device.type)
+            except torch.linalg.LinAlgError:  # of features that are no numbers
+                loss = math.nan
+            if not math.isfinite(loss):
+                raise InputError(f"Training fell apart at step {run.step}, where the loss is no number; a lower --rate may help.")
             run.step += 1
             report(run.step, loss)
     return run
@@ -240,15 +245,19 @@ def step(run: Run, batch: Batch, rank: int, world: int, device: str) -> float:
 
 
 def held_out_iou(network: nn.Module, pool: Pool, side: int, tasks: int = 48, points: int = 5, seed: int = 1) -> float:
-    """Mean IoU over `tasks` fixed tasks of another image of the class, whole images, `points` a class."""
-    sources = dict.fromkeys(sorted(pool.repeated), 1.0)
-    mixture = Mixture(semantic=sources, video=0.0, views={}, same={}, parts={}, absent=0.0, union=0.0, swap=0.0)
+    """Mean IoU over `tasks` fixed tasks of another image of the class, of films another frame; whole images, `points` a class."""
+    sources, films = sorted(pool.repeated - pool.clip_sources), float(len(pool.clip_sources))
+    semantic = dict.fromkeys(sources, 1.0)
+    mixture = Mixture(semantic=semantic, video=films, views={}, same={}, parts={}, absent=0.0, union=0.0, swap=0.0)
     sampler = Sampler(pool, mixture, seed, augment=False, annotator=lambda rng: Drawing(points, points))
     counts: list[np.ndarray] = []
     for start in range(0, tasks, 8):
         batch = render(pool, [sampler.draw(1) for _ in range(min(8, tasks - start))], side, seed=seed + start)
+        batch = batch[shown(batch)]  # of a film some frames do not show the object
+        if not len(batch.query):
+            continue
         with torch.no_grad():
             logits, *_ = logits_of(network, batch)
         masks = (logits > 0, batch.target == 1, batch.target != IGNORE)
         counts += map(metrics.count, *(mask.cpu().numpy() for mask in masks))
-    return metrics.mean_iou(np.stack(counts))
+    return metrics.mean_iou(np.stack(counts)) if counts else 0.0

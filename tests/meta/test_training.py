@@ -15,13 +15,14 @@ from PIL import Image
 from torch import nn
 
 from guided_demo.core import checkpoint
+from guided_demo.meta import training
 from guided_demo.meta.command import main
 from guided_demo.meta.episodes import Sampler, render
 from guided_demo.meta.log import Log
-from guided_demo.meta.pool import Pool, records_of, save_records
+from guided_demo.meta.pool import Pool, Record, records_of, save_records
 from guided_demo.meta.procedural import procedural
 from guided_demo.meta.registry import build
-from guided_demo.meta.training import CONFIGS, Run, TrainConfig, available, episode_loss, step, train
+from guided_demo.meta.training import CONFIGS, Run, TrainConfig, available, episode_loss, held_out_iou, step, train
 
 ROOT = Path(__file__).parents[2]
 CONFIG = TrainConfig(steps=4, batch=2, side=32, warmup=1, shots=(1, 2), mixture=CONFIGS["ours"].mixture)
@@ -144,6 +145,46 @@ def test_the_command_trains_validates_and_resumes(tmp_path, capsys, monkeypatch)
     assert metadata["training"]["seed"] == 3
 
 
+@pytest.mark.parametrize("broken", ("loss", "features"))
+def test_training_that_falls_apart_is_told_and_takes_nothing_that_was_there(broken, tmp_path, capsys, monkeypatch):
+    options = ["--data", "procedural:4", "--model", "prototype", "--batch", "1", "--side", "32", "-o", str(tmp_path)]
+    assert main([*options, "--steps", "1"]) == 0
+    before = (tmp_path / "last.safetensors").read_bytes()
+
+    def fails(*_):
+        if broken == "features":
+            torch.linalg.cholesky(torch.full((2, 2), torch.nan))
+        return torch.nan
+
+    monkeypatch.setattr(training, "step", fails)
+    assert main([*options, "--steps", "2"]) == 2
+    assert "Training fell apart at step 1, where the loss is no number; a lower --rate" in capsys.readouterr().err
+    assert (tmp_path / "last.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize("shown", ("both", "first", "none"))
+def test_films_are_validated_by_another_frame_of_the_same(shown):
+    image = np.zeros((32, 32, 3), np.uint8)
+    regions = [np.zeros((32, 32), np.uint8), np.zeros((32, 32), np.uint8)]
+    regions[0][8:24, 8:24] = regions[1][8:24, 8:24] = 1
+    records = [
+        Record(image + 100 * n, r if shown == "both" or (shown, f) == ("first", 0) else r * 0, (0, 1), "films", f"clip{n}")
+        for n in range(3) for f, r in enumerate(regions)
+    ]  # fmt: skip
+    pool, asked = Pool.build(records, 32), []
+
+    class Network(nn.Module):
+        def forward(self, support, annotation, query):
+            assert annotation[:, :, 0].flatten(1).any(1).all()
+            asked.append((support[:, 0] == query).all())
+            return torch.ones_like(query[:, 0])
+
+    assert pool.comparable
+    score = held_out_iou(Network(), pool, 32)
+    assert all(asked) and bool(asked) == (shown != "none")
+    assert score == pytest.approx({"both": 0.25, "first": 0, "none": 0}[shown])
+
+
 def test_a_full_disk_is_told_and_takes_nothing_that_was_there(tmp_path, capsys):
     options = ["--data", "procedural:4", "--model", "prototype", "--batch", "1", "--side", "32", "-o", str(tmp_path)]
     assert main([*options, "--steps", "1"]) == 0
@@ -214,7 +255,9 @@ def test_only_the_head_learns_where_the_encoder_is_within_a_base():
     assert learning == {"base.head"}
 
 
-@pytest.mark.parametrize("other", ("--data procedural/1:4", "--seed 1", "--size 64", "--hold-out disc"))
+@pytest.mark.parametrize(
+    "other", ("--data procedural/1:4", "--validate procedural/1:24", "--seed 1", "--size 64", "--hold-out disc")
+)
 def test_a_run_with_other_settings_is_not_gone_on_with(other, tmp_path, capsys):
     options = ["--data", "procedural:4", "--model", "prototype", "--batch", "1", "--side", "32", "-o", str(tmp_path)]
     assert main([*options, "--steps", "1"]) == 0
