@@ -129,6 +129,8 @@ def test_undo_takes_back_the_last_corner_of_an_outline_and_what_was_marked_befor
 
 def test_a_list_that_a_mouse_has_chosen_from_leaves_the_keys_to_the_photo(hand):
     kind = hand.page.get_by_label("Which photos are shown")
+    kind.click()
+    expect(kind).to_be_focused()
     kind.select_option("marked")
     expect(hand.page.locator(".g-ink")).to_be_focused()
     hand.page.get_by_label("Find photos by name").focus()

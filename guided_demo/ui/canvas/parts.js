@@ -131,7 +131,10 @@ function layout(annotator, made) {
   const above = [notices.element, question.element, help.element];
   const element = el("div", { class: "guided", "data-ready": "false" }, main, side, ...above);
   // Keys are the photo's again when a mouse has chosen from a list, which would take letters and arrows for another choice.
-  const isChosen = ({ target }) => target.matches("select:not(:focus-visible)");
+  let pressed = null;
+  element.addEventListener("pointerdown", ({ target }) => (pressed = target));
+  element.addEventListener("focusout", ({ target }) => target === pressed && (pressed = null));
+  const isChosen = ({ target }) => target === pressed && target.matches("select");
   element.addEventListener("change", (event) => isChosen(event) && stage.ink.focus({ preventScroll: true }));
   return { element, main, side, count, hint, samples };
 }
