@@ -26,7 +26,7 @@ MAX_FILE_BYTES = 300_000_000  # of a file that is sent to the page
 
 # What the page offers to download, by the name that `workspace.export` has for it: a title, and what it is in few plain words.
 MASKS = {
-    "png": ("Masks as pictures", "One PNG a photo: 0 is background, 1 the first class"),
+    "png": ("Masks as pictures", "One PNG a photo; classes.txt names the pixel values"),
     "overlays": ("Photos with masks", "JPEGs with every class tinted, to look at and show"),
     "csv": ("Table of areas", "CSV for a spreadsheet: how much each class covers"),
     "coco-polygons": ("COCO, outlines", "One JSON of outlines, as many training tools read it"),

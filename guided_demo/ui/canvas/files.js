@@ -48,7 +48,7 @@ export class Files {
       });
     this.masks = button(
       "save",
-      "A zip with one indexed PNG for each photo: pixel value 0 is background, 1 the first class, and so on",
+      "A zip with one indexed PNG for each photo, and classes.txt, whose lines name pixel values 0 (background), 1, 2 …",
       () => actions.download("png"),
       { text: "Download masks" },
     );
