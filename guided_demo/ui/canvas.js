@@ -4,8 +4,8 @@
  *   work(message, onProgress) a long one, with replies on the way; resolves to the last, or to undefined where it failed
  *   send(file, name, place)   hand over a file of any kind, the place-th of many; resolves to a reply; absent where files
  *                             come another way
- *   unfinished                {last, keep(now)}: what was under way as the page was left, {changes, files, downloads}, or null; and
- *                             a way to keep what now() gives then; absent where pages are not loaded again by themselves
+ *   unfinished                {last, keep(now)}: what was under way as the page was left, {changes, files, downloads, hand}, or
+ *                             null; and a way to keep what now() gives then; absent where pages are not loaded again by themselves
  *   wholePage                 whether keys and dropped files of the whole page are meant for the annotator
  * Everything lives in `mount({ element, host })`, which builds the annotator inside `element`.
  */
@@ -75,6 +75,20 @@ class Annotator {
     if (!this.named.some((item) => item.name === name)) return;
     this.set({ active: name });
     if (this.server.look.view === "probability" && this.server.look.label !== name) this.look({ label: name });
+  }
+
+  /** What somebody is about to do: a page that is loaded again by itself must not change it under their hand. */
+  get hand() {
+    const { current, active, tool, brush } = this;
+    return { photo: current, label: active, tool, brush };
+  }
+
+  /** Go on with what `hand` was, as far as it is there. Says whether the class is. */
+  takeUp({ photo, label, tool, brush }) {
+    this.set({ tool, brush });
+    this.choose(label);
+    if (photo !== this.current && this.server.images.some(({ key }) => key === photo)) this.open(photo);
+    return this.active === label;
   }
 
   /** The classes as they are once the server has done what it was asked for. */

@@ -6,6 +6,7 @@ import threading
 import time
 
 from PIL import Image
+from playwright.sync_api import expect
 from test_large import kept_marks
 from visitor import BESIDE_IT, ON_IT, Visitor
 
@@ -120,6 +121,28 @@ def test_an_undo_whose_answer_was_lost_is_done_once(visitor):
     page.reload()
     visitor.settle()
     assert [mark["label"] for mark in kept_marks(visitor)] == ["cheetah"]
+
+
+def test_a_page_that_is_loaded_again_goes_on_with_the_same_photo_class_and_tool(visitor):
+    page = visitor.page
+    visitor.click(*ON_IT)
+    page.route("**/component_server/", lambda route: route.abort())
+    visitor.button("Add class").click()
+    page.keyboard.type("lion")
+    page.keyboard.press("Enter")
+    page.locator(".g-open", has_text="lion.jpg").click()
+    for key in "b]]":
+        page.keyboard.press(key)
+    page.wait_for_selector(".g-problem:has-text('your marks are kept')")
+    brush = page.get_by_role("slider", name="Brush").input_value()
+    page.unroute("**/component_server/")
+    for _ in range(2):
+        page.reload()
+        visitor.settle()
+        expect(page.locator(".g-active .g-label")).to_have_text("lion")
+        assert page.locator(".g-current").text_content() == "lion.jpg"
+        assert visitor.button("Brush: paint over a thing (B)").get_attribute("aria-pressed") == "true"
+        assert page.get_by_role("slider", name="Brush").input_value() == brush
 
 
 def test_where_the_browser_forbids_storage_the_page_works_and_a_reload_brings_back_what_was_done_and_what_was_not_sent(

@@ -4,7 +4,8 @@
  * `host.unfinished` is described in canvas.js. */
 export async function goOn(annotator) {
   const { host, channel, transfer, notices } = annotator;
-  const { changes, files, downloads } = host.unfinished.last ?? { changes: [], files: 0, downloads: 0 };
+  const { changes, files, downloads, hand } = host.unfinished.last ?? { changes: [], files: 0, downloads: 0, hand: null };
+  const isTakenUp = hand && annotator.takeUp(hand); // before anything else: the next mark may be made at any time
   if (downloads)
     notices.show("The page was loaded again while a download was made. Ask for it again.", { problem: true });
   // The numbers tell the server which of them had arrived; one that was started again does not know, but has the marks.
@@ -15,7 +16,10 @@ export async function goOn(annotator) {
     first.marks = first.marks.filter((mark) => !known.has(JSON.stringify(mark)));
   }
   const sent = changes.map((message) => annotator.change(message));
-  host.unfinished.keep(() => ({ changes: channel.undelivered, files: transfer.unread, downloads: transfer.unmade }));
+  host.unfinished.keep(() => {
+    const { hand } = annotator;
+    return { changes: channel.undelivered, files: transfer.unread, downloads: transfer.unmade, hand };
+  });
   if (files) {
     const what = files === 1 ? "a file was" : `${files} files were`;
     const arrived = await transfer.readArrived();
@@ -23,5 +27,6 @@ export async function goOn(annotator) {
     notices.show(`The page was loaded again while ${what} read.${had} Add what is missing again.`, { problem: true });
   }
   await Promise.all(sent);
+  if (hand && !isTakenUp) annotator.choose(hand.label); // a class that only these changes brought
   if (sent.length) await annotator.showMarks();
 }
