@@ -72,18 +72,28 @@ def list_images(paths: Iterable[str | os.PathLike], masks: Path | None = None) -
 
     A name is a file's path relative to the folder it was found in, with ? for bytes that are no UTF-8. Files of a folder that
     do not look like images, hidden ones, and what is in `masks`, a folder below it, are passed over; a file named outright is
-    always yielded, so that a wrong one is noticed.
+    always yielded, so that a wrong one is noticed, and so is a folder that may not be looked into.
     """
     for path in map(Path, paths):
-        if not path.is_dir():
+        if not os.path.isdir(path) or _is_locked(path):
             yield _utf8(path.name), path
             continue
-        apart = masks.resolve() if masks and path.resolve() in masks.resolve().parents else None
+        apart = _real(masks) if masks and _real(path) in _real(masks).parents else None
         for found in sorted(path.rglob("*")):
             inside = found.relative_to(path)
-            hidden = any(part.startswith(".") for part in inside.parts) or (apart and apart in found.resolve().parents)
-            if found.suffix.lower() in SUFFIXES and not hidden and found.is_file():
+            hidden = any(part.startswith(".") for part in inside.parts) or (apart and apart in _real(found).parents)
+            is_image = found.suffix.lower() in SUFFIXES and os.path.isfile(found)
+            if not hidden and (is_image or _is_locked(found)):
                 yield _utf8(inside.as_posix()), found
+
+
+# Of os.path, as the methods of a Path raise errors where a folder above is locked, a name too long or a link leads to itself.
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))
+
+
+def _is_locked(path: Path) -> bool:
+    return os.path.isdir(path) and not os.access(path, os.R_OK | os.X_OK)
 
 
 def _utf8(name: str) -> str:
@@ -231,11 +241,15 @@ def _open(source: ImageSource, name: str) -> Image.Image:
         source = io.BytesIO(source)
     elif isinstance(source, str | os.PathLike):
         path = Path(source)
-        if not path.exists():
-            raise InputError(f"{name} does not exist.")
+        try:
+            size = path.stat().st_size
+        except (FileNotFoundError, NotADirectoryError, ValueError):  # the last, of a name that no file can have
+            raise InputError(f"{name} does not exist.") from None
+        except OSError as error:
+            raise InputError(f"{name} cannot be read: {error.strerror}.") from error
         if path.is_dir():
-            raise InputError(f"{name} is a folder, not an image.")
-        if not path.stat().st_size:
+            raise InputError(f"{name} is a folder{' that may not be looked into' if _is_locked(path) else ', not an image'}.")
+        if not size:
             raise InputError(f"{name} is empty (0 bytes).")
         return _open(read_bytes(path, name), name)
     elif not hasattr(source, "read"):

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -105,7 +106,7 @@ def annotations(arguments: argparse.Namespace, failures: Failures) -> list[tuple
     if given and len(images) != 1:
         raise InputError("--point and --stroke are for one image; use --annotations for several.")
     if masks := arguments.masks:
-        classes = mask_classes(arguments, masks)
+        classes, in_folder = mask_classes(arguments, masks), os.path.isdir(masks)
     alike = Counter(name for name, _ in set(images))
     of_mask = Counter(Path(name).with_suffix(".png") for name, _ in set(images))
 
@@ -113,8 +114,8 @@ def annotations(arguments: argparse.Namespace, failures: Failures) -> list[tuple
         found = Annotation()
         if masks:
             png = Path(name).with_suffix(".png")
-            file = masks / png if masks.is_dir() else masks
-            if masks.is_dir() and of_mask[png] > 1:
+            file = masks / png if in_folder else masks
+            if in_folder and of_mask[png] > 1:
                 raise InputError(f"Several photos would have the mask {file}; rename them, and their masks.")
             found = read_mask(read_bytes(file), classes, str(file))
         if table:
@@ -130,10 +131,10 @@ def annotations(arguments: argparse.Namespace, failures: Failures) -> list[tuple
 
 def mask_classes(arguments: argparse.Namespace, masks: Path) -> list[str]:
     """The names of the pixel values of a mask or a folder of masks."""
-    if not masks.exists():
-        raise InputError(f"{masks} does not exist.")
-    listed = (masks if masks.is_dir() else masks.parent) / "classes.txt"
-    if not arguments.classes and not listed.exists():
+    if not os.path.exists(masks):
+        raise InputError(f"{masks} does not exist, or is in a folder that may not be looked into.")
+    listed = (masks if os.path.isdir(masks) else masks.parent) / "classes.txt"
+    if not arguments.classes and not os.path.exists(listed):
         raise InputError(f"Nothing names the classes of {masks}; give --classes background,…, or put a classes.txt beside them.")
     return arguments.classes or class_names(read_bytes(listed), str(listed))
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -42,7 +43,7 @@ def read_frames(path: Path, report: Report, masks: Path | None = None) -> Iterat
     is no film, or nothing of it can be read.
     """
     empty = True
-    for frame in _read_folder(path, report, masks) if path.is_dir() else _read_film(path, report):
+    for frame in _read_folder(path, report, masks) if os.path.isdir(path) else _read_film(path, report):
         empty = False
         yield frame
     if empty:
@@ -103,7 +104,8 @@ def write_film(path: Path) -> Iterator[Callable[[Frame], None]]:
             with writing(path):
                 temporary.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def _stream(container: Any, size: tuple[int, int]) -> Any:
@@ -123,8 +125,8 @@ def _read_folder(path: Path, report: Report, masks: Path | None) -> Iterator[Fra
 
 
 def _read_film(path: Path, report: Report) -> Iterator[Frame]:
-    if not path.exists():
-        raise InputError(f"{path} does not exist.")
+    if not os.path.exists(path):
+        raise InputError(f"{path} does not exist, or is in a folder that may not be looked into.")
     av = _av()
     number = 0
     with _film_errors(path), av.open(str(path)) as container:

@@ -165,6 +165,8 @@ def test_damaged_files_give_a_sentence(kind, tmp_path):
         (b"hello, I am text", "not an image"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image"),
         ("no/such.jpg", "no/such.jpg does not exist"),
+        ("a\0.jpg", "does not exist"),
+        ("a" * 300, "a cannot be read: File name too long"),
         (".", "is a folder"),
         (3, "is a int"),
         (np.zeros((4, 4, 2), np.uint8), r"shape \(4, 4, 2\)"),
@@ -194,6 +196,22 @@ def test_a_file_name_that_is_no_utf8_can_be_printed(tmp_path):
     odd = tmp_path / os.fsdecode(b"bad\xff.png")
     Image.new("RGB", (3, 2)).save(odd)
     assert list(list_images([tmp_path])) == list(list_images([odd])) == [("bad?.png", odd)]
+
+
+def test_what_may_not_be_looked_at_is_listed_and_has_a_sentence(tmp_path, monkeypatch):
+    for name in ("locked/a.png", "b.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (3, 2)).save(tmp_path / name)
+    (tmp_path / "ring.png").symlink_to("ring.png")
+    locked = tmp_path / "locked"
+    may = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: path not in (locked, locked / "a.png") and may(path, mode))
+    monkeypatch.setattr(files.Path, "rglob", lambda self, pattern: [locked, tmp_path / "b.png", tmp_path / "ring.png"])
+    assert list(list_images([tmp_path], tmp_path / "masks")) == [("b.png", tmp_path / "b.png"), ("locked", locked)]
+    too_long = tmp_path / f"{'a' * 300}.png"
+    assert list(list_images([locked, too_long])) == [("locked", locked), (too_long.name, too_long)]
+    with pytest.raises(InputError, match="locked is a folder that may not be looked into"):
+        read_image(locked)
 
 
 @pytest.mark.parametrize(

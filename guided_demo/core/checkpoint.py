@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def find(name: str | Path) -> Path:
     path = WEIGHTS / NAMES[str(name)] if str(name) in NAMES else Path(name)
     if str(name) == "vgg16-paper":
         raise InputError(RECIPE)
-    if not path.is_file():
+    if not os.path.isfile(path):
         known = ", ".join(sorted(NAMES))
         raise InputError(f"There is no checkpoint {name}; give the path of a .safetensors file or one of: {known}.")
     return path
