@@ -3,6 +3,8 @@
 import argparse
 import contextlib
 import importlib
+import io
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -91,6 +93,8 @@ the number of the frame; classes.txt beside them names the class of every pixel 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status. Raises SystemExit(2) for a call that argparse refuses."""
     argv = list(sys.argv[1:] if argv is None else argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # not every terminal has all letters
+        sys.stdout.reconfigure(errors="backslashreplace")
     failures = Failures()
     try:
         if argv and argv[0] in ELSEWHERE:
@@ -133,7 +137,7 @@ def guide(arguments: argparse.Namespace, failures: Failures) -> None:
 
 def segment(arguments: argparse.Namespace, failures: Failures) -> None:
     """Guidance and images to a folder or zip of masks."""
-    if arguments.out.resolve() == arguments.guidance.resolve():
+    if os.path.realpath(arguments.out) == os.path.realpath(arguments.guidance):
         raise InputError(f"{arguments.out} is what guides; give -o another name.")
     workspace = Workspace(GuidedSegmenter.load(arguments.checkpoint, device=arguments.device))
     _load(workspace, arguments.guidance)
@@ -172,7 +176,7 @@ def video(arguments: argparse.Namespace, failures: Failures) -> None:
     """Guidance, or marks on the first frame, and a film to masks of every frame, a tinted film, or both."""
     if not (arguments.out or arguments.overlay):
         raise InputError("There is nothing to write; give -o, --overlay, or both.")
-    if arguments.overlay and arguments.overlay.resolve() == arguments.film.resolve():
+    if arguments.overlay and os.path.realpath(arguments.overlay) == os.path.realpath(arguments.film):
         raise InputError(f"{arguments.film} is the film itself; give --overlay another name.")
     workspace = Workspace(GuidedSegmenter.load(arguments.checkpoint, device=arguments.device))
     if arguments.guidance:
@@ -213,9 +217,9 @@ def video(arguments: argparse.Namespace, failures: Failures) -> None:
 
 def _prepare(folder: Path, images: Sequence[tuple[str, Path]], form: str = "png") -> None:
     """Make a folder for the masks of images. Raises InputError if it cannot be, or a mask would take the place of an image."""
-    kept = {path.resolve() for _, path in images}
+    kept = {os.path.realpath(path) for _, path in images}
     for path in (folder / name for name in file_names((name for name, _ in images), form)):
-        if path.resolve() in kept:
+        if os.path.realpath(path) in kept:
             raise InputError(f"{path} is one of the images, and a mask would take its place; write to another folder.")
     make_folder(folder)
 

@@ -1,5 +1,7 @@
 """The command line: what it writes, what it says, and how it ends."""
 
+import io
+
 import pytest
 
 from guided_demo import Annotation, GuidedSegmenter, Point
@@ -113,6 +115,29 @@ def test_where_nothing_can_be_written_a_sentence_says_so(call, photos, tmp_path)
         status, _, errors = call("guide", photos / "a.jpg", *CLICKS, "-o", tmp_path / out)
         assert status == 2
         assert errors.startswith(f"guided_demo: {tmp_path / place} cannot be written: ")
+
+
+def test_a_name_that_no_file_can_have_stops_nothing(call, photos, tmp_path):
+    call("guide", photos / "a.jpg", *CLICKS, "-o", tmp_path / "g.safetensors")
+    none = "a" * 300 + ".jpg"
+    status, said, errors = call("segment", tmp_path / "g.safetensors", none, photos / "a.jpg", "-o", tmp_path / "m")
+    assert (status, errors) == (1, f"{none}: {none} cannot be read: File name too long.\n") and "1 images" in said
+    status, _, errors = call("guide", photos / "a.jpg", "--masks", none, "-o", tmp_path / "h.safetensors")
+    assert status == 2 and f"{none} does not exist" in errors
+    status, _, errors = call("video", none, "--guidance", tmp_path / "g.safetensors", "-o", tmp_path / "n")
+    assert status == 2 and f"{none} does not exist" in errors
+    (tmp_path / "ring.jpg").symlink_to("ring.jpg")
+    status, _, errors = call("segment", tmp_path / "g.safetensors", tmp_path / "ring.jpg", "-o", tmp_path / "m")
+    assert status == 1 and errors.startswith(f"{tmp_path / 'ring.jpg'}: ring.jpg cannot be read: ")
+
+
+def test_a_terminal_that_lacks_letters_is_told_all_the_same(checkpoint, photos, tmp_path, monkeypatch):
+    terminal = io.TextIOWrapper(io.BytesIO(), "ascii")
+    monkeypatch.setattr("sys.stdout", terminal)
+    clicks = ["--point", "5,6,кот", "-o", str(tmp_path / "g.safetensors"), "--checkpoint", str(checkpoint)]
+    assert main(["guide", str(photos / "a.jpg"), *clicks]) == 0
+    terminal.seek(0)
+    assert "1 image, classes background, \\u043a" in terminal.read()
 
 
 def test_masks_below_the_photos_are_no_photos(call, photos, tmp_path):
