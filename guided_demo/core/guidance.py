@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from ..annotation import BACKGROUND, Annotation
 from ..errors import InputError
 from ..files import MAX_PIXELS, read_bytes, write_atomic
-from ..marks import MAX_CLASSES, DenseMask
+from ..marks import MAX_CLASSES, DenseMask, check_name
 from .encoder import DETAIL, SEMANTIC
 from .exemplars import COUNT
 
@@ -141,7 +141,9 @@ class Guidance:
         return replace(self, ledger={entry: c for entry, c in self.ledger.items() if c.key == key})
 
     def rename(self, old: str, new: str) -> Guidance:
-        """Class `old` under the name `new`, which must not be taken in an image that has both."""
+        """Class `old` under the name `new`, which must not be taken in an image that has both. Raises InputError where it
+        is, or is no name for a class."""
+        new = check_name(new)
         if any(old in c.samples and new in c.samples for c in self.ledger.values()):
             raise InputError(f"There already is a class {new}; choose another name.")
 

@@ -73,6 +73,10 @@ def test_a_class_has_another_name_and_nothing_else_changes(segmenter):
         guidance.rename("cat", "dog")
     apart = segmenter.guide(photo(0), CAT) + segmenter.guide(photo(1), DOG)
     assert apart.rename("cat", "dog").classes == ("background", "dog")
+    assert guidance.rename("cat", " lynx ").to_bytes() == renamed.to_bytes()
+    for unusable in ("", "a\nb"):  # its file could not be read again
+        with pytest.raises(InputError, match="A class n"):
+            guidance.rename("cat", unusable)
 
 
 def test_a_class_that_is_dropped_takes_images_along_that_show_nothing_else(segmenter):
