@@ -48,7 +48,9 @@ class Annotation:
     ) -> None:
         made = [_made(Stroke, given, "Strokes are [(path, class), …], a path being [(x, y), …]") for given in strokes]
         clicked = [_made(Point, given, "Points are [(x, y, class), …]") for given in points]
-        object.__setattr__(self, "marks", (*made, *clicked, *marks))
+        object.__setattr__(self, "marks", (*made, *clicked, *map(_is_mark, marks)))
+        if not isinstance(mask, DenseMask | None):
+            raise InputError("A mask is made an annotation by Annotation.from_mask(mask, classes).")
         object.__setattr__(self, "mask", mask)
         object.__setattr__(self, "_before", None)
 
@@ -205,7 +207,7 @@ class Annotation:
             dense = mask and DenseMask(base64.b64decode(mask["png"]), tuple(str(c) for c in mask["classes"]))
             return cls(mask=dense, marks=[_mark_from_json(m) for m in data.get("marks", ())])
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            said = f"{error} is missing" if isinstance(error, KeyError) else error
+            said = f"{error} is missing" if isinstance(error, KeyError) else str(error).removesuffix(".")
             form = '{"marks": [{"point": [x, y], "label": "cat"}]}'
             raise InputError(f"This is not an annotation, such as {form}: {said}.") from error
 
@@ -219,6 +221,13 @@ def _made(kind: type[Point] | type[Stroke], given: Any, form: str) -> Any:
     if not (isinstance(mark.label, str) or (mark.label is None and isinstance(mark, Stroke))):
         raise InputError(f"A class is called by a text, such as 'cat', and not {mark.label!r}.")
     return mark
+
+
+def _is_mark(given: Any) -> Mark:
+    """The same. Raises InputError if it is none."""
+    if not isinstance(given, Mark):
+        raise InputError(f"Marks are Point(x, y, class) and Stroke(path, class), and not {given!r:.80}.")
+    return given
 
 
 def _restore(marks: tuple[Mark, ...], mask: DenseMask | None) -> Annotation:
@@ -256,5 +265,6 @@ def _check_stroke(stroke: Stroke, width: int, height: int) -> None:
     if max(abs(v) for p in stroke.path for v in p) > FARTHEST:
         raise InputError(f"A stroke reaches more than {FARTHEST} pixels from the image, which is {width}x{height} pixels.")
     xs, ys = zip(*stroke.path, strict=True)
-    if max(xs) < 0 or max(ys) < 0 or min(xs) > width or min(ys) > height:
+    reach = stroke.radius if stroke.shape == "brush" else 0
+    if max(xs) < -reach or max(ys) < -reach or min(xs) > width + reach or min(ys) > height + reach:
         raise InputError(f"A stroke lies outside the image, which is {width}x{height} pixels.")

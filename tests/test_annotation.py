@@ -322,6 +322,8 @@ def test_dropping_a_class_leaves_what_it_had_painted_over_unmarked():
         (Annotation(points=[(1, 1, "a\nb")]), "one line"),
         (Annotation(strokes=[Stroke((), "cat")]), "no points"),
         (Annotation(strokes=[Stroke(((50, 50),), "cat")]), "outside"),
+        (Annotation(strokes=[Stroke(((17, 5),), "cat", 6)]), "outside"),
+        (Annotation(strokes=[Stroke(((-1, 5), (-1, 9), (-4, 9)), "cat", 6, "polygon")]), "outside"),
         (Annotation(strokes=[Stroke(((1, 1),), "cat", radius=0)]), "radius"),
         (Annotation(strokes=[Stroke(((1, 1), (1e12, 1)), "cat")]), "reaches"),
         (Annotation(strokes=[Stroke(((1, 1),), "cat", radius=1e12)]), "radius"),
@@ -331,6 +333,26 @@ def test_dropping_a_class_leaves_what_it_had_painted_over_unmarked():
 def test_what_cannot_be_is_refused_with_a_sentence(annotation, word):
     with pytest.raises(InputError, match=word):
         annotation.validate((10, 10))
+
+
+def test_a_sentence_ends_once():
+    with pytest.raises(InputError, match=r"must be brush or polygon\.$"):
+        Annotation.from_json({"marks": [{"stroke": [[1, 1]], "label": "cat", "shape": "box"}]})
+
+
+def test_a_brush_beside_the_image_that_touches_it_marks_what_it_touches():
+    beside = Annotation(strokes=[Stroke(((-3, 5),), "cat", 6)])
+    beside.validate((10, 10))
+    assert beside.label_map((10, 10), ["cat"])[5, 0] == 0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [({"marks": [(1, 1, "cat")]}, r"Point\(x, y, class\)"), ({"mask": np.zeros((3, 3), np.uint8)}, "Annotation.from_mask")],
+)
+def test_what_is_no_mark_or_mask_is_refused_where_it_is_given(wrong, words):
+    with pytest.raises(InputError, match=words):
+        Annotation(**wrong)
 
 
 def test_a_mask_with_a_value_of_no_class_is_refused():
