@@ -192,6 +192,13 @@ def test_one_bad_photo_stops_no_other(client, photos):
     assert "not an image" in problem["sentence"]
 
 
+def test_base64_may_be_broken_into_lines(client, photos):
+    guidance = client.predict(handle_file("photos/cheetah1.jpg"), MARKS, api_name="/guide")
+    photo, lines = Path("photos/cheetah1.jpg").read_bytes(), base64.encodebytes(base64.b64decode(guidance)).decode()
+    found = client.predict(f"data:image/jpeg;base64,{base64.encodebytes(photo).decode()}", lines, api_name="/segment")
+    assert found == client.predict(handle_file("photos/cheetah1.jpg"), guidance, api_name="/segment")
+
+
 @pytest.mark.parametrize(
     ("endpoint", "arguments", "words"),
     [
@@ -211,8 +218,10 @@ def test_one_bad_photo_stops_no_other(client, photos):
         ("segment", ["PHOTO", "", MARKS, "everywhere", 80], "from 0 to 1, not 80"),
         ("segment", ["PHOTO", "", MARKS, "everywhere", "much"], "from 0 to 1, not 'much'"),
         ("export", [["PHOTO"], "", "png", "everywhere", None], "from 0 to 1"),
+        ("export", [["PHOTO"], "", "png", "everywhere", 0], "nothing to segment by"),
+        ("export", [["PHOTO"], "GUIDANCE", "png", "nowhere", 0], "no scope 'nowhere'"),
         ("export", [{"path": "PHOTO"}, "", "png", "everywhere", 0], "images is a list of photos"),
-        ("export", [["PHOTO"], "", "paint", "everywhere", 0], "no export called 'paint'"),
+        ("export", [["PHOTO"], "GUIDANCE", "paint", "everywhere", 0], "no export called 'paint'"),
         ("guide", ["\0", MARKS, ""], "was not uploaded here"),
         ("segment", ["/etc/passwd", "", MARKS, "everywhere", 0], "was not uploaded here"),
         ("segment", [{"path": "/etc/passwd"}, "", MARKS, "everywhere", 0], "was not uploaded here"),
@@ -221,8 +230,10 @@ def test_one_bad_photo_stops_no_other(client, photos):
         ("segment", [{"path": "/etc/passwd", "meta": FILE}, "", MARKS, "everywhere", 0], "null"),
     ],
 )
-def test_what_cannot_be_done_is_refused_with_a_sentence(url, uploads, endpoint, arguments, words):
+def test_what_cannot_be_done_is_refused_with_a_sentence(url, uploads, client, endpoint, arguments, words):
     places = {"PHOTO": upload(url, PHOTOS / "cheetah1.jpg"), "UPLOADS": str(uploads)}
+    if "GUIDANCE" in arguments:
+        places["GUIDANCE"] = client.predict(handle_file(PHOTOS / "cheetah1.jpg"), MARKS, api_name="/guide")
     text = json.dumps(arguments)
     for name, place in places.items():
         text = text.replace(name, place)

@@ -26,7 +26,7 @@ from ..events import AddAnnotation, LoadGuidance
 from ..export import Mask, indexed_png, write
 from ..files import zip_bytes
 from ..workspace import Problem, Workspace
-from .seeing import base64_of
+from .seeing import SCOPES, base64_of
 from .wishes import read_marks
 
 Photo = FileData | str
@@ -104,6 +104,10 @@ class Endpoints:
         if not isinstance(images, list):
             raise InputError("images is a list of photos; give one photo as a list of one.")
         workspace, sure = self._workspace(guidance), _probability(unsure)
+        if not workspace.guidance.images:
+            raise InputError("There is nothing to segment by; give guidance.")
+        if scope not in SCOPES:  # or that would be wrong with every photo
+            raise InputError(f"There is no scope {scope!r}; choose one of {', '.join(SCOPES)}.")
         problems: list[Problem] = []
 
         def masks() -> Iterator[Mask]:
@@ -192,6 +196,6 @@ def _probability(number: Any) -> float:
 
 def _bytes(text: Any, what: str) -> bytes:
     try:
-        return base64.b64decode(text, validate=True)
-    except (TypeError, ValueError) as error:
+        return base64.b64decode("".join(text.split()), validate=True)  # many programs break it into lines
+    except (AttributeError, TypeError, ValueError) as error:
         raise InputError(f"{what} is not the base64 of a file, or it is cut short.") from error
