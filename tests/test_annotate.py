@@ -88,6 +88,12 @@ def test_images_of_which_none_can_be_used_are_refused_in_a_sentence(workspace, f
         annotate(images, "cat", workspace)
 
 
+def test_images_may_be_called_by_numbers(workspace):
+    widget = annotate({7: photo(1), 8: photo(2)}, "cat", workspace)
+    assert list(widget.masks) == ["7", "8"]
+    widget.close()
+
+
 def test_one_path_of_several_that_is_not_there_is_named_as_it_was_written(workspace, folder, capsys):
     annotate(["a/1.png", "c/1.png"], "cat", workspace).close()
     assert capsys.readouterr().err == "c/1.png does not exist.\n"

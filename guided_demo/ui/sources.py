@@ -24,7 +24,7 @@ def named_images(images: Any) -> Iterator[tuple[str, ImageSource]]:
         was given is not there; one of several is left to whoever reads it.
     """
     if isinstance(images, Mapping):
-        yield from images.items()
+        yield from ((str(name), image) for name, image in images.items())
         return
     one = isinstance(images, str | os.PathLike | bytes | Image.Image) or hasattr(images, "read")
     if one or (isinstance(images, np.ndarray) and images.ndim < 4):

@@ -87,7 +87,7 @@ class AnnotatorWidget(anywidget.AnyWidget):
         self._parts: dict[str, list[bytes]] = {}
         self._is_told = False
         self._cell: int | None = None
-        super().__init__()
+        super().__init__(layout={"flex": "1 1 auto"})  # or beside other widgets, in an HBox, there would be nothing to see
         self.set_trait("session", workspace.session)
         self._end = workspace.watch(self._changed)
         self.on_msg(self._take)

@@ -184,6 +184,16 @@ def test_on_a_phone_every_button_of_the_widget_is_within_reach(page, server, che
     assert page.locator(".g-ink").bounding_box()["height"] >= 160
 
 
+def test_beside_other_widgets_there_is_room_for_it(page, server, checkpoint):
+    beside = "import ipywidgets\nipywidgets.HBox([w, ipywidgets.Button(description='Next')])"
+    notebook = Notebook(page, server, MAKE.format(checkpoint=str(checkpoint)), beside)
+    notebook.show()
+    notebook.run(1)
+    alone, shared = page.locator(".guided").nth(0), page.locator(".guided").nth(1)
+    expect(shared).to_have_attribute("data-ready", "true")
+    assert alone.bounding_box()["width"] - 250 < shared.bounding_box()["width"] < alone.bounding_box()["width"]
+
+
 def test_in_a_dark_notebook_nothing_stands_out_from_its_ground(page, server, checkpoint):
     notebook = Notebook(page, server, MAKE.format(checkpoint=str(checkpoint)))
     notebook.show()
