@@ -249,9 +249,8 @@ def plain(root: str | Path) -> Dataset:
             files[path.stem] = path, expect(masks / f"{path.stem}.png", f"The mask of {path.name}")
     entries = [Entry(stem, partial(read_rgb, image), partial(read_class_map, mask)) for stem, (image, mask) in files.items()]
     listing = root / "classes.txt"
-    if listing.exists():
-        classes = [line.strip() for line in read_text(listing).rstrip().splitlines()]
-    else:
+    classes = [line.strip() for line in read_text(listing).rstrip().splitlines()] if listing.exists() else []
+    if not classes:
         values = {int(v) for _, mask in files.values() for v in np.unique(read_numbers(mask))} - {IGNORE}
         classes = ["background", *(str(i) for i in range(1, max(values, default=0) + 1))]
     return Dataset(root.name, entries, classes)

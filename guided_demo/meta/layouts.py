@@ -143,26 +143,29 @@ def coco(root: str | Path, split: str = "train2017", kind: str = "semantic") -> 
         objects: dict[int, list[dict]] = {}
         for item in sorted(content["annotations"], key=lambda item: (not item.get("iscrowd", 0), -item["area"])):
             objects.setdefault(item["image_id"], []).append(item)
+        classes = ("background", *(str(category["name"]) for category in categories))
+        ignore = IGNORE if kind == "semantic" and len(classes) <= IGNORE else IGNORE_NUMBER
         entries = []
         for image in sorted(content["images"], key=lambda image: image["id"]):
             size, items = (int(image["width"]), int(image["height"])), objects.get(image["id"], [])
-            read = partial(_coco_labels, listing, items, number, size, kind == "instance")
+            read = partial(_coco_labels, listing, items, number, size, kind == "instance", ignore)
             crowds, shown = (frozenset(number[i["category_id"]] for i in items if i.get("iscrowd", 0) == c) for c in (1, 0))
             path = folder / image["file_name"]
             name = str(PurePosixPath(image["file_name"]).with_suffix(""))  # with its subfolder: others may have one of that name
             entries.append(Entry(name, partial(read_rgb, path), read, present=shown, crowds=crowds))
-        classes = ("background", *(str(category["name"]) for category in categories))
-    return Dataset(f"COCO {split}", entries, classes, IGNORE if kind == "semantic" else IGNORE_NUMBER)
+    return Dataset(f"COCO {split}", entries, classes, ignore)
 
 
-def _coco_labels(listing: Path, items: list[dict], number: dict[int, int], size: tuple[int, int], instances: bool) -> Labels:
+def _coco_labels(
+    listing: Path, items: list[dict], number: dict[int, int], size: tuple[int, int], instances: bool, ignore: int
+) -> Labels:
     labels = np.zeros(size[::-1], np.int32)
     kind_of = [0]
     for item in items:
         with reading(listing, f"COCO's instances JSON in an object of image {item['image_id']}"):
             box, inside = coco_region(item["segmentation"], size)
         if item.get("iscrowd", 0):
-            labels[box][inside] = IGNORE_NUMBER if instances else IGNORE
+            labels[box][inside] = ignore
         elif instances:
             labels[box][inside] = len(kind_of)
             kind_of.append(number[item["category_id"]])

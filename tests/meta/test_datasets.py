@@ -39,6 +39,8 @@ def test_a_plain_folder(leaves):
     assert [s.id for s in dataset] == ["a", "b"]
     (leaves / "classes.txt").write_bytes(b"ground\r\nleaf \r\nstem\r\n\r\n")
     assert plain(leaves).classes == ("ground", "leaf", "stem")
+    (leaves / "classes.txt").write_text("\n")
+    assert plain(leaves).classes == ("background", "1", "2")
     (leaves / "classes.txt").unlink()
     assert plain(leaves).classes == ("background", "1", "2")
 

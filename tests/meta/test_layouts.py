@@ -158,6 +158,18 @@ def test_photos_of_one_name_in_folders_of_coco_are_told_apart(tmp_path):
     assert dataset.names == ("a/1", "b/1") and dataset[1].image.shape == (8, 12, 3)
 
 
+def test_class_255_of_a_list_like_lvis_is_a_class(tmp_path):
+    crowd = {"size": [8, 12], "counts": [6 * 8, 2 * 8, 4 * 8]}
+    shown = {"image_id": 7, "area": 48, "category_id": 255}
+    root = coco_root(tmp_path, "val2017", [7], [shown | {"segmentation": BOX}, shown | {"segmentation": crowd, "iscrowd": 1}])
+    listing = root / "annotations" / "instances_val2017.json"
+    content = json.loads(listing.read_text()) | {"categories": [{"id": i, "name": f"c{i}"} for i in range(1, 301)]}
+    listing.write_text(json.dumps(content))
+    dataset = open_dataset(f"coco/val2017:{root}")
+    assert (dataset[0].labels[:, :6] == 255).all() and (dataset[0].labels[:, 6:8] == dataset.ignore).all()
+    assert dataset.ignore == 65535 and dataset.shares(0) == {255: 0.5}
+
+
 def test_the_many_shot_split_is_balanced_seeded_and_without_voc_classes(tmp_path):
     annotations = [{"image_id": i, "category_id": 3, "area": 4, "segmentation": SMALL} for i in range(30)]
     annotations += [{"image_id": i, "category_id": 22, "area": 48, "segmentation": BOX} for i in range(10)]
