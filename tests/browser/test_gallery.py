@@ -235,6 +235,12 @@ def test_new_masks_sort_the_photos_again_the_one_at_work_first_but_not_under_the
     many.press("ArrowRight")
     many.page.wait_for_selector("[data-key=k9] [aria-current=true]")
     assert many.shown()[:3] == [8, 9, 10]
+    for _ in range(3):
+        many.press("ArrowLeft")  # past the first is the last, far below
+    assert many.page.locator(".g-tiles").evaluate("(list) => list.scrollTop") > 1000
+    many.press("z")
+    many.page.wait_for_function("annotator.gallery.order[0] === annotator.current")
+    expect(many.page.locator("[aria-current=true]")).to_be_in_viewport()
 
 
 def test_it_is_told_in_how_many_photos_a_class_is_found_as_far_as_they_were_looked_at(many):

@@ -118,6 +118,7 @@ export class Gallery {
     if (this.element.matches(":hover, :focus-within")) return;
     this.#sorted = this.#revision;
     this.#arrange(true, this.#current);
+    this.element.scrollTo(0, 0); // where that photo is now
   }
 
   /** Photos that are shown keep their places, unless `again`; the one of the key `kept` is shown even if it does not fit. */
