@@ -112,7 +112,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.out:
             make_folder(arguments.out)
         results = evaluate(jobs, contestants, arguments.seed, lambda text: print(text, end="", file=sys.stderr, flush=True))
-        text = table(results["cells"])
+        text = table(results["cells"], jobs)
         print(text)
         for sentence in results["more_annotation_made_worse"]:
             print(f"More annotation made it worse: {sentence}")

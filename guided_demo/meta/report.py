@@ -107,14 +107,17 @@ def _is_next(less: Setting, more: Setting, settings: Sequence[Setting]) -> bool:
     return False
 
 
-def table(cells: Sequence[Cell]) -> str:
-    """Markdown: for each protocol and measure, contestants by settings, each value with its 95 % interval."""
+def table(cells: Sequence[Cell], jobs: Sequence[Job] = ()) -> str:
+    """Markdown: for each protocol and measure, contestants by settings, each value with its 95 % interval; with the number of
+    tasks, where `jobs` are given."""
+    counts = {job.protocol: len(job.tasks) for job in jobs}
     lines: list[str] = []
     for protocol in dict.fromkeys(c.protocol for c in cells):
         here = [c for c in cells if c.protocol == protocol]
         measures = dict.fromkeys(c.measure for c in here)
         single = all(c.setting == "" for c in here)
-        lines += [f"## {protocol}", ""]
+        tasks = f", {counts[protocol]} task{'s' * (counts[protocol] != 1)}" if protocol in counts else ""
+        lines += [f"## {protocol}{tasks}", ""]
         for measure in [""] if single else measures:
             shown = [c for c in here if single or c.measure == measure]
             heads = list(dict.fromkeys(c.measure if single else c.setting for c in shown))

@@ -153,6 +153,8 @@ def test_the_command_writes_a_table_curves_and_json(trained, tmp_path, capsys):
     assert (tmp_path / "out" / "table.md").read_text().strip() in capsys.readouterr().out
     assert Image.open(tmp_path / "out" / "curves.png").width > 400
     results = json.loads((tmp_path / "out" / "results.json").read_text())
+    heads = [line[3:] for line in (tmp_path / "out" / "table.md").read_text().splitlines() if line.startswith("## ")]
+    assert heads == [f"{name}, {len(data['tasks'])} tasks" for name, data in results["data"].items()]
     assert results["seed"] == 3 and [m["name"] for m in results["models"]] == ["runs/ours", "runs/their-ridge"]
     assert set(results["data"]) == {"another image", "same image", "video", "many shots", "domain mud", "swap", "absent"}
     listed = results["data"]["another image"]
