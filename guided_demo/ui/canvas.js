@@ -5,7 +5,7 @@
  *   send(file, name, place)   hand over a file of any kind, the place-th of many; resolves to a reply; absent where files
  *                             come another way
  *   unfinished                {last, keep(now)}: what was under way as the page was left, {changes, files, downloads, hand}, or
- *                             null; and a way to keep what now() gives then; absent where pages are not loaded again by themselves
+ *                             null; and a way to keep what now() gives then; absent where no page is loaded again by itself
  *   wholePage                 whether keys and dropped files of the whole page are meant for the annotator
  * Everything lives in `mount({ element, host })`, which builds the annotator inside `element`.
  */

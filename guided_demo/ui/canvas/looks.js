@@ -68,8 +68,8 @@ export class Looks {
     this.legend = el("div", { class: "g-legend", hidden: true });
   }
 
-  /** `look` is the server's {view, label, scope, unsure}; `seen` the view that is on the stage, null where there is no mask; `marked`
-   * names the classes that masks may show. */
+  /** `look` is the server's {view, label, scope, unsure}; `seen` the view that is on the stage, null where there is no mask;
+   * `marked` names the classes that masks may show. */
   show({ look, seen, classes, marked }) {
     for (const [view, node] of this.views) node.setAttribute("aria-pressed", String(view === look.view));
     const [, name] = VIEWS.find(([view]) => view === look.view);
