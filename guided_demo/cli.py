@@ -42,7 +42,8 @@ EXAMPLES = """examples:
   Two clicks on the first frame of a film, then a film with the lion tinted in every frame:
     python -m guided_demo video lion.mp4 --point 310,220,lion --point 40,30,background --overlay tinted.mp4
 
-exit status: 0 fine; 1 some inputs failed, each named on stderr, the rest done; 2 wrong call, nothing done."""
+exit status: 0 fine; 1 some inputs failed, each named on stderr, the rest done; 2 wrong call, nothing done, or no room to write;
+130 stopped."""
 
 GUIDE_EXAMPLES = """examples:
   Clicks and strokes; x and y are pixels from the top left corner:

@@ -1,6 +1,9 @@
 """The command line: what it writes, what it says, and how it ends."""
 
 import io
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -161,6 +164,19 @@ def test_an_interruption_is_said_in_a_line(call, photos, tmp_path, monkeypatch):
     assert main(["evaluate", "--another", "procedural:4"]) == 130
 
 
+def test_a_program_that_is_told_to_end_leaves_no_half_of_a_file(call, photos, tmp_path, checkpoint):
+    call("guide", photos / "a.jpg", *CLICKS, "-o", tmp_path / "g.safetensors")
+    for number in range(500):
+        (photos / f"{number}.jpg").symlink_to("a.jpg")
+    command = ["segment", tmp_path / "g.safetensors", photos, "-o", tmp_path / "out" / "masks.zip", "--checkpoint", checkpoint]
+    running = subprocess.Popen([sys.executable, "-m", "guided_demo", *command], stderr=subprocess.PIPE, text=True)
+    while running.poll() is None and not list(tmp_path.glob("out/.*.part")):
+        time.sleep(0.01)
+    running.terminate()
+    assert running.communicate(timeout=60)[1] == "guided_demo: stopped; the files written so far are whole.\n"
+    assert running.returncode == 130 and list(tmp_path.glob("out/*")) == []
+
+
 def test_no_photo_is_written_over(call, photos, tmp_path):
     before = {path: path.read_bytes() for path in photos.rglob("*.*")}
     call("guide", photos / "a.jpg", *CLICKS, "-o", tmp_path / "g.safetensors")
@@ -191,7 +207,7 @@ def test_help_is_complete(command, capsys):
     assert end.value.code == 0
     said, errors = capsys.readouterr()
     assert errors == ""
-    for word in {"": ["guide", "segment", "video", "train", "evaluate", "bench", "exit status"],
+    for word in {"": ["guide", "segment", "video", "train", "evaluate", "bench", "exit status", "130 stopped"],
                  "guide": ["--point", "--stroke", "--radius", "--annotations", "--masks", "--classes", "--add", "examples"],
                  "segment": ["--out", "--scope", "--unsure", "--form", "--checkpoint", "--device", "examples"],
                  "video": ["--point", "--stroke", "--guidance", "--mask", "--classes", "--out", "--overlay", "examples"],
