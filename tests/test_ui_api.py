@@ -1,5 +1,6 @@
 """The endpoints for programs: what the docs show works, masks are the command line's, and nobody sees another's work."""
 
+import ast
 import asyncio
 import base64
 import io
@@ -133,7 +134,7 @@ def test_mcp_tools_give_what_the_endpoints_give(url, client):
     assert [tool.name for tool in tools] == ["guide", "segment", "export"]
     assert all(part.get("description") for tool in tools for part in tool.inputSchema["properties"].values())
     assert learned.content[0].text == guidance
-    assert mask in found.content[0].text
+    assert ast.literal_eval(found.content[0].text) == {"classes": ["background", "cheetah"], "mask": mask}
     assert refused.isError and "was not uploaded here" in refused.content[0].text
 
 
