@@ -20,7 +20,7 @@ WEIGHTS = Path(__file__).resolve().parents[2] / "weights"
 NAMES = {"default": "guided.safetensors"}
 # VGG-16 makes the paper's network 36 MB, too much to ship; this is how to have it.
 RECIPE = (
-    "The paper's own network is too large to come along. Train it by `python -m guided_demo train --model late-global --data "
+    "The paper's own network is too large to come along. Train it by `python -m guided_demo train --config paper --data "
     "voc/train:VOC -o runs/vgg16-paper`, and compare it by `python -m guided_demo evaluate --model default "
     "runs/vgg16-paper/last.safetensors --another voc/val:VOC`."
 )

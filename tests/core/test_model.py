@@ -153,7 +153,7 @@ def test_encoding_twice_is_encoding_once(segmenter):
 
 
 def test_other_networks_are_not_loaded_but_told_about(tmp_path):
-    with pytest.raises(InputError, match="train --model late-global"):
+    with pytest.raises(InputError, match="train --config paper"):
         GuidedSegmenter.load("vgg16-paper")
     other = tmp_path / "other.safetensors"
     checkpoint.save(torch.nn.Linear(1, 1), other, {"model": "prototype", "config": {}, "side": 64})
