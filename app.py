@@ -17,7 +17,9 @@ from starlette.middleware import Middleware
 
 from guided_demo.core.features import FeatureCache
 from guided_demo.core.model import GuidedSegmenter
+from guided_demo.errors import InputError
 from guided_demo.events import AddClass
+from guided_demo.files import make_folder
 from guided_demo.ui.api import add_endpoints
 from guided_demo.ui.bodies import BoundedBodies
 from guided_demo.ui.gradio_canvas import guided_canvas
@@ -116,12 +118,12 @@ def work_folder() -> Path | None:
     """Where people's work outlives the server; None on a Space, where everybody is a visitor, or where nothing can be kept."""
     if os.environ.get("SPACE_ID"):
         return None
-    data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
-    folder = Path(os.environ.get("GUIDED_DEMO_WORK") or data / "guided-demo")
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        print(f"What is done on the page will not outlive this server: {folder} cannot be made ({error.strerror}).")
+        named, data = os.environ.get("GUIDED_DEMO_WORK"), os.environ.get("XDG_DATA_HOME")
+        folder = Path(named) if named else Path(data or Path.home() / ".local" / "share", "guided-demo")
+        make_folder(folder)
+    except (InputError, RuntimeError) as error:  # the last where nobody's home is known
+        print(f"What is done on the page will not outlive this server: {error} GUIDED_DEMO_WORK can name another folder.")
         return None
     print(f"What is done on the page is kept in {folder}.")
     return folder

@@ -29,6 +29,23 @@ def test_where_nothing_can_be_kept_the_page_starts_and_says_so(monkeypatch, tmp_
     monkeypatch.setenv("GUIDED_DEMO_WORK", str(tmp_path / "file" / "work"))
     assert app.work_folder() is None
     assert "will not outlive" in capsys.readouterr().out
+    monkeypatch.setenv("GUIDED_DEMO_WORK", str(tmp_path))
+    monkeypatch.setattr(os, "access", lambda *asked: False)  # root may write anywhere
+    assert app.work_folder() is None
+    assert f"{tmp_path} cannot be written" in capsys.readouterr().out
+
+
+def test_who_has_no_home_is_told_how_to_name_a_folder(monkeypatch, tmp_path, capsys):
+    def no_home():
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("SPACE_ID", "GUIDED_DEMO_WORK", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(app.Path, "home", no_home)
+    assert app.work_folder() is None
+    assert "GUIDED_DEMO_WORK can name another folder" in capsys.readouterr().out
+    monkeypatch.setenv("GUIDED_DEMO_WORK", str(tmp_path))
+    assert app.work_folder() == tmp_path
 
 
 def test_what_programs_upload_is_not_for_other_users_of_the_machine(monkeypatch, tmp_path):
