@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from torch import Tensor
@@ -36,6 +36,11 @@ class Result:
     def __repr__(self) -> str:
         width, height = self._frame.size
         return f"Result({width}x{height}; {', '.join(self.classes)})"
+
+    def __reduce__(self) -> tuple:
+        # A copy elsewhere, in another process say, has no network to ask for what is unlike its marks: it takes the answer along.
+        novelty = partial(Tensor.clone, self._novelty())
+        return Result, (self.classes, self._frame, self._logits, novelty, self._marks)
 
     @property
     def nbytes(self) -> int:

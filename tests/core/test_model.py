@@ -1,3 +1,6 @@
+import copy
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -150,6 +153,15 @@ def test_encoding_twice_is_encoding_once(segmenter):
     a = segmenter.segment(encoded, segmenter.guide(encoded, CAT)).probabilities
     b = segmenter.segment(photo(0), segmenter.guide(photo(0), CAT)).probabilities
     assert np.array_equal(a, b)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda result: pickle.loads(pickle.dumps(result))])
+def test_a_result_comes_from_another_process_as_it_is(segmenter, copied):
+    result = segmenter.segment(photo(0), segmenter.guide(photo(0), CAT), annotation=CAT)
+    other = copied(result)
+    assert other.classes == result.classes
+    for values in ("labels", "probabilities", "novelty"):
+        assert np.array_equal(getattr(other, values), getattr(result, values))
 
 
 def test_other_networks_are_not_loaded_but_told_about(tmp_path):
