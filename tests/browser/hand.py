@@ -102,4 +102,5 @@ def hand(canvas):
     canvas.add_style_tag(content=assets.style())
     canvas.evaluate(HOST)
     canvas.wait_for_selector(".guided[data-ready=true]")
+    canvas.wait_for_function("annotator.stage.view.stage[0] > 1")  # a frame later; until then all of the photo is in one pixel
     return Hand(canvas)
