@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -30,6 +30,7 @@ from .problem import MARKS, assemble, shown_in
 from .result import Result
 
 Scope = Literal["everywhere", "object"]
+SCOPES = get_args(Scope)
 _ANNOTATION = "An annotation is made with Annotation(points=..., strokes=...) or Annotation.from_mask"
 LOWEST = -1e4  # logit of a class that is not guided: its probability is exactly 0
 
@@ -166,8 +167,7 @@ class GuidedSegmenter:
         Raises InputError for an unknown scope, annotation that is not of this image, or guidance of another checkpoint or of more
         than MAX_CLASSES classes.
         """
-        if scope not in ("everywhere", "object"):
-            raise InputError(f'The scope {scope!r} is unknown; use "everywhere" or "object".')
+        check_scope(scope)
         _expect(guidance, Guidance, "Guidance is made with `guide`, or read with Guidance.load")
         encoded = self.encode(image)
         if guidance.checkpoint_id not in (None, self.checkpoint_id):
@@ -277,6 +277,12 @@ class GuidedSegmenter:
         rest = [[i for i in range(len(names)) if i != row] for row in rows]
         sides = torch.stack([torch.stack([marks[row], marks[others].any(0)]) for row, others in zip(rows, rest, strict=True)])
         return closeness(sides & sides[:, :1].amax((2, 3), keepdim=True)).to(self.device)
+
+
+def check_scope(scope: str) -> None:
+    """Raises InputError for what is none of SCOPES."""
+    if scope not in SCOPES:
+        raise InputError(f'There is no scope {scope!r}; use "everywhere" or "object".')
 
 
 def check_device(device: str) -> str:

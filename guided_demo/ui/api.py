@@ -20,13 +20,13 @@ from gradio_client.utils import is_http_url_like
 
 from ..core.features import FeatureCache
 from ..core.guidance import Guidance
-from ..core.model import GuidedSegmenter, Scope
+from ..core.model import GuidedSegmenter, Scope, check_scope
 from ..errors import InputError
 from ..events import AddAnnotation, LoadGuidance
 from ..export import Mask, indexed_png, write
 from ..files import zip_bytes
 from ..workspace import Problem, Workspace
-from .seeing import SCOPES, base64_of
+from .seeing import base64_of
 from .wishes import read_marks
 
 Photo = FileData | str
@@ -106,8 +106,7 @@ class Endpoints:
         workspace, sure = self._workspace(guidance), _probability(unsure)
         if not workspace.guidance.images:
             raise InputError("There is nothing to segment by; give guidance.")
-        if scope not in SCOPES:  # or that would be wrong with every photo
-            raise InputError(f"There is no scope {scope!r}; choose one of {', '.join(SCOPES)}.")
+        check_scope(scope)  # or that would be wrong with every photo
         problems: list[Problem] = []
 
         def masks() -> Iterator[Mask]:
