@@ -11,14 +11,14 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image
 
 from ..annotation import BACKGROUND, UNMARKED
 from ..core.guidance import Guidance
-from ..core.model import Scope
+from ..core.model import SCOPES, Scope
 from ..core.parallel import side_by_side
 from ..errors import InputError
 from ..render import BACKGROUND_COLOR, heat_png, mask_png, outline
@@ -33,7 +33,6 @@ SMALLEST_EDGE, LARGEST_EDGE = 16, 6144
 # Of pictures this large, so many are kept: to read a photo of many megapixels again takes seconds.
 LARGE, MOST_KEPT = 1024, 6
 
-SCOPES = get_args(Scope)
 VIEWS = ("overlay", "mask", "outline", "probability", "novelty")
 NOVELTY_COLOR = "#ff33cc"
 HATCH = ("#ffffff", "#1f2937", None, None)  # diagonal stripes where a mask is unsure
@@ -124,9 +123,11 @@ class Seeing:
             return _png_url(heat_png(result.novelty_at(size), NOVELTY_COLOR))
         if look.view == "probability":
             label = result.classes[-1] if look.label is None else look.label
-            likely = result.probabilities_at(size)
-            seen = likely[result.classes.index(label)] if label in result.classes else np.zeros_like(likely[0])  # not marked yet
-            return _png_url(heat_png(seen, colors[label]))
+            if label in result.classes:
+                likely = result.probabilities_at(size)[result.classes.index(label)]
+            else:
+                likely = np.zeros(size[::-1], np.float32)  # it is not marked yet
+            return _png_url(heat_png(likely, colors[label]))
         labels = result.labels_at(size, look.unsure)
         if look.view == "outline":
             labels = outline(labels, max(2, round(max(size) / 320)))
