@@ -39,7 +39,10 @@ export function sift(images, { text, kind, order }, summary, kept = null) {
     correct: (image) => image.correct,
   };
   const has = (image) => (summary(image.key)?.shares[kind.slice(CLASS.length)] ?? 0) >= TRACE;
-  const isNamed = (image) => words.every((word) => plain(image.name).includes(word));
+  const isNamed = (image) => {
+    const name = plain(image.name);
+    return words.every((word) => name.includes(word));
+  };
   const shown = images.filter((image) => image.key === kept || (isNamed(image) && (fits[kind] ?? has)(image)));
   const doubt = ({ key, correct }) => (correct ? -1 : (summary(key)?.uncertainty ?? 0));
   if (order === "name") shown.sort(byName);
