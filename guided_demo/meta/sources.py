@@ -92,7 +92,9 @@ def _select(dataset: Dataset, held: set[str], keep: bool) -> Dataset:
     numbers = {i for i, c in enumerate(dataset.classes) if c in held}
     names = " or ".join(sorted(dataset.classes[i] for i in numbers) or sorted(held))
     if not keep:
-        left = [i for i in range(len(dataset)) if not dataset.seen(i) & numbers] if numbers else range(len(dataset))
+        if not numbers:
+            return dataset
+        left = [i for i in range(len(dataset)) if not dataset.seen(i) & numbers]
         if not left:
             raise InputError(f"No image of {dataset.name} is without {names}, which are held out, so none is left to train on.")
         return dataset.subset(left)
