@@ -53,18 +53,23 @@ class Drawing:
         names = tuple(dict.fromkeys([*self.names, *(mark.label for mark in marks if mark.label is not None)]))
         if len(names) > MAX_CLASSES:
             raise InputError(f"At most {MAX_CLASSES} classes can be annotated.")
-        left, top, right, bottom = self._box(marks)
-        picture = Image.new("L", (right - left, bottom - top), UNMARKED)
-        if self.canvas.size:
-            picture.paste(Image.fromarray(self.canvas), (self.left - left, self.top - top))
+        left, top, right, bottom = _box(marks, self.size)
+        height, width = self.canvas.shape
+        if height:
+            left, right = min(left, self.left), max(right, self.left + width)
+            top, bottom = min(top, self.top), max(bottom, self.top + height)
+        canvas = np.full((bottom - top, right - left), UNMARKED, np.uint8)
+        canvas[self.top - top :, self.left - left :][:height, :width] = self.canvas
         for mark in marks:
+            # Each on a picture of its own: those of two ends of a large photo would be on one as large.
+            x, y, beyond, below = _box([mark], self.size)
+            touched = canvas[y - top : below - top, x - left : beyond - left]
             value = UNMARKED if mark.label is None else names.index(mark.label)
             if isinstance(mark, Stroke):
-                _paint(picture, mark, value, (left, top), self.size)
+                touched[_painted(mark, (x, y, beyond, below), self.size)] = value
             else:
-                x, y = (min(max(int(place), 0), side - 1) for place, side in zip((mark.x, mark.y), self.size, strict=True))
-                picture.putpixel((x - left, y - top), value)
-        return Drawing(self.size, left, top, np.asarray(picture), names)
+                touched[0, 0] = value
+        return Drawing(self.size, left, top, canvas, names)
 
     def marked(self, classes: Sequence[str], target: tuple[int, int] | None = None) -> Marked:
         """Rows, columns and labels, indices into `classes`, of the pixels that are marked with one of these, in reading order.
@@ -105,20 +110,18 @@ class Drawing:
         """What it may come to hold, in bytes: with the canvas, two coordinates and a label of every pixel."""
         return self.canvas.size * (1 + 2 * 4 + 1)
 
-    def _box(self, marks: Sequence[Mark]) -> Box:
-        """Left, top, right and bottom of what is drawn and what these marks can touch."""
-        xs: list[float] = []
-        ys: list[float] = []
-        for mark in marks:
-            reach, places = (1, ((mark.x, mark.y),)) if isinstance(mark, Point) else (mark.radius + 2, mark.path)
-            for x, y in places:
-                xs += [x - reach, x + reach]
-                ys += [y - reach, y + reach]
-        if self.canvas.size:
-            xs += [self.left, self.left + self.canvas.shape[1] - 1]
-            ys += [self.top, self.top + self.canvas.shape[0] - 1]
-        (left, right), (top, bottom) = (_span(places, side) for places, side in zip((xs, ys), self.size, strict=True))
-        return left, top, right, bottom
+
+def _box(marks: Sequence[Mark], size: tuple[int, int]) -> Box:
+    """Left, top, right and bottom of what these marks can touch of an image of `size` (W, H)."""
+    xs: list[float] = []
+    ys: list[float] = []
+    for mark in marks:
+        reach, places = (0, ((mark.x, mark.y),)) if isinstance(mark, Point) else (mark.radius + 2, mark.path)
+        for x, y in places:
+            xs += [x - reach, x + reach]
+            ys += [y - reach, y + reach]
+    (left, right), (top, bottom) = (_span(places, side) for places, side in zip((xs, ys), size, strict=True))
+    return left, top, right, bottom
 
 
 def _span(places: Sequence[float], side: int) -> tuple[int, int]:
@@ -187,10 +190,11 @@ def _draw_thin(draw: ImageDraw.ImageDraw, begin: Place, end: Place, value: int, 
     draw.point(np.stack(places, 1).ravel().tolist(), fill=value)
 
 
-def _paint(picture: Image.Image, stroke: Stroke, value: int, corner: tuple[int, int], size: tuple[int, int]) -> None:
-    """Paint a stroke on the part of an image of `size` (W, H) that begins at `corner`, its left and top."""
-    left, top = corner
-    draw = ImageDraw.Draw(picture)
+def _painted(stroke: Stroke, box: Box, size: tuple[int, int]) -> np.ndarray:
+    """The part `box` of an image of `size` (W, H) as bool: where a stroke covers it."""
+    left, top, right, bottom = box
+    picture = Image.new("L", (right - left, bottom - top))
+    draw, value = ImageDraw.Draw(picture), 255
     # Pillow's pixel i is drawn for coordinate i, ours has its centre at i + 0.5.
     path = [(x - left - 0.5, y - top - 0.5) for x, y in stroke.path]
     reach = min(stroke.radius, hypot(*size))  # from a place in the image, more covers no more
@@ -198,15 +202,13 @@ def _paint(picture: Image.Image, stroke: Stroke, value: int, corner: tuple[int, 
     if coarse > 1:
         # Over the same pixels again and again, as no hand does: on a grid of the image's, so that no other mark matters.
         shrunk = tuple((x / coarse, y / coarse) for x, y in stroke.path)
-        small = Image.new("L", (-(-size[0] // coarse), -(-size[1] // coarse)))
-        _paint(small, replace(stroke, path=shrunk, radius=reach / coarse), 255, (0, 0), small.size)
-        whole = small.resize((small.width * coarse, small.height * coarse), Image.Resampling.NEAREST)
-        part = np.asarray(whole)[top : top + picture.height, left : left + picture.width]
-        picture.paste(value, mask=Image.fromarray(part))
-        return
+        width, height = (-(-side // coarse) for side in size)
+        small = _painted(replace(stroke, path=shrunk, radius=reach / coarse), (0, 0, width, height), (width, height))
+        rows, columns = np.arange(top, bottom) // coarse, np.arange(left, right) // coarse
+        return small[rows[:, None], columns]
     if _is_filled(stroke):
         draw.polygon(path, fill=value, outline=value)
-        return
+        return np.asarray(picture) > 0
     radius = reach - 0.5
     width = max(1, round(2 * reach)) if radius > 0 else 1
     for ends in pairwise(path):  # one by one, as Pillow lets no other thread run meanwhile
@@ -219,3 +221,4 @@ def _paint(picture: Image.Image, stroke: Stroke, value: int, corner: tuple[int, 
             draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=value)
         else:  # finer than a pixel, so the pixel that it is on
             draw.point((floor(x + 0.5), floor(y + 0.5)), fill=value)
+    return np.asarray(picture) > 0

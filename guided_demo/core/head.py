@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from .absence import doubt
 from .encoder import COARSE_WIDTH, DETAIL, FINE, FINE_WIDTH, GROUPS, SEMANTIC, Features, halve, upsample
 from .problem import STATS, Labelled, Problem
+from .query import WIDE, Query
 from .scores import COARSE_SCORES, FINE_SCORES, Comparison, DetailComparison, Sides, Sums, compare, normalize
 from .selfsupport import AGAIN, Found, margins
 
@@ -102,27 +103,31 @@ class Head(nn.Module):
         every = given.joined(world)
         return every, every if problem.compared is None else given.take(problem.compared).joined(world)
 
-    def forward(self, features: Features, classifier: Classifier, own: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    def ready(self, features: Features) -> Query:
+        """All that depends on the images alone: done once for any number of classifiers."""
+        return Query.of(features, self.detail_scale.exp())
+
+    def forward(self, query: Query, classifier: Classifier, own: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Logits at stride 4 (B, h4, w4), at stride 8 (B, h8, w8), and those of the first look at stride 16 (B, h16, w16).
 
-        `features` of B queries, or of one for all B classes; `own` (B, OWN, h4, w4): closeness to the query's own marks.
+        `query` of B images, or of one for all B classes; `own` (B, OWN, h4, w4): closeness to the query's own marks.
         """
         stats = classifier.stats
         with torch.autocast(stats.device.type, enabled=False):
-            detail = _maps(classifier.detail.scores(features.detail.flatten(2)), features.detail)
-            scores = self._scores(features, classifier)
+            detail = classifier.detail.scores(query.detail, query.square).unflatten(2, query.fine.shape[-2:])
+            scores = self._scores(query, classifier)
         if own is None:
             own = detail.new_zeros(len(stats), OWN, *detail.shape[-2:])
         fine_scores = _joined(detail, own)
-        x = _pointwise(self.scores_in, _joined(scores, halve(fine_scores))) + features.coarse
-        x = F.relu(x + classifier.bias[:, :, None, None])
+        x = _pointwise(self.scores_in, _joined(scores, halve(fine_scores))) + query.coarse
+        x = (x + classifier.bias[:, :, None, None]).relu_()
         told = _pointwise(self.scores_out, scores)
         small = halve(x)
         context = _in_context(small, self.first_context)
         glance = halve(told) + _pointwise(self.first_out, context)
         with torch.autocast(stats.device.type, enabled=False):
-            again, absent = self._again(features, classifier, glance.float(), own)
-        x = F.relu(x + _pointwise(self.again_in, again))
+            again, absent = self._again(query, classifier, glance.float(), own)
+        x = (x + _pointwise(self.again_in, again)).relu_()
         carried = self.carried * (context - small)
         small = halve(x)
         x = x + upsample(_in_context(small + carried, self.second_context) - small, x)
@@ -131,36 +136,34 @@ class Head(nn.Module):
         # Of the first layer of the fine stage, what is known at stride 8 is worked out there.
         by_scores, by_coarse = self.fine_in.weight.flatten(1).split([FINE_SCORES + OWN, 2], 1)
         low = _pointwise(self.coarse_up, x) + _product(by_coarse, None, _joined(coarse / 4, reached))
-        y = F.relu(_product(by_scores, self.fine_in.bias, fine_scores) + upsample(low, detail) + features.fine)
+        y = (_product(by_scores, self.fine_in.bias, fine_scores) + upsample(low, detail) + query.fine).relu_()
         for conv in self.refine:
-            y = y + F.relu(conv(y))
+            y = y + conv(y).relu_()
         fine = upsample(coarse, detail) + _pointwise(self.fine_out, y)
         return fine[:, 0].float(), coarse[:, 0].float(), glance[:, 0].float()
 
-    def _scores(self, features: Features, classifier: Classifier) -> Tensor:
+    def _scores(self, query: Query, classifier: Classifier) -> Tensor:
         """(B, COARSE_SCORES, h8, w8): of the ridge regression, then of each group."""
         near, wide = classifier.semantic
-        first, others = features.semantic[:, : GROUPS[0]], features.halved[:, GROUPS[0] :]
-        count = len(GROUPS) - 1
-        ridge, found = near.scores(first.flatten(2))
-        more, wider = wide.scores(others.unflatten(1, (count, -1)).flatten(0, 1).flatten(2))
+        ridge, found = near.scores(query.near)
+        more, wider = wide.scores(query.wide)
         # The groups of a set, one after the other, come to stand side by side: the backbone has them at stride 16 or 32.
-        more, wider = more.unflatten(0, (-1, count)).sum(1), wider.unflatten(0, (-1, count)).transpose(1, 2).flatten(2, 3)
-        low = upsample(_maps(torch.cat([more, wider], 2).flatten(0, 1), others), first)
-        ridge, found = (_maps(x.flatten(0, 1), first) for x in (ridge, found))
+        more, wider = more.unflatten(0, (-1, WIDE)).sum(1), wider.unflatten(0, (-1, WIDE)).transpose(1, 2).flatten(2, 3)
+        low = upsample(query.at16(torch.cat([more, wider], 2).flatten(0, 1)), query.coarse)
+        ridge, found = (query.at8(x.flatten(0, 1)) for x in (ridge, found))
         return _joined(ridge + low[:, :1], found, low[:, 1:])
 
-    def _again(self, features: Features, classifier: Classifier, glance: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
+    def _again(self, query: Query, classifier: Classifier, glance: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
         """What a first look, logits (B, 1, h16, w16), tells a second: (B, AGAIN + 1, h8, w8), the last the look itself; and what
         logits are too high by, (B, 1, 1, 1). `own` as in forward."""
         stats, size = classifier.stats, glance.shape[-2:]
-        first = margins(glance[:, 0]) if len(features.semantic) == 1 else glance[:, 0]
-        found = Found.by(first, features)
+        first = margins(glance[:, 0]) if len(query.pixels) == 1 else glance[:, 0]
+        found = Found.by(first, query)
         marked = (own[:, :: len(RANGES)] == 1).sum((2, 3)).amin(1)  # closeness is 1 in a marked cell, and there alone
         trust = found.trust(size[0] * size[1], stats[:, 3], marked)[:, None, None]
-        near, wide = found.again(features, classifier.means)
-        low = _maps(torch.cat([wide * trust, torch.tanh(glance / 4).flatten(2)], 1), features.halved)
-        low, near = upsample(low, features.semantic), _maps(near * trust, features.semantic)
+        near, wide = found.again(query, classifier.means)
+        low = upsample(query.at16(torch.cat([wide * trust, torch.tanh(glance / 4).flatten(2)], 1)), query.coarse)
+        near = query.at8(near * trust)
         again = _joined(near[:, :2], low[:, :4], near[:, 2:] + low[:, 4:6], low[:, 6:])
         like = found.means[:, ::2].flatten(0, 1), found.sure[:, 0], classifier.means[:, 0]
         return again, doubt(*like, stats[:, 3], stats[:, 4])[:, None, None, None]
@@ -175,13 +178,8 @@ def _contexts(dilations: Sequence[int]) -> nn.ModuleList:
 
 def _in_context(x: Tensor, convolutions: Iterable[nn.Module]) -> Tensor:
     for conv in convolutions:
-        x = x + F.relu(conv(x))
+        x = x + conv(x).relu_()
     return x
-
-
-def _maps(scores: Tensor, like: Tensor) -> Tensor:
-    """(B, C, h * w) to (B, C, h, w)."""
-    return scores.unflatten(2, like.shape[-2:])
 
 
 def _pointwise(conv: nn.Conv2d, x: Tensor) -> Tensor:
@@ -226,19 +224,21 @@ def reach(logits: Tensor, own: Tensor) -> Tensor:
 
 
 def _reached(seed: np.ndarray, passable: np.ndarray) -> np.ndarray:
-    """The same steps for maps (B, h, w), each beginning in the middle of a margin of zeros."""
+    """The same steps for maps (B, h, w), side by side in one long row with zeros between: NumPy is quickest with such."""
     b, h, w = seed.shape
-    reached, rows = np.zeros((b, h + 2, w + 2), np.float32), np.zeros((b, h + 2, w), np.float32)
-    inner = reached[:, 1:-1, 1:-1]
-    inner[:] = seed
-    step = np.empty_like(seed)
-    for _ in range(STEPS):
-        np.maximum(reached[..., :-2], reached[..., 2:], out=rows)
-        np.maximum(rows, reached[..., 1:-1], out=rows)
-        np.maximum(rows[:, :-2], rows[:, 2:], out=step)
-        np.maximum(step, rows[:, 1:-1], out=step)
+    maps = np.zeros((3, b, h + 2, w + 2), np.float32)
+    maps[0, :, 1:-1, 1:-1], maps[1, :, 1:-1, 1:-1] = seed, passable
+    now, passable, across = maps.reshape(3, -1)
+    step = np.zeros_like(now)
+    line = w + 2
+    inner = slice(line, -line)
+    for number in range(STEPS):
+        np.maximum(now[:-2], now[2:], out=across[1:-1])
+        np.maximum(across, now, out=across)
+        np.maximum(across[: -2 * line], across[2 * line :], out=step[inner])
+        np.maximum(step, across, out=step)
         np.minimum(step, passable, out=step)
-        if np.array_equal(step, inner):
+        if number % 4 == 3 and np.array_equal(step, now):
             break
-        inner[:] = step
-    return inner
+        now, step = step, now
+    return now.reshape(b, h + 2, w + 2)[:, 1:-1, 1:-1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property, partial
+from functools import cache, cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 from weakref import WeakKeyDictionary
@@ -27,11 +27,13 @@ from .guidance import Contribution, Guidance, Sample
 from .head import Classifier, novelty
 from .network import GuidedNetwork, closeness
 from .problem import MARKS, assemble, shown_in
+from .query import Query
 from .result import Result
 
 Scope = Literal["everywhere", "object"]
 SCOPES = get_args(Scope)
 _ANNOTATION = "An annotation is made with Annotation(points=..., strokes=...) or Annotation.from_mask"
+MARKING = 4  # images being marked that are kept ready
 LOWEST = -1e4  # logit of a class that is not guided: its probability is exactly 0
 
 
@@ -78,6 +80,8 @@ class GuidedSegmenter:
         # Guidance is immutable, so what is worked out for one can be kept as long as somebody holds it.
         self._compiled: WeakKeyDictionary[Guidance, dict[tuple[bool, frozenset[str], bool], Classifier]] = WeakKeyDictionary()
         self._lock = threading.Lock()
+        # An image that somebody is marking is asked for after every stroke; it takes some 10 MB.
+        self._kept = lru_cache(maxsize=MARKING)(self._query)
 
     def __repr__(self) -> str:
         return f"GuidedSegmenter(checkpoint {self.checkpoint_id}, {self.device})"
@@ -142,13 +146,12 @@ class GuidedSegmenter:
         if not classes:
             return Guidance.empty()
         exemplars = pool(encoded.features, encoded.frame.annotation_to_input(annotation, classes))
+        parts = (t[0].numpy() for t in (exemplars.semantic, exemplars.detail, exemplars.weight, exemplars.pixels))
         samples = {}
-        for i, name in enumerate(classes):
-            used = exemplars.weight[0, i] > 0
+        for name, semantic, detail, weight, pixels in zip(classes, *parts, strict=True):
+            used = weight > 0
             if used.any():
-                parts = exemplars.semantic, exemplars.detail, exemplars.weight
-                semantic, detail, weight = (t[0, i][used].numpy() for t in parts)
-                samples[name] = Sample.of(semantic, detail, weight, int(exemplars.pixels[0, i]))
+                samples[name] = Sample.of(semantic[used], detail[used], weight[used], int(pixels))
         if not samples:
             return Guidance.empty()
         contribution = Contribution(encoded.key, encoded.size, samples, encoded.centre, annotation)
@@ -189,19 +192,19 @@ class GuidedSegmenter:
             raise InputError(f"This guidance has {len(classes)} classes, and a mask at most {MAX_CLASSES}; use less of it.")
         alone = own is not None and scope == "object" and encoded.key in guidance.images
         source = guidance.only(encoded.key) if alone else guidance
-        features = encoded.features.map(lambda t: t.to(self.device).float())
+        query = self._query(encoded) if own is None else self._kept(encoded)
         guided = [name for name in classes[1:] if any(name in c.samples for c in source.ledger.values())]
-        height, width = features.detail.shape[-2:]
+        height, width = query.fine.shape[-2:]
         logits = torch.full((len(classes), height, width), LOWEST)
         logits[0] = 0
-        unlike = partial(torch.ones, features.semantic.shape[-2:])
+        unlike = partial(torch.ones, query.coarse.shape[-2:])
         if guided:
             classifier = self._compile(source, tuple(guided), None if own is None else encoded.key, alone)
-            found = partial(self._find, encoded.frame, features, classifier, own, guided)
+            found = partial(self._find, encoded.frame, query, classifier, own, guided)
             rows = [classes.index(name) for name in guided]
             # Where no other image guides there was no mask to correct.
             settled = alone or guidance.images == (encoded.key,)
-            logits[rows] = found() if settled else self._confined(found, encoded, features, guidance, own, guided)
+            logits[rows] = found() if settled else self._confined(found, encoded, query, guidance, own, guided)
             unlike = partial(self._novelty, encoded.features.semantic, classifier.exemplars)
         elif source.ledger:
             background = [sample.semantic for c in source.ledger.values() for sample in c.samples.values()]
@@ -209,24 +212,25 @@ class GuidedSegmenter:
             unlike = partial(self._novelty, encoded.features.semantic, exemplars)
         return Result(classes, encoded.frame, logits, unlike, own)
 
-    def _find(
-        self, frame: Frame, features: Features, classifier: Classifier, own: Annotation | None, guided: Sequence[str]
-    ) -> Tensor:
+    def _query(self, encoded: EncodedImage) -> Query:
+        return self.network.head.ready(encoded.features.map(lambda t: t.to(self.device)))
+
+    def _find(self, frame: Frame, query: Query, classifier: Classifier, own: Annotation | None, guided: Sequence[str]) -> Tensor:
         """Logits (K', h4, w4) of the guided classes, on the CPU."""
         near = None if own is None else self._own(frame, own, guided)
-        return self.network.head(features, classifier, near)[0].cpu()
+        return self.network.head(query, classifier, near)[0].cpu()
 
     def _confined(
         self,
         found: Callable[[], Tensor],
         encoded: EncodedImage,
-        features: Features,
+        query: Query,
         guidance: Guidance,
         own: Annotation | None,
         guided: list[str],
     ) -> Tensor:
         """What is `found`, logits (K', h4, w4), but for what corrections would change beyond where they reach, see `confine`."""
-        marked = torch.zeros(features.detail.shape[-2:], dtype=torch.bool)
+        marked = torch.zeros(query.fine.shape[-2:], dtype=torch.bool)
         if own is not None and BACKGROUND in own.classes:
             marked = encoded.frame.annotation_to_input(own, (BACKGROUND,), FINE)[0, 0]
         corrects = bool(marked.any())
@@ -239,7 +243,7 @@ class GuidedSegmenter:
         rest = own.drop(BACKGROUND) if own is not None and corrects else own
         rest = rest if rest is not None and rest.classes else None
         classifier = self._compile(split.before, corrected, None if rest is None else encoded.key, False)
-        before = self._find(encoded.frame, features, classifier, rest, corrected)
+        before = self._find(encoded.frame, query, classifier, rest, corrected)
         rows, found = [guided.index(name) for name in corrected], cache(found)
         semantic, known = encoded.features.semantic.float(), classifier.means[:, 0].cpu()
         confined = confine(before, lambda: found()[rows], marked, semantic, split.wrong, known)

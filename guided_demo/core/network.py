@@ -44,7 +44,8 @@ class GuidedNetwork(nn.Module):
             own_flag = query.new_zeros(b) if own is None else own.flatten(1).amax(1).float()
             problem = binary(exemplars, s, centre, own_flag, query.new_zeros(b) if scope is None else scope)
             classifier = self.head.prepare(problem)
-        fine, *coarse = self.head(asked, classifier, None if own is None else closeness(F.max_pool2d(own, FINE)))
+            query_maps = self.head.ready(asked)
+        fine, *coarse = self.head(query_maps, classifier, None if own is None else closeness(F.max_pool2d(own, FINE)))
         return F.interpolate(fine[:, None], size=query.shape[-2:], mode="bilinear", align_corners=False)[:, 0], *coarse
 
 
@@ -69,14 +70,12 @@ def closeness(cells: Tensor) -> Tensor:
     On a GPU at most 64 marked cells, drawn at random, stand for all.
     """
     if cells.device.type == "cpu":
-        empty = np.inf
-        flat = cells.flatten(0, 1).numpy() > 0
-        found = [distance_transform_edt(~m) if m.any() else np.full(m.shape, empty) for m in flat]
-        distance = torch.from_numpy(np.stack(found).astype(np.float32)).reshape(cells.shape)
+        far = np.full(cells.shape[-2:], np.inf)
+        found = [distance_transform_edt(~marked) if marked.any() else far for marked in cells.flatten(0, 1).numpy() > 0]
+        distance = torch.from_numpy(np.stack(found, dtype=np.float32, casting="same_kind")).reshape(cells.shape)
     else:
         distance = _distance_by_sample(cells)
-    scaled = [torch.exp(-distance * FINE / r) for r in RANGES]
-    return torch.stack(scaled, 2).flatten(1, 2)
+    return torch.exp(distance[:, :, None] * distance.new_tensor([[-FINE / r] for r in RANGES])[..., None]).flatten(1, 2)
 
 
 def _distance_by_sample(cells: Tensor, count: int = 64) -> Tensor:

@@ -64,6 +64,7 @@ class Result:
             return np.zeros((size[1], size[0]), np.uint8)
         labels, largest = _largest(self._planes(size))
         if unsure > 0:
+            np.maximum(largest, 0, out=largest)
             # The softmax of the largest logit is 1 over the sum of e to the differences to it.
             total = np.exp(-largest)
             for plane in self._planes(size):
@@ -99,11 +100,11 @@ class Result:
 
 def _largest(planes: Iterator[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Index of the largest of 0, the background's logit, and of those of the other classes, K - 1 planes HxW, the first of
-    equals: HxW uint8; and that logit itself. The first plane is written over."""
+    equals: HxW uint8; and the largest logit but the background's. The first plane is written over."""
     best = next(planes)
     labels = (best > 0).view(np.uint8)
-    np.maximum(best, 0, out=best)
     for k, plane in enumerate(planes, 2):
+        np.maximum(best, 0, out=best)
         labels[plane > best] = k
         np.maximum(best, plane, out=best)
     return labels, best

@@ -92,22 +92,21 @@ class Sides:
 class Comparison:
     """n exemplars of each of R sets, by one group of the semantic descriptor, D numbers, made ready for comparison.
 
-    rows (R, 2 * n + 3 * K + 1, D): the exemplars; their directions from the mean descriptor c of the support, times the
+    rows (R, 2 * n + 3 * K + 1, D + 1): the exemplars; their directions from the mean descriptor c of the support, times the
     sharpness of the vote; the two sides' means of each class; c; and a ridge regression a class. All but c, the directions and
-    the regressions are of unit length. bias (R, 2 * n + 3 * K + 1, 1): added to products with these rows. square (R, 1, 1): c c.
+    the regressions are of unit length. The last column is added to products with the others. square (R, 1, 1): c c.
     """
 
     sides: Sides
     rows: Tensor
-    bias: Tensor
     square: Tensor
 
     def scores(self, query: Tensor) -> tuple[Tensor, Tensor]:
-        """Of query pixels (R, D, pixels) of unit length, or nearly, where they are means of few: what the ridge regressions say,
-        (R, K, 1, pixels), and (R, K, GROUP_SCORES, pixels): cosines to the two means, the largest cosines to exemplars of the
-        class and of the rest, and the vote of all."""
+        """Of query pixels (R, D + 1, pixels), of unit length, or nearly, where they are means of few, and a 1: what the ridge
+        regressions say, (R, K, 1, pixels), and (R, K, GROUP_SCORES, pixels): cosines to the two means, the largest cosines to
+        exemplars of the class and of the rest, and the vote of all."""
         n, k = self.sides.weight.shape[2], self.sides.classes
-        products = torch.baddbmm(self.bias, self.rows, query)
+        products = self.rows @ query
         cosine, directed, means, along, ridge = products.split([n, n, 2 * k, 1, k], 1)
         distance = (1 + self.square - 2 * along).clamp_min(1e-4).rsqrt()
         logits = directed * distance if directed.requires_grad else directed.mul_(distance)
@@ -133,26 +132,22 @@ def compare(
     intercepts = ridge[..., -1], *[torch.zeros_like(ridge[..., -1])] * (len(GROUPS) - 1)
     offset = [-part.sum(-1) for part in (directions * middle).split(GROUPS, -1)]
     biases = [torch.cat([nothing[0], o, nothing[1], i], 1)[..., None] for o, i in zip(offset, intercepts, strict=True)]
-    squares = [(part * part).sum(-1, keepdim=True) for part in middle.split(GROUPS, -1)]
-    (first, *others), (bias, *more), (square, *squares) = rows.split(GROUPS, -1), biases, squares
-    both = (torch.stack(parts, 1).flatten(0, 1) for parts in (others, more, squares))
-    return Comparison(sides, first, bias, square), Comparison(sides.repeated(len(others)), *both)
+    first, *others = (torch.cat(parts, -1) for parts in zip(rows.split(GROUPS, -1), biases, strict=True))
+    square, *squares = [(part * part).sum(-1, keepdim=True) for part in middle.split(GROUPS, -1)]
+    both = (torch.stack(parts, 1).flatten(0, 1) for parts in (others, squares))
+    return Comparison(sides, first, square), Comparison(sides.repeated(len(others)), *both)
 
 
 @dataclass(frozen=True)
 class DetailComparison:
     """The same for detail.
 
-    rows (R, n, DETAIL) and offset (R, n, 1): rows @ q + offset is minus the squared distance, but for |q|^2 in the `scale`
-    (1, DETAIL) of squares; ridge (R, K, DETAIL) and intercept (R, K, 1).
+    rows (R, n + K, DETAIL + 1), products of which with q and 1 are minus the squared distance to an exemplar, but for |q|^2 in
+    learned units, and what a ridge regression a class says.
     """
 
     sides: Sides
     rows: Tensor
-    offset: Tensor
-    scale: Tensor
-    ridge: Tensor
-    intercept: Tensor
 
     @classmethod
     def of(cls, sides: Sides, exemplars: Tensor, ridge: Tensor, scale: Tensor) -> DetailComparison:
@@ -160,21 +155,21 @@ class DetailComparison:
         intercept, both in learned units: detail times `scale` (DETAIL,)."""
         ridge = ridge.unflatten(0, (len(exemplars), -1))
         offset = -(exemplars**2).sum(-1, keepdim=True)
-        return cls(sides, 2 * exemplars * scale, offset, (scale**2)[None], ridge[..., 1:] * scale, ridge[..., :1])
+        nearness = torch.cat([2 * exemplars * scale, offset], -1)
+        return cls(sides, torch.cat([nearness, torch.cat([ridge[..., 1:] * scale, ridge[..., :1]], -1)], 1))
 
-    def scores(self, query: Tensor) -> Tensor:
-        """(B, FINE_SCORES, pixels) from detail (R, DETAIL, pixels): what the ridge regression says, the vote, and how near the
-        nearest exemplars are, of the class and of the rest."""
-        square = self.scale @ (query * query)
-        nearness = torch.baddbmm(self.offset, self.rows, query)
+    def scores(self, query: Tensor, square: Tensor) -> Tensor:
+        """(B, FINE_SCORES, pixels) from detail and 1 (R, DETAIL + 1, pixels), and its square in learned units (R, 1, pixels):
+        what the ridge regression says, the vote, and how near the nearest exemplars are, of the class and of the rest."""
+        products = self.rows @ query
+        nearness, ridge = products.split([products.shape[1] - self.sides.classes, self.sides.classes], 1)
         largest = self.sides.largest(nearness)
         near = torch.exp(0.25 * (largest - square[:, None]).clamp(-160, 0))
         # Less the nearest of all, so that the sides are told apart far from all, too.
         most = largest.detach()[:, 0].amax(1, keepdim=True)
         logits = nearness - most if nearness.requires_grad else nearness.sub_(most)
         logits = logits.clamp(FARTHEST, 0) if logits.requires_grad else logits.clamp_(FARTHEST, 0)
-        ridge = torch.baddbmm(self.intercept, self.ridge, query)[:, :, None]
-        return torch.cat([ridge, self.sides.vote(logits), near], 2).flatten(0, 1)
+        return torch.cat([ridge[:, :, None], self.sides.vote(logits), near], 2).flatten(0, 1)
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from .encoder import GROUPS, Features
+from .encoder import GROUPS
+from .query import WIDE, Query
 from .scores import normalize
 
 MARKED = 10  # cells marked on the query itself that halve the trust in what is found in it: marks are surer
@@ -34,15 +36,14 @@ class Found:
     vote: Tensor
 
     @classmethod
-    def by(cls, glance: Tensor, features: Features) -> Found:
+    def by(cls, glance: Tensor, query: Query) -> Found:
         """From logits (B, h16, w16). Every pixel counts by the square of how sure it is, so there is no threshold."""
         certain = torch.tanh(glance.flatten(1) / 2)  # 2 p - 1
         sides = torch.stack([certain.clamp_min(0), (-certain).clamp_min(0)], 1) ** 2
-        pixels = features.halved.flatten(2).transpose(1, 2)
         count = sides.sum(2, keepdim=True)
-        shares = (sides / (count + 1e-3)).reshape(len(pixels), -1, pixels.shape[1])
-        own, other = (shares @ features.affinity.transpose(1, 2)).unflatten(1, (-1, 2)).flatten(0, 1).split(1, 1)
-        return cls(shares @ pixels, count[..., 0] / pixels.shape[1], (own - other) / (own + other + 1e-6))
+        shares = (sides / (count + 1e-3)).reshape(len(query.pixels), -1, sides.shape[2])
+        own, other = (shares @ query.affinity.transpose(1, 2)).unflatten(1, (-1, 2)).flatten(0, 1).split(1, 1)
+        return cls(shares @ query.pixels, count[..., 0] / sides.shape[2], (own - other) / (own + other + 1e-6))
 
     def trust(self, places: int, images: Tensor, marked: Tensor) -> Tensor:
         """How much of the second look is believed (B,): 2 / (1 + images), so 1 beside one image; less the more is marked; 0 where
@@ -54,7 +55,7 @@ class Found:
         useful = self.sure.amin(1) * places > LEAST
         return 2 * useful / (1 + torch.exp2(images)) * MARKED / (MARKED + marked)
 
-    def again(self, features: Features, known: Tensor) -> tuple[Tensor, Tensor]:
+    def again(self, query: Query, known: Tensor) -> tuple[Tensor, Tensor]:
         """Second scores: what the first group of the descriptor tells, (B, 4, h8 * w8), and the others (B, AGAIN - 2, h16 * w16),
         the last of which is the vote.
 
@@ -67,15 +68,14 @@ class Found:
         classes = found.shape[1]
         pairs = torch.cat([found, known.unflatten(0, (queries, classes))], 1)
         difference = pairs[:, :, 0] - pairs[:, :, 1]
-        direction = difference @ features.whitening
+        direction = difference @ query.whitening
         direction = direction * (2 / ((direction * difference).sum(-1, keepdim=True) + 1e-2))
         middle = -(direction * pairs.mean(2)).sum(-1, keepdim=True)
-        rows = torch.cat([found.flatten(1, 2), direction], 1)
-        first, *others = rows.split(GROUPS, -1)
-        bias = torch.cat([middle.new_zeros(queries, 2 * classes, 1), middle], 1)
-        fine = torch.baddbmm(bias, first, features.semantic[:, : GROUPS[0]].flatten(2))
-        maps = features.halved[:, GROUPS[0] :].unflatten(1, (len(others), -1)).flatten(3)
-        coarse = torch.stack(others, 1) @ maps
+        first, *others = torch.cat([found.flatten(1, 2), direction], 1).split(GROUPS, -1)
+        first = F.pad(first, (0, 1))
+        first[:, 2 * classes :, -1:] = middle
+        fine = first @ query.near
+        coarse = torch.stack(others, 1) @ query.wide[:, :-1].unflatten(0, (-1, WIDE))
         return _by_class(fine[:, None], classes), torch.cat([_by_class(coarse, classes), self.vote], 1)
 
 
@@ -93,5 +93,7 @@ def margins(glance: Tensor) -> Tensor:
 
     What looks like two of the classes is a sure example of neither.
     """
+    if len(glance) == 1:
+        return glance
     first, second = torch.cat([torch.zeros_like(glance[:1]), glance]).topk(2, dim=0).values
     return glance - torch.where(glance == first, second, first)

@@ -69,10 +69,12 @@ def test_logits_are_lower_by_what_the_first_look_leaves_to_doubt(monkeypatch):
     network = Head().eval()
     network.first_out.bias.fill_(2.0)
     classifier = network.prepare(problem)
-    _, coarse, glance = network(features, classifier)
-    found = Found.by(glance, features)
+    _, coarse, glance = network(network.ready(features), classifier)
+    found = Found.by(glance, network.ready(features))
     known = classifier.means[:, 0]
     wanted = doubt(found.means[:, 0], found.sure[:, 0], known, images.log2(), 0 * some)
     monkeypatch.setattr(head, "doubt", lambda *_: torch.zeros(2))
     assert wanted.min() > 0
-    assert torch.allclose(network(features, classifier)[1] - coarse, wanted[:, None, None].expand_as(coarse), atol=1e-4)
+    assert torch.allclose(
+        network(network.ready(features), classifier)[1] - coarse, wanted[:, None, None].expand_as(coarse), atol=1e-4
+    )

@@ -16,6 +16,11 @@ def labelled(rows, sign, weight) -> Labelled:
     return Labelled(*(torch.as_tensor(v, dtype=torch.float32)[None] for v in (rows, sign, weight)))
 
 
+def with_one(pixels: torch.Tensor) -> torch.Tensor:
+    """(B, D, pixels), and 1 for each, as a query has them."""
+    return torch.cat([pixels, torch.ones_like(pixels[:, :1])], 1)
+
+
 def test_sums_are_the_means_and_the_weighted_least_squares_solutions():
     rng = np.random.default_rng(0)
     x, weight, sign = rng.normal(size=(9, SEMANTIC + DETAIL)), rng.random(9), np.array([1, 1, -1, -1, 1, -1, 1, -1, 0.0])
@@ -73,10 +78,12 @@ def test_classes_that_share_their_exemplars_are_told_apart_as_each_alone_would_b
     pixels, colours = normalize(torch.randn(1, 40, SEMANTIC)).transpose(1, 2), torch.randn(1, DETAIL, 40)
     first, *others = pixels.split(GROUPS, 1)
     for query, a, b in ((first, one.semantic[0], each.semantic[0]), (torch.cat(others), one.semantic[1], each.semantic[1])):
-        repeated = query.repeat(3, 1, 1)
-        for x, y in zip(a.scores(query), b.scores(repeated), strict=True):
+        query = with_one(query)
+        for x, y in zip(a.scores(query), b.scores(query.repeat(3, 1, 1)), strict=True):
             assert torch.allclose(x, y.unflatten(0, (3, -1)).transpose(0, 1)[:, :, 0], atol=1e-4)
-    assert torch.allclose(one.detail.scores(colours), each.detail.scores(colours.expand(3, -1, -1)), atol=1e-4)
+    square, colours = torch.rand(1, 1, 40), with_one(colours)
+    apart_too = each.detail.scores(colours.expand(3, -1, -1), square.expand(3, -1, -1))
+    assert torch.allclose(one.detail.scores(colours, square), apart_too, atol=1e-4)
 
 
 def test_reach_stays_within_what_is_connected_to_the_marks():
@@ -125,7 +132,9 @@ def test_semantics_are_compared_by_cosines_and_vote_by_cosines_about_the_mean_of
     sides = Sides.of(labelled(exemplars, sign, weight))
     near, wide = compare(sides, sides.rows(exemplars[None]), means[None], ridge, centre[None], sharpness)
     first, *others = query.T[None].split(GROUPS, 1)
-    solved, found = (torch.cat(parts) for parts in zip(near.scores(first), wide.scores(torch.cat(others)), strict=True))
+    solved, found = (
+        torch.cat(parts) for parts in zip(near.scores(with_one(first)), wide.scores(with_one(torch.cat(others))), strict=True)
+    )
     assert torch.allclose(solved.sum((0, 1, 2)), query @ ridge[0, :-1] + ridge[0, -1], atol=1e-4)
     for group, (e, m, q, c) in enumerate(zip(*(x.split(GROUPS, -1) for x in (exemplars, means, query, centre)), strict=True)):
         cosine = e @ q.T
@@ -147,7 +156,9 @@ def test_detail_is_compared_by_distances_in_learned_units():
     some, none = torch.tensor([3.0]), torch.zeros(1)
     stats = statistics(some, some, some, none, none)
     classifier = head.prepare(Problem(Labelled(rows, sign, weight), torch.zeros(1, SEMANTIC), stats)).detail
-    ridge, vote, near, far = classifier.scores(query)[0]
+    ridge, vote, near, far = classifier.scores(with_one(query), ((query[0].T * head.detail_scale.exp()) ** 2).sum(1)[None, None])[
+        0
+    ]
     scale, world = head.detail_scale.exp(), torch.exp(head.trust(stats)[0, 2] - 2) / len(head.world_detail)
     every = torch.cat([rows[0, :, SEMANTIC:], head.world_detail]) * scale
     square = torch.cdist(every, query[0].T * scale) ** 2
@@ -200,12 +211,13 @@ def test_queries_of_a_batch_are_segmented_as_each_alone():
     torch.manual_seed(0)
     head = Head().eval()
     features, (problem, own) = features_of(3), guided(head, 3, 3)
-    together = head(features, head.prepare(problem), own)
+    together = head(head.ready(features), head.prepare(problem), own)
     for i in range(3):
         part = slice(i, i + 1)
         exemplars = Labelled(*(x[part] for x in vars(problem.exemplars).values()))
         alone = head.prepare(Problem(exemplars, problem.centre[part], problem.stats[part]))
-        assert_same(head(features.map(lambda t, part=part: t[part]), alone, own[part]), [x[part] for x in together])
+        one = head.ready(features.map(lambda t, part=part: t[part]))
+        assert_same(head(one, alone, own[part]), [x[part] for x in together])
 
 
 @torch.no_grad()
@@ -214,21 +226,21 @@ def test_classes_of_an_image_are_segmented_as_each_alone_but_that_they_compete(m
     torch.manual_seed(0)
     head = Head().eval()
     features, (problem, own) = features_of(1), guided(head, 3, 1)
-    together = head(features, head.prepare(problem), own)
+    together = head(head.ready(features), head.prepare(problem), own)
     for i in range(3):
         part = slice(i, i + 1)
         exemplars = Labelled(problem.exemplars.rows, problem.exemplars.sign[part], problem.exemplars.weight[part])
         alone = head.prepare(Problem(exemplars, problem.centre, problem.stats[part]))
-        assert_same(head(features, alone, own[part]), [x[part] for x in together])
+        assert_same(head(head.ready(features), alone, own[part]), [x[part] for x in together])
 
 
 def test_outputs_are_the_same_when_training_and_everything_learns():
     torch.manual_seed(0)
     head = Head()
     features, (problem, own) = features_of(3), guided(head, 3, 3)
-    outputs = head(features, head.prepare(problem), own)
+    outputs = head(head.ready(features), head.prepare(problem), own)
     with torch.no_grad():
-        assert_same(head(features, head.prepare(problem), own), outputs, 1e-5)
+        assert_same(head(head.ready(features), head.prepare(problem), own), outputs, 1e-5)
     sum(output.square().mean() for output in outputs).backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in head.parameters())
 
