@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Iterator, Sequence
 from difflib import get_close_matches
+from hashlib import blake2b
 
 from ..errors import InputError
 from .datasets import MASK_VALUES, Dataset, open_dataset
@@ -72,18 +73,24 @@ def _alike(name: str, known: Collection[str]) -> list[str]:
 def records(sets: Sequence[Source], held: set[str], keep: bool = False) -> Iterator[Record]:
     """Records of all sets; images with held-out classes are left out, or with `keep` are the only ones (where any are named).
 
+    A photo that several sets of a name have, as VOC's lists do, is taken once: else it could be support and query of a task.
+
     Raises:
         InputError: if a set has nothing but background, as where its masks are black and white; with `keep`, if it has none
             of the classes.
     """
-    for source, dataset in sets:
+    first: dict[tuple[str, bytes], int] = {}  # the set that had a photo first
+    for number, (source, dataset) in enumerate(sets):
         if isinstance(dataset, str):
             yield from load_records(dataset)
             continue
         shows = not dataset.classes
         for found in records_of(_select(dataset, held, keep) if held else dataset, source):
             shows = shows or max(found.classes, default=0) > 0
-            yield found
+            photo = source, blake2b(found.image.tobytes()).digest()
+            # Where there are only regions, a photo is there once for everybody who drew some, and is only asked for alone.
+            if first.setdefault(photo, number) == number or not dataset.classes:
+                yield found
         if not shows:
             raise InputError(f"The images of {dataset.name} that are left show no class; {MASK_VALUES}")
 

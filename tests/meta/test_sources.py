@@ -36,6 +36,14 @@ def test_sets_of_one_name_have_the_same_classes(plain, tmp_path, capsys):
         assert "leaves and cars differ in their classes" in capsys.readouterr().err
 
 
+def test_a_photo_of_two_sets_of_a_name_is_taken_once(plain, tmp_path):
+    few, more = plain("few", "oak", count=1), plain("more", "oak", count=1)
+    picture(tmp_path / "more" / "images" / "new.jpg", (8, 12))
+    mask(tmp_path / "more" / "masks" / "new.png", halves(1, 0).T)
+    assert [r.image.shape for r in records(open_sets([few, more]), set())] == [(8, 12, 3), (12, 8, 3)]
+    assert len(list(records(open_sets([few, f"other={more}"]), set()))) == 3  # never in one task with that of another name
+
+
 def test_a_path_may_have_an_equals_sign(plain):
     leaves = plain("size=3", "oak")
     assert [source for source, _ in open_sets([leaves, f"mine={leaves}"])] == ["plain", "mine"]
