@@ -37,6 +37,28 @@ def test_a_class_that_goes_takes_the_choice_of_its_photos_with_it_but_neither_th
     assert many.page.get_by_label("Which photos are shown").input_value() == "all"
 
 
+def test_a_class_that_is_renamed_keeps_the_choice_of_its_photos_also_while_their_masks_are_not_known(many):
+    many.kind("With cat")
+    assert many.shown() == list(range(20))
+    many.page.evaluate("() => { window.gate = new Promise(() => {}); }")  # nothing is answered from here on
+    rename = """() => {
+      const classes = annotator.server.classes.map((item) => ({ ...item, name: item.name.replace("cat", "lynx") }));
+      annotator.take({ state: { ...annotator.server, classes, images: [...annotator.server.images], revision: 2 } });
+      return [annotator.gallery.order.length, annotator.gallery.sift.kind.value];
+    }"""
+    assert many.page.evaluate(rename) == [20, "class lynx"]
+
+
+def test_the_kind_of_photos_is_no_class_that_its_end_names(many):
+    many.kind("Marked as correct")
+    rename = """(name) => {
+      const classes = annotator.server.classes.map((item, i) => (i ? { ...item, name } : item));
+      annotator.take({ state: { ...annotator.server, classes } });
+      return annotator.gallery.sift.kind.value;
+    }"""
+    assert [many.page.evaluate(rename, name) for name in ("t", "lynx")] == ["correct", "correct"]
+
+
 def test_a_name_is_found_whichever_way_its_accents_are_written(canvas):
     sift = "([name, text]) => modules.module_sift.sift([{ key: 'k', name }], { text, kind: 'all', order: 'added' }, () => null)"
     names = [unicodedata.normalize(form, "Zürich 1.JPG") for form in ("NFC", "NFD")]
@@ -111,6 +133,19 @@ def test_the_end_of_a_name_that_is_cut_is_seen_everywhere_and_the_whole_where_a_
     assert many.page.locator(".g-current").get_attribute("title") == told
     assert many.page.locator(".g-found button").get_attribute("title").endswith(f"\n{told}")
     assert many.tile(8).locator(".g-name").text_content() == "IMG_20240512_143100.JPG"
+
+
+@pytest.mark.parametrize("width", [1440, 1280, 1180])
+def test_the_least_sure_photo_is_told_by_the_end_of_its_name_beside_any_number_of_photos(many, width):
+    many.page.set_viewport_size({"width": width, "height": 800})
+    many.page.evaluate(TRAPS, [f"photos of a place/IMG_{i:04}.JPG" for i in range(60)])
+    many.settle()
+    tell = "(node) => { node.textContent = 'lichen in 13 of 14 photos looked at, a trace in 3'; }"
+    many.page.locator(".g-found [role=status]").evaluate(tell)
+    end = many.page.locator(".g-doubtful > :last-child")
+    outer, inner = many.page.locator(".g-doubtful").bounding_box(), end.bounding_box()
+    assert end.text_content().endswith(".JPG")
+    assert outer["x"] <= inner["x"] + 0.5 and inner["x"] + inner["width"] <= outer["x"] + outer["width"] + 0.5
 
 
 def test_the_word_for_doubt_goes_before_a_name_is_cut(many):
