@@ -11,6 +11,7 @@ found is unlike the class, everything is less likely to be of it (see `absence`)
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -113,7 +114,7 @@ class Head(nn.Module):
         `query` of B images, or of one for all B classes; `own` (B, OWN, h4, w4): closeness to the query's own marks.
         """
         stats = classifier.stats
-        with torch.autocast(stats.device.type, enabled=False):
+        with _exactly(stats.device):
             detail = classifier.detail.scores(query.detail, query.square).unflatten(2, query.fine.shape[-2:])
             scores = self._scores(query, classifier)
         if own is None:
@@ -125,7 +126,7 @@ class Head(nn.Module):
         small = halve(x)
         context = _in_context(small, self.first_context)
         glance = halve(told) + _pointwise(self.first_out, context)
-        with torch.autocast(stats.device.type, enabled=False):
+        with _exactly(stats.device):
             again, absent = self._again(query, classifier, glance.float(), own)
         x = (x + _pointwise(self.again_in, again)).relu_()
         carried = self.carried * (context - small)
@@ -167,6 +168,12 @@ class Head(nn.Module):
         again = _joined(near[:, :2], low[:, :4], near[:, 2:] + low[:, 4:6], low[:, 6:])
         like = found.means[:, ::2].flatten(0, 1), found.sure[:, 0], classifier.means[:, 0]
         return again, doubt(*like, stats[:, 3], stats[:, 4])[:, None, None, None]
+
+
+def _exactly(device: torch.device) -> AbstractContextManager:
+    """In float32, whatever training is in."""
+    # Asked first, as to enter autocast takes longer than some of what is done there.
+    return torch.autocast(device.type, enabled=False) if torch.is_autocast_enabled(device.type) else nullcontext()
 
 
 def _contexts(dilations: Sequence[int]) -> nn.ModuleList:

@@ -68,7 +68,8 @@ class EncodedImage:
 
 
 class GuidedSegmenter:
-    """The network with its checkpoint. Safe to share between threads and users: it remembers nothing about them."""
+    """The network with its checkpoint. Safe to share between threads and users: what it keeps, of the last few images and of
+    guidance in use, is only found by who has that image or guidance itself."""
 
     def __init__(self, network: GuidedNetwork, checkpoint_id: str, metadata: dict[str, Any], device: str = "cpu") -> None:
         self.network = network.to(device).eval().requires_grad_(False)

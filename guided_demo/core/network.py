@@ -44,8 +44,8 @@ class GuidedNetwork(nn.Module):
             own_flag = query.new_zeros(b) if own is None else own.flatten(1).amax(1).float()
             problem = binary(exemplars, s, centre, own_flag, query.new_zeros(b) if scope is None else scope)
             classifier = self.head.prepare(problem)
-            query_maps = self.head.ready(asked)
-        fine, *coarse = self.head(query_maps, classifier, None if own is None else closeness(F.max_pool2d(own, FINE)))
+            ready = self.head.ready(asked)
+        fine, *coarse = self.head(ready, classifier, None if own is None else closeness(F.max_pool2d(own, FINE)))
         return F.interpolate(fine[:, None], size=query.shape[-2:], mode="bilinear", align_corners=False)[:, 0], *coarse
 
 
