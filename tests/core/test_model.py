@@ -126,6 +126,18 @@ def test_labels_are_found_a_class_at_a_time_however_many_there_are(segmenter, mo
     assert set(brought) == {1}
 
 
+def test_an_image_that_is_being_marked_is_made_ready_once(segmenter, monkeypatch):
+    one, other = segmenter.encode(photo(0)), segmenter.encode(photo(1))
+    guidance, readied = segmenter.guide(one, CAT), []
+    ready = segmenter.network.head.ready
+    monkeypatch.setattr(segmenter.network.head, "ready", lambda features: readied.append(features) or ready(features))
+    first = segmenter.segment(one, guidance, CAT)
+    for _ in range(3):  # strokes, each of which makes all masks anew
+        segmenter.segment(other, guidance)
+        last = segmenter.segment(one, guidance, CAT)
+    assert len(readied) == 1 + 3 and torch.equal(first._logits, last._logits)
+
+
 def test_what_a_notebook_shows_of_them_is_a_line(segmenter):
     encoded, guidance = segmenter.encode(photo(0)), segmenter.guide(photo(0), CAT)
     assert repr(encoded) == f"EncodedImage(80x60, key {encoded.key})"
