@@ -128,6 +128,9 @@ class Guidance:
             return NotImplemented
         return merge([self, other])
 
+    def __radd__(self, other: int) -> Guidance:
+        return self if other == 0 else NotImplemented  # with which `sum` begins
+
     def without(self, *keys: str) -> Guidance:
         """This guidance with nothing of the images of these keys (`EncodedImage.key`); the same object where it holds none."""
         if not all(isinstance(key, str) for key in keys):

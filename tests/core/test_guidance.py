@@ -31,6 +31,9 @@ def test_guidance_adds_in_any_order_and_takes_out_exactly(segmenter):
     left = whole.without(parts[1].images[0])
     assert left.to_bytes() == (parts[0] + parts[2]).to_bytes() and left.classes == ("background", "cat")
     assert whole.without("unknown") is whole
+    assert sum(parts).to_bytes() == whole.to_bytes()
+    with pytest.raises(TypeError):
+        1 + whole
 
 
 def test_many_are_added_at_once_and_asked_for_their_annotations_without_looking_through_all_again(segmenter, monkeypatch):
