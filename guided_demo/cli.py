@@ -5,6 +5,7 @@ import contextlib
 import importlib
 import io
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -19,7 +20,17 @@ from guided_demo.events import AddAnnotation, LoadGuidance, RecolorClass
 from guided_demo.export import FORMATS, Mask, file_names, write
 from guided_demo.files import list_images, make_folder, read_bytes, replacing, write_atomic, write_zip
 from guided_demo.imports import read_mask
-from guided_demo.options import Failures, add_command, add_marks, annotations, images_of, marks, mask_classes, probability
+from guided_demo.options import (
+    Failures,
+    add_command,
+    add_marks,
+    annotations,
+    images_of,
+    marks,
+    mask_classes,
+    path_of,
+    probability,
+)
 from guided_demo.project import read_guidance
 from guided_demo.render import overlay
 from guided_demo.video import read_frames, segment_frames, write_film
@@ -93,7 +104,9 @@ the number of the frame; classes.txt beside them names the class of every pixel 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status. Raises SystemExit(2) for a call that argparse refuses."""
-    argv = list(sys.argv[1:] if argv is None else argv)
+    given = sys.argv[1:] if argv is None else argv
+    # A stroke may begin outside of its photo, and argparse takes -5,8 for an option, unless there is a blank in it.
+    argv = [f" {word}" if re.fullmatch(r"-[\d.]+,-?[\d.]+", word) else word for word in given]
     if isinstance(sys.stdout, io.TextIOWrapper):  # not every terminal has all letters
         sys.stdout.reconfigure(errors="backslashreplace")
     failures = Failures()
@@ -251,19 +264,23 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     make = add_command(commands, "guide", guide, "annotated images to a guidance file", GUIDE_EXAMPLES)
-    make.add_argument("images", nargs="*", type=Path, metavar="IMAGE", help="images, or folders of them")
-    make.add_argument("-o", "--out", required=True, type=Path, metavar="FILE", help="the .safetensors file to write")
+    make.add_argument("images", nargs="*", type=path_of, metavar="IMAGE", help="images, or folders of them")
+    make.add_argument("-o", "--out", required=True, type=path_of, metavar="FILE", help="the .safetensors file to write")
     add_marks(make)
     make.add_argument(
-        "--annotations", type=Path, metavar="JSON", help="points and strokes of many images, see below, COCO or labelme"
+        "--annotations", type=path_of, metavar="JSON", help="points and strokes of many images, see below, COCO or labelme"
     )
-    make.add_argument("--masks", type=Path, metavar="PATH", help="a mask, or a folder of masks named as the images")
-    make.add_argument("--add", action="append", default=[], type=Path, metavar="FILE", help="guidance to start from; repeatable")
+    make.add_argument("--masks", type=path_of, metavar="PATH", help="a mask, or a folder of masks named as the images")
+    make.add_argument(
+        "--add", action="append", default=[], type=path_of, metavar="FILE", help="guidance to start from; repeatable"
+    )
 
     use = add_command(commands, "segment", segment, "guidance and images to masks", SEGMENT_EXAMPLES)
-    use.add_argument("guidance", type=Path, metavar="GUIDANCE", help="a .safetensors file of guide or of the page, or a project")
-    use.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="images, or folders of them")
-    use.add_argument("-o", "--out", required=True, type=Path, metavar="PATH", help="a folder, or a file ending in .zip")
+    use.add_argument(
+        "guidance", type=path_of, metavar="GUIDANCE", help="a .safetensors file of guide or of the page, or a project"
+    )
+    use.add_argument("images", nargs="+", type=path_of, metavar="IMAGE", help="images, or folders of them")
+    use.add_argument("-o", "--out", required=True, type=path_of, metavar="PATH", help="a folder, or a file ending in .zip")
     use.add_argument("--scope", choices=["everywhere", "object"], default="everywhere", help="see below")
     use.add_argument(
         "--unsure", type=probability, default=0.0, metavar="P", help="leave pixels of a less likely class out: 0 (default) to 1"
@@ -271,12 +288,14 @@ def _parser() -> argparse.ArgumentParser:
     use.add_argument("--form", choices=list(FORMATS), default="png", help="what to write (default png)")
 
     film = add_command(commands, "video", video, "a film to masks of its frames, or to a tinted film", VIDEO_EXAMPLES)
-    film.add_argument("film", type=Path, metavar="FILM", help="a video file, or a folder of frames")
-    film.add_argument("-o", "--out", type=Path, metavar="FOLDER", help="where to write the masks")
-    film.add_argument("--overlay", type=Path, metavar="FILE", help="the .mp4, .mkv or .mov to write, with every class tinted")
-    film.add_argument("--guidance", type=Path, metavar="FILE", help="a .safetensors file of guide or of the page, or a project")
+    film.add_argument("film", type=path_of, metavar="FILM", help="a video file, or a folder of frames")
+    film.add_argument("-o", "--out", type=path_of, metavar="FOLDER", help="where to write the masks")
+    film.add_argument("--overlay", type=path_of, metavar="FILE", help="the .mp4, .mkv or .mov to write, with every class tinted")
+    film.add_argument(
+        "--guidance", type=path_of, metavar="FILE", help="a .safetensors file of guide or of the page, or a project"
+    )
     add_marks(film)
-    film.add_argument("--mask", type=Path, metavar="FILE", help="a mask of the first frame")
+    film.add_argument("--mask", type=path_of, metavar="FILE", help="a mask of the first frame")
 
     for name, (_, summary) in ELSEWHERE.items():
         commands.add_parser(name, help=summary, add_help=False)

@@ -72,7 +72,7 @@ def list_images(paths: Iterable[str | os.PathLike], masks: Path | None = None) -
 
     A name is a file's path relative to the folder it was found in, with ? for bytes that are no UTF-8. Files of a folder that
     do not look like images, hidden ones, and what is in `masks`, a folder below it, are passed over; a file named outright is
-    always yielded, so that a wrong one is noticed, and so is a folder that may not be looked into.
+    always yielded, so that a wrong one is noticed, and so is a link that leads nowhere, and a folder that may not be looked into.
     """
     for path in map(Path, paths):
         if not os.path.isdir(path) or _is_locked(path):
@@ -82,7 +82,7 @@ def list_images(paths: Iterable[str | os.PathLike], masks: Path | None = None) -
         for found in sorted(path.rglob("*")):
             inside = found.relative_to(path)
             hidden = any(part.startswith(".") for part in inside.parts) or (apart and apart in _real(found).parents)
-            is_image = found.suffix.lower() in SUFFIXES and os.path.isfile(found)
+            is_image = found.suffix.lower() in SUFFIXES and (os.path.isfile(found) or not os.path.exists(found))
             if not hidden and (is_image or _is_locked(found)):
                 yield _utf8(inside.as_posix()), found
 
@@ -173,6 +173,8 @@ def writing(path: Path) -> Iterator[None]:
     """What is done inside writes to `path`. Raises InputError if that fails, as on a full disk."""
     try:
         yield
+    except BrokenPipeError:  # of what is printed meanwhile, to somebody who has gone
+        raise
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror or error}.") from error
 
@@ -242,15 +244,13 @@ def _open(source: ImageSource, name: str) -> Image.Image:
     elif isinstance(source, str | os.PathLike):
         path = Path(source)
         try:
-            size = path.stat().st_size
+            path.stat()
         except (FileNotFoundError, NotADirectoryError, ValueError):  # the last, of a name that no file can have
             raise InputError(f"{name} does not exist.") from None
         except OSError as error:
             raise InputError(f"{name} cannot be read: {error.strerror}.") from error
         if path.is_dir():
             raise InputError(f"{name} is a folder{' that may not be looked into' if _is_locked(path) else ', not an image'}.")
-        if not size:
-            raise InputError(f"{name} is empty (0 bytes).")
         return _open(read_bytes(path, name), name)
     elif not hasattr(source, "read"):
         raise InputError(f"{name} is a {type(source).__name__}; give a path, bytes, a PIL image or an array.")

@@ -164,6 +164,13 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def path_of(text: str) -> Path:
+    """For argparse: a path. An empty text, as of a variable that nobody set, would be the folder that one is in."""
+    if not text:
+        raise argparse.ArgumentTypeError("a path is empty")
+    return Path(text)
+
+
 def device_of(text: str) -> str:
     """For argparse: a device that is there, see `check_device`."""
     try:

@@ -1,19 +1,23 @@
 """The command line: what it writes, what it says, and how it ends."""
 
 import io
+import os
+import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from guided_demo import Annotation, GuidedSegmenter, Point
 from guided_demo.cli import main
 from guided_demo.events import AddClass, Annotate, RecolorClass
-from guided_demo.files import read_zip
+from guided_demo.files import read_zip, replacing
 from guided_demo.project import save_project
 from guided_demo.workspace import Workspace
 
+ROOT = Path(__file__).parents[1]
 CLICKS = ["--point", "5,6,cat", "--point", "50,40,background"]
 
 
@@ -175,6 +179,26 @@ def test_a_program_that_is_told_to_end_leaves_no_half_of_a_file(call, photos, tm
     running.terminate()
     assert running.communicate(timeout=60)[1] == "guided_demo: stopped; the files written so far are whole.\n"
     assert running.returncode == 130 and list(tmp_path.glob("out/*")) == []
+
+
+@pytest.mark.parametrize("buffered", ["", "1"])
+def test_a_reader_that_has_gone_ends_it_as_other_programs(call, photos, tmp_path, checkpoint, buffered):
+    call("guide", photos / "a.jpg", *CLICKS, "-o", tmp_path / "g.safetensors")
+    command = ["segment", tmp_path / "g.safetensors", photos, "-o", tmp_path / "m", "--checkpoint", checkpoint]
+    where = os.environ | {"PYTHONUNBUFFERED": buffered}
+    read, write = os.pipe()
+    os.close(read)
+    running = [sys.executable, "-m", "guided_demo", *map(str, command)]
+    ended = subprocess.run(running, stdout=write, stderr=subprocess.PIPE, cwd=ROOT, env=where)
+    os.close(write)
+    assert (ended.stderr, -ended.returncode) == (b"", signal.SIGPIPE)
+    assert len(list((tmp_path / "m").rglob("*.png"))) == 3
+
+
+def test_what_is_not_read_is_no_fault_of_a_file(tmp_path):
+    with pytest.raises(BrokenPipeError), replacing(tmp_path / "a.zip"):
+        raise BrokenPipeError
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_no_photo_is_written_over(call, photos, tmp_path):

@@ -27,6 +27,12 @@ def test_points_and_strokes_to_guidance(call, photos, tmp_path):
     assert annotation == Annotation(marks=[stroke, Point(5, 6, "cat"), Point(50, 40, "background")])
 
 
+def test_a_stroke_may_begin_outside_of_its_photo(call, photos, tmp_path):
+    assert call("guide", photos / "a.jpg", "--stroke", "cat", "-5,5", "-.5,-2", "20,20", "-o", tmp_path / "g.safetensors")[0] == 0
+    (annotation,) = Guidance.load(tmp_path / "g.safetensors").annotations.values()
+    assert annotation.strokes[0].path == ((-5, 5), (-0.5, -2), (20, 20))
+
+
 def test_more_photos_than_are_kept_encoded_are_encoded_once_all_the_same(call, tmp_path, segmenter, monkeypatch):
     marks, encoded = {}, []
     for seed in range(12):

@@ -6,6 +6,7 @@ import os
 import re
 import zipfile
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -192,6 +193,23 @@ def test_folders_are_listed_sorted_and_files_as_they_are(tmp_path):
     assert listed[2][1] == tmp_path / "photos/sub/c.tif"
 
 
+def test_a_link_that_leads_nowhere_is_noticed(tmp_path):
+    for name, target in (("here.jpg", "a.jpg"), ("notes", "gone.txt"), ("photo.jpg", "gone.jpg")):
+        (tmp_path / name).symlink_to(target)
+    Image.new("RGB", (3, 2)).save(tmp_path / "a.jpg")
+    assert [name for name, _ in list_images([tmp_path])] == ["a.jpg", "here.jpg", "photo.jpg"]
+
+
+def test_an_image_can_come_through_a_pipe(tmp_path):
+    os.mkfifo(pipe := tmp_path / "pipe")
+    with ThreadPoolExecutor(1) as other:
+        other.submit(pipe.write_bytes, encoded(Image.new("RGB", (30, 20))))
+        assert read_image(pipe).size == (30, 20)
+        other.submit(pipe.write_bytes, b"")
+        with pytest.raises(InputError, match="is empty"):
+            read_image(pipe)
+
+
 def test_a_file_name_that_is_no_utf8_can_be_printed(tmp_path):
     odd = tmp_path / os.fsdecode(b"bad\xff.png")
     Image.new("RGB", (3, 2)).save(odd)
@@ -207,7 +225,11 @@ def test_what_may_not_be_looked_at_is_listed_and_has_a_sentence(tmp_path, monkey
     may = os.access
     monkeypatch.setattr(os, "access", lambda path, mode: path not in (locked, locked / "a.png") and may(path, mode))
     monkeypatch.setattr(files.Path, "rglob", lambda self, pattern: [locked, tmp_path / "b.png", tmp_path / "ring.png"])
-    assert list(list_images([tmp_path], tmp_path / "masks")) == [("b.png", tmp_path / "b.png"), ("locked", locked)]
+    assert list(list_images([tmp_path], tmp_path / "masks")) == [
+        ("b.png", tmp_path / "b.png"),
+        ("locked", locked),
+        ("ring.png", tmp_path / "ring.png"),
+    ]
     too_long = tmp_path / f"{'a' * 300}.png"
     assert list(list_images([locked, too_long])) == [("locked", locked), (too_long.name, too_long)]
     with pytest.raises(InputError, match="locked is a folder that may not be looked into"):

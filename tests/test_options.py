@@ -27,6 +27,7 @@ def test_what_argparse_refuses_ends_with_2(arguments, capsys):
         (["--unsure", "much"], "'much' is not a number from 0 to 1"),
         (["--point", "1,2"], "a point is X,Y,CLASS, such as 310,220,lion, and not '1,2'"),
         (["--masks", "m", "--classes", "background,,cat"], "A class needs a name."),
+        (["--masks", ""], "argument --masks: a path is empty"),
     ],
 )
 def test_an_argument_of_another_form_is_refused_with_what_is_wanted(given, words, capsys):

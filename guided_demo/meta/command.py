@@ -26,7 +26,7 @@ from ..core.encoder import Encoder
 from ..core.paper import GuidedFCN
 from ..errors import InputError
 from ..files import make_folder, write_atomic, writing
-from ..options import device_of, positive
+from ..options import device_of, path_of, positive
 from .baselines import PixelForest
 from .encoders import MobileNet, encoder_weights
 from .log import Log
@@ -95,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--size", type=positive, default=352, metavar="PIXELS", help="longer side of the images kept in memory (default: 352)")
     add("--every", type=positive, default=500, metavar="STEPS", help="how often to validate and save (default: 500)")
     add("--device", type=device_of, default="cpu", help="cpu or cuda (default: cpu)")
-    add("-o", "--out", type=Path, required=True, metavar="FOLDER", help="for checkpoints, log and curves")
+    add("-o", "--out", type=path_of, required=True, metavar="FOLDER", help="for checkpoints, log and curves")
     arguments = parser.parse_args(argv)
     try:
         return _run(arguments)
@@ -136,7 +136,11 @@ def _run(arguments: argparse.Namespace) -> int:
             run.restore(kept)
         except (RuntimeError, UnpicklingError, EOFError, LookupError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"{state} is broken or of another run: give another folder, or delete it.") from error
-        _say(first, f"going on from step {run.step} of {config.steps}")
+        todo = f"going on from step {run.step} of {config.steps}"
+        _say(
+            first,
+            todo if run.step < config.steps else f"nothing to do: {run.step} steps are done, and {config.steps} are asked for",
+        )
     with writing(out):
         _train(run, pool, validation, arguments, Log(out / "log.jsonl", run.step) if first else None)
     return 0

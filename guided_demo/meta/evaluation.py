@@ -15,7 +15,7 @@ import numpy as np
 
 from guided_demo.errors import InputError
 from guided_demo.files import make_folder, write_atomic
-from guided_demo.options import device_of, natural, positive
+from guided_demo.options import device_of, natural, path_of, positive
 
 from . import metrics, protocols
 from .contestants import Contestant, open_contestant
@@ -198,7 +198,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--same", metavar="DATA", help="the annotated image itself, against P; with instances, one object")
     add("--video", metavar="DATA", help="later frames from the first: J, F, J&F")
     add("--many", nargs=2, metavar=("SUPPORT", "QUERIES"), help="dense masks of many images, against S")
-    add("--domains", type=Path, metavar="FOLDER", help="every images/ + masks/ folder in it: another image, against P")
+    add("--domains", type=path_of, metavar="FOLDER", help="every images/ + masks/ folder in it: another image, against P")
     add("--swap", metavar="DATA", help="do masks follow the guidance from one class to another in the same images?")
     add("--absent", metavar="DATA", help="a class in another image and in two that do not show it, all three together")
     add("--clicks", metavar="DATA", help="number of clicks to reach IoU .85 and .90")
@@ -211,5 +211,5 @@ def _parser() -> argparse.ArgumentParser:
     add("--queries", type=positive, default=20, help="queries a class of --many (default: 20)")
     add("--seed", type=natural, default=0, help="of tasks, points and intervals (default: 0)")
     add("--device", type=device_of, default="cpu", help="cpu or cuda (default: cpu)")
-    add("-o", "--out", type=Path, metavar="FOLDER", help="for table.md, curves.png and results.json")
+    add("-o", "--out", type=path_of, metavar="FOLDER", help="for table.md, curves.png and results.json")
     return parser

@@ -135,7 +135,9 @@ def test_the_command_trains_validates_and_resumes(tmp_path, capsys, monkeypatch)
         log.write('{"step": 1, "lo')  # where the disk was full
     assert main([*options, "--steps", "2"]) == 0
     assert [json.loads(line)["step"] for line in (tmp_path / "log.jsonl").read_text().splitlines()] == [1, 1, 2, 2]
+    assert main([*options, "--steps", "1"]) == 0
     said = capsys.readouterr().out
+    assert said.endswith("nothing to do: 2 steps are done, and 1 are asked for\n")
     assert "going on from step 1" in said and "validation IoU" in said and "held-out" not in said
     assert (tmp_path / "curves.png").stat().st_size > 1000
     modes = {(tmp_path / name).stat().st_mode for name in ("last.safetensors", "best.safetensors", "state.pt", "log.jsonl")}
