@@ -17,7 +17,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from guided_demo.errors import InputError
+from guided_demo.errors import InputError, legible
 
 ImageSource = str | os.PathLike | bytes | BinaryIO | Image.Image | np.ndarray
 
@@ -76,7 +76,7 @@ def list_images(paths: Iterable[str | os.PathLike], masks: Path | None = None) -
     """
     for path in map(Path, paths):
         if not os.path.isdir(path) or _is_locked(path):
-            yield _utf8(path.name), path
+            yield legible(path.name), path
             continue
         apart = _real(masks) if masks and _real(path) in _real(masks).parents else None
         for found in sorted(path.rglob("*")):
@@ -84,7 +84,7 @@ def list_images(paths: Iterable[str | os.PathLike], masks: Path | None = None) -
             hidden = any(part.startswith(".") for part in inside.parts) or (apart and apart in _real(found).parents)
             is_image = found.suffix.lower() in SUFFIXES and (os.path.isfile(found) or not os.path.exists(found))
             if not hidden and (is_image or _is_locked(found)):
-                yield _utf8(inside.as_posix()), found
+                yield legible(inside.as_posix()), found
 
 
 # Of os.path, as the methods of a Path raise errors where a folder above is locked, a name too long or a link leads to itself.
@@ -94,11 +94,6 @@ def _real(path: Path) -> Path:
 
 def _is_locked(path: Path) -> bool:
     return os.path.isdir(path) and not os.access(path, os.R_OK | os.X_OK)
-
-
-def _utf8(name: str) -> str:
-    # What is not comes as lone surrogates, which can neither be printed nor written.
-    return name.encode("utf-8", "replace").decode()
 
 
 def safe_name(name: str) -> str:

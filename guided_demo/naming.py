@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
-from .errors import InputError
+from .errors import InputError, legible
 from .session import ImageItem
 
 
@@ -37,9 +37,11 @@ class Naming:
 
 
 def distinct(name: str, taken: Iterable[str]) -> str:
-    """The name, or where it is one of those `taken`, in whatever case, "name-2", "name-3" … with the ending of it."""
+    """The name, or where it is one of those `taken`, in whatever case, "name-2", "name-3" … with the ending of it; legible, and
+    "image" where it names no file."""
     names = {other.casefold() for other in taken}
-    path, candidate, number = PurePosixPath(name), name, 2
+    candidate = legible(name) if PurePosixPath(name).name else "image"
+    path, number = PurePosixPath(candidate), 2
     while candidate.casefold() in names:
         candidate, number = str(path.with_name(f"{path.stem}-{number}{path.suffix}")), number + 1
     return candidate

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .core.guidance import Guidance
-from .errors import InputError
+from .errors import InputError, legible
 from .events import AddClass, LoadGuidance, RecolorClass
 from .files import read_zip, zip_bytes
 from .marks import check_name
@@ -88,7 +88,7 @@ def read_project(data: bytes, name: str = "the project") -> Project:
         listing = json.loads(files[LISTING])
         if listing["format"] > FORMAT:
             raise ValueError("it is of a newer format; update guided_demo to open it")
-        names = {str(item["key"]): str(item["name"]) for item in listing["images"]}
+        names = {str(item["key"]): legible(str(item["name"])) for item in listing["images"]}
         colors = {check_name(str(item["name"])): str(item["color"]) for item in listing["classes"]}
         for color in colors.values():
             parse_color(color)

@@ -17,7 +17,7 @@ from .core.guidance import Guidance, merge
 from .core.model import EncodedImage, GuidedSegmenter, Scope
 from .core.parallel import side_by_side
 from .core.result import Result
-from .errors import InputError
+from .errors import InputError, legible
 from .events import AddImages, LoadGuidance
 from .export import Mask, write
 from .files import ImageSource, zip_bytes
@@ -36,6 +36,10 @@ class Problem:
 
     name: str
     sentence: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", legible(self.name))
+        object.__setattr__(self, "sentence", legible(self.sentence))
 
 
 class Workspace:

@@ -45,3 +45,5 @@ def test_names_are_told_apart_by_a_number():
     assert distinct("trip/a.tar.jpg", ["a.tar.jpg"]) == "trip/a.tar.jpg"
     assert distinct("trip/a.tar.jpg", ["Trip/A.tar.JPG", "trip/a.tar-2.jpg"]) == "trip/a.tar-3.jpg"
     assert distinct("a", ["a"]) == "a-2"
+    assert [distinct(name, []) for name in ("", ".", "/", "..", "a\ud800.jpg")] == ["image", "image", "image", "..", "a?.jpg"]
+    assert distinct(".", ["image"]) == "image-2" and distinct("..", [".."]) == "..-2"

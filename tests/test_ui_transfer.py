@@ -1,6 +1,7 @@
 """Files between a page and its workspace: in whatever order they come, and out just as the workspace has them."""
 
 import base64
+import json
 import os
 import tempfile
 import tracemalloc
@@ -316,3 +317,29 @@ def test_a_class_that_somebody_asked_for_stays_when_others_come(workspace, segme
     desk.receive(*fetch(Transfer(workspace), "project")[1:])
     *_, reply = desk.work({"do": "take_in"})
     assert [item["name"] for item in reply["state"]["classes"]] == ["background", "thing", "cat"]
+
+
+def test_names_that_cannot_be_shown_are_others_and_end_nothing(workspace, segmenter):
+    """A project that had a lone surrogate in the name of a photo kept its page from ever being shown again, and two files that
+    zips called "." the files after them from being read."""
+    files = read_zip(save_project(workspace), "work.zip")
+    listing = json.loads(files["project.json"])
+    listing["images"][0]["name"] = "\ud800.png"
+    opened = zip_bytes((files | {"project.json": json.dumps(listing).encode()}).items())
+    marks = json.dumps({"\udfff.png": {"marks": []}, "a.png": {"marks": [{"point": [1, 1], "label": "\ud800"}]}}).encode()
+    desk = Desk(Workspace(segmenter))
+    brought = [
+        ("work.zip", opened),
+        ("marks.json", marks),
+        ("one.zip", zip_bytes([(".", photo_bytes(7))])),
+        ("two.zip", zip_bytes([(".", photo_bytes(8)), ("a.png", photo_bytes(9))])),
+    ]
+    for place, (name, data) in enumerate(brought):
+        assert desk.receive(name, data, place) == {}
+    *_, reply = desk.work({"do": "take_in"})
+    assert json.dumps(reply, ensure_ascii=False).encode()
+    names = [item["name"] for item in reply["state"]["images"]]
+    assert names == ["image", "image-2", "a.png", "?.png", "1.png", "2.png"]
+    assert len(reply["problems"]) == 2
+    *_, made = desk.work({"do": "export", "form": "project"})
+    assert "error" not in made
