@@ -209,6 +209,7 @@ def test_while_it_loads_nothing_can_be_pressed_nothing_empty_is_shown_and_nothin
         (1440, 900, False),
         (1024, 768, False),
         (390, 844, True),
+        (320, 568, True),
         (844, 390, True),
         (800, 1280, True),
     ],
