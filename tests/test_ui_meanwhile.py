@@ -94,3 +94,12 @@ def test_a_mask_that_was_brought_counts_as_marked(workspace, key):
     assert reply["marks"] == [] and reply["dense"]
     reply = ask(desk, "clear", key=key, number=1)
     assert not reply["dense"] and [image["marks"] for image in reply["state"]["images"]] == [0, 0, 0]
+
+
+def test_a_photo_whose_marks_are_all_erased_does_not_count_as_marked_until_it_is_marked_again(workspace, key):
+    desk = Desk(workspace)
+    for number, label, count in ((1, "cat", 1), (2, None, 0), (3, "cat", 3)):
+        mark = {"stroke": [[20, 20]], "label": label, "radius": 3 + number, "shape": "brush"}
+        assert ask(desk, "mark", key=key, number=number, marks=[mark])["count"] == count
+        assert ask(desk, "open", key=key)["count"] == count
+        assert [image["marks"] for image in ask(desk, "start")["state"]["images"]] == [count, 0, 0]

@@ -185,21 +185,21 @@ class Annotator {
     if (key !== this.current) this.open(key);
     else if (isNews && !("mask" in reply)) this.showMarks();
     if (reply.key && reply.key === this.current) {
-      if (reply.marks) this.#keep(reply.marks, reply.dense);
+      if (reply.marks) this.#keep(reply.marks, reply.dense, reply.count);
       if ("mask" in reply) this.#showMask(reply.key, reply.mask, reply.state);
     }
     this.gallery.refresh(this.server.revision);
     this.#update();
   }
 
-  /** Remember the marks that the server has of the open photo, and whether a mask came with it. */
-  #keep(marks, isDense = this.#isDense) {
+  /** Remember the marks that the server has of the open photo, whether a mask came with it, and how many of all this count. */
+  #keep(marks, isDense, count) {
     this.#kept = marks;
     this.#isDense = isDense;
-    this.#count(this.image, marks.length + Number(isDense));
+    this.#count(this.image, count);
   }
 
-  /** A photo of the gallery has so many marks now. */
+  /** A photo of the gallery has so many marks now; of those that are erased, none. */
   #count(image, marks) {
     image.marks = marks;
     this.gallery.setMarked(image.key, marks > 0);
@@ -260,8 +260,8 @@ class Annotator {
     this.#pending = this.#pending.filter((other) => other !== mark);
     const image = this.server.images.find((other) => other.key === key);
     if (image && !reply.error) {
-      if (key === this.current) this.#keep([...this.#kept, mark]);
-      else this.#count(image, image.marks + 1); // another was opened before this one was answered
+      if (key === this.current) this.#kept = [...this.#kept, mark]; // else another was opened before this one was answered
+      this.#count(image, reply.count);
     }
     this.take(reply);
   }

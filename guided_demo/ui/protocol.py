@@ -266,7 +266,8 @@ class Desk:
     # What the page shows.
 
     def _state(self, images: bool = True) -> Message:
-        session, seen = self.workspace.session, marked(self.workspace.guidance)
+        session, guidance = self.workspace.session, self.workspace.guidance
+        seen = marked(guidance)
         state: Message = {
             "revision": self.seeing.revision,
             "look": vars(self.seeing.look),
@@ -278,16 +279,16 @@ class Desk:
             "samples": [item.key for item in session.images if item.key in self._samples],
         }
         if images:
+            guiding = set(guidance.images)
             state["images"] = [
                 {
                     "key": item.key,
                     "name": item.name,
                     "size": list(item.size),
-                    "marks": len(annotation.marks) + (annotation.mask is not None),
+                    "marks": _count(session, item.key, guiding),
                     "correct": item.key in session.correct,
                 }
                 for item in session.images
-                for annotation in [session.annotation(item.key)]
             ]
         return state
 
@@ -296,9 +297,10 @@ class Desk:
         key = message.get("key")
         if key not in {item.key for item in self.workspace.session.images}:
             return {}
-        annotation = self.workspace.session.annotation(key)
+        session = self.workspace.session
+        annotation, count = session.annotation(key), _count(session, key, self.workspace.guidance.images)
         marks, mask = annotation.to_json()["marks"], self.seeing.mask(key, edge_of(message))
-        return {"key": key, "marks": marks, "dense": annotation.mask is not None, "mask": mask}
+        return {"key": key, "marks": marks, "dense": annotation.mask is not None, "count": count, "mask": mask}
 
 
 def _answer(respond: Callable[[], Message]) -> Message:
@@ -309,6 +311,13 @@ def _answer(respond: Callable[[], Message]) -> Message:
     except Exception:
         logging.getLogger(__name__).exception("a message failed")
         return {"error": SORRY}
+
+
+def _count(session: Session, key: str, guiding: Collection[str]) -> int:
+    """How many marks an image has, a dense mask being one; none where all that was marked here is erased and guides no longer."""
+    annotation = session.annotation(key)
+    is_erased = key in session.state.own and key not in guiding
+    return 0 if is_erased else len(annotation.marks) + (annotation.mask is not None)
 
 
 def _touched(before: Session, after: Session, current: str | None) -> str | None:

@@ -27,7 +27,10 @@ HOST = """() => {
   const replies = {
     start: () => ({ state: { ...state, images } }),
     all: () => ({ state: { ...state, images } }),
-    open: ({ key }) => ({ state: { ...state }, key, marks: key === "k" ? structuredClone(marks) : [], mask: null }),
+    open: ({ key }) => {
+      const kept = key === "k" ? structuredClone(marks) : [];
+      return { state: { ...state }, key, marks: kept, count: kept.length, mask: null };
+    },
     count_marks: () => ({ marks: 3 }),
     photos: ({ keys }) => ({ photos: each(keys, picture) }),
     masks: ({ keys }) => ({ revision: state.revision, masks: each(keys, null), summaries: each(keys, null) }),
@@ -36,8 +39,9 @@ HOST = """() => {
   const call = async (message) => {
     if (!(message.do in replies)) log.push(structuredClone(message));
     marks.push(...(message.marks ?? []));
+    const shown = { key: "k", count: marks.length, mask: null };
     if (message.do === "look") state.look = { ...state.look, ...message, do: undefined };
-    const reply = replies[message.do]?.(message) ?? { state: { ...state, revision: ++state.revision }, key: "k", mask: null };
+    const reply = replies[message.do]?.(message) ?? { state: { ...state, revision: ++state.revision }, ...shown };
     await window.gates?.[message.do];
     return reply;
   };

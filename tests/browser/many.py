@@ -26,7 +26,10 @@ HOST = """() => {
   const replies = {
     start: () => ({ state: { ...state, images: [...images] } }),
     all: () => ({ state: { ...state, images: [...images] } }),
-    open: ({ key }) => ({ state: { ...state }, key, marks: number(key) < 3 ? [{ point: [5, 5], label: "cat" }] : [] }),
+    open: ({ key }) => {
+      const marks = number(key) < 3 ? [{ point: [5, 5], label: "cat" }] : [];
+      return { state: { ...state }, key, marks, count: marks.length };
+    },
     photos: ({ keys }) => ({ photos: some(keys, () => picture) }),
     masks: ({ keys }) => ({
       revision: state.revision, view: look.view, masks: some(keys, () => picture), summaries: some(keys, summary),
@@ -46,7 +49,7 @@ HOST = """() => {
     state.revision += 1;
     if (verb === "mark_correct") images[number(message.photo)] = { ...images[number(message.photo)], correct: message.correct };
     const kept = images.filter(({ key }) => verb !== "remove_images" || !message.keys.includes(key));
-    return { state: { ...state, ...(verb !== "mark" && { images: kept }) }, key: message.key, mask: null };
+    return { state: { ...state, ...(verb !== "mark" && { images: kept }) }, key: message.key, count: 1, mask: null };
   };
   const element = document.createElement("div");
   element.className = "g-root";

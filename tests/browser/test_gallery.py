@@ -263,6 +263,18 @@ def test_on_the_page_a_click_in_the_ring_is_followed_and_agreement_charted(page,
     assert page.locator(".g-correct").count() == 0
 
 
+def test_a_photo_whose_only_mark_is_erased_does_not_look_marked(visitor):
+    visitor.click(*ON_IT)
+    marked = visitor.page.locator(".g-tile.g-marked")
+    assert marked.count() == 1
+    visitor.page.keyboard.press("e")
+    visitor.click(*ON_IT)
+    assert marked.count() == 0
+    visitor.page.keyboard.press("z")
+    visitor.settle()
+    assert marked.count() == 1
+
+
 @pytest.mark.parametrize("width", [1440, 1280, 1024, 390])
 def test_photos_stay_where_they_are_whatever_is_said_above_them(hand, width):
     hand.page.set_viewport_size({"width": width, "height": 800})
