@@ -87,7 +87,8 @@ class AnnotatorWidget(anywidget.AnyWidget):
         self._parts: dict[str, list[bytes]] = {}
         self._is_told = False
         self._cell: int | None = None
-        super().__init__(layout={"flex": "1 1 auto"})  # or beside other widgets, in an HBox, there would be nothing to see
+        # Beside other widgets, in an HBox, there would be nothing to see without "flex"; narrower than this, things would overlap.
+        super().__init__(layout={"flex": "1 1 auto", "min_width": "300px"})
         self.set_trait("session", workspace.session)
         self._end = workspace.watch(self._changed)
         self.on_msg(self._take)

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import itertools
 
 import nbformat
 import numpy as np
@@ -192,6 +193,19 @@ def test_beside_other_widgets_there_is_room_for_it(page, server, checkpoint):
     alone, shared = page.locator(".guided").nth(0), page.locator(".guided").nth(1)
     expect(shared).to_have_attribute("data-ready", "true")
     assert alone.bounding_box()["width"] - 250 < shared.bounding_box()["width"] < alone.bounding_box()["width"]
+
+
+def test_in_a_narrow_notebook_it_scrolls_and_nothing_overlaps(page, server, checkpoint):
+    page.set_viewport_size({"width": 520, "height": 900})
+    notebook = Notebook(page, server, MAKE.format(checkpoint=str(checkpoint)))
+    page.evaluate("jupyterapp.commands.execute('notebook:run-cell')")  # beside the list of files, where little room is left
+    notebook.settle()
+    output = page.locator(".jp-OutputArea-output", has=page.locator(".guided"))
+    assert output.bounding_box()["width"] < 200
+    parts = [part.bounding_box() for part in page.locator(".g-below > :visible").all()]
+    for left, right in itertools.pairwise(sorted(parts, key=lambda box: box["x"])):
+        assert left["x"] + left["width"] <= right["x"]
+    assert output.evaluate("(node) => { node.scrollLeft = 1000; return node.scrollLeft; }") > 100
 
 
 def test_in_a_dark_notebook_nothing_stands_out_from_its_ground(page, server, checkpoint):
