@@ -29,6 +29,10 @@ _DRAWINGS = Drawings(512 << 20)
 class Annotation:
     """The marks on one image, in the order they were made; strokes given to the constructor come before points.
 
+    points: (x, y, class) or Points; strokes: (path, class), or with a radius in pixels (path, class, radius), or Strokes, a path
+    being [(x, y), …]; mask: what `from_mask` makes; marks: Points and Strokes in any order, which come last. Raises InputError
+    for what is none of these; whether the marks lie in an image is seen when there is one, see `validate`.
+
     >>> Annotation(points=[(12.5, 8.0, "cat")], strokes=[([(3, 4), (9, 4)], "background", 2.0)]).classes
     ('background', 'cat')
     """
@@ -86,11 +90,15 @@ class Annotation:
 
     @property
     def is_empty(self) -> bool:
+        """Whether there is no mark and no mask; an eraser counts as a mark."""
         return not self.marks and self.mask is None
 
     @classmethod
     def from_mask(cls, mask: Any, classes: Sequence[str]) -> Annotation:
-        """Annotation from a dense label map: HxW integers, value i is `classes[i]`, 255 is unmarked."""
+        """Annotation from a dense label map: HxW integers, value i is `classes[i]`, 255 is unmarked.
+
+        Raises InputError for an array of another form, values that no class is named for, or more than 254 classes.
+        """
         values = np.asarray(mask)
         if values.ndim != 2 or not values.size or values.dtype.kind not in "iub":
             raise InputError("A mask must be a height x width array of whole numbers, one a pixel.")
@@ -111,6 +119,7 @@ class Annotation:
         return cls(mask=DenseMask(buffer.getvalue(), tuple(classes[v] for v in present)) if present else None)
 
     def add(self, mark: Mark) -> Annotation:
+        """With one more mark, a Point or a Stroke, over those before."""
         more = Annotation(mask=self.mask, marks=(*self.marks, mark))
         object.__setattr__(more, "_before", weakref.ref(self))
         return more
@@ -188,6 +197,7 @@ class Annotation:
         return drawing
 
     def to_json(self) -> dict[str, Any]:
+        """What json can write: {"marks": [{"point": [x, y], "label": "cat"}, …]}, and {"mask": …} where there is one."""
         marks = [
             {"point": [m.x, m.y], "label": m.label}
             if isinstance(m, Point)
@@ -203,6 +213,8 @@ class Annotation:
     def from_json(cls, data: dict[str, Any]) -> Annotation:
         """Inverse of to_json; raises InputError when `data` is not of its form."""
         try:
+            if not isinstance(data, dict):
+                raise TypeError(f"it is of type {type(data).__name__}")
             mask = data.get("mask")
             dense = mask and DenseMask(base64.b64decode(mask["png"]), tuple(str(c) for c in mask["classes"]))
             return cls(mask=dense, marks=[_mark_from_json(m) for m in data.get("marks", ())])
@@ -216,6 +228,8 @@ def _made(kind: type[Point] | type[Stroke], given: Any, form: str) -> Any:
     """A mark of what the caller gave. Raises InputError, with what was wanted, if it is not of that form."""
     try:
         mark = given if isinstance(given, kind) else kind(*given)
+    except InputError:  # which says what is wrong with it already
+        raise
     except (TypeError, ValueError) as error:
         raise InputError(f"{form}; {given!r} is none of them.") from error
     if not (isinstance(mark.label, str) or (mark.label is None and isinstance(mark, Stroke))):

@@ -243,6 +243,7 @@ def test_an_eraser_unmarks_what_lies_under_it_and_nothing_else():
         ({"points": [(1, 2, 3)]}, "A class is called by a text, such as 'cat', and not 3."),
         ({"points": [(1, 2, None)]}, "A class is called by a text, such as 'cat', and not None."),
         ({"strokes": [("cat", [(1, 2)])]}, "Strokes are [(path, class), …], a path being [(x, y), …]; ('cat', [(1, 2)]) is"),
+        ({"strokes": [([(1, 2)], "cat", 6, "box")]}, "A stroke has the shape 'box'; it must be brush or polygon."),
     ],
 )
 def test_marks_of_another_form_are_refused_with_the_form_that_is_wanted(given, sentence):
@@ -254,6 +255,8 @@ def test_json_of_another_form_is_refused_with_the_form_that_is_wanted():
     for data in ({"marks": [{"pont": [1, 2], "label": "cat"}]}, {"marks": [{"point": [1], "label": "cat"}]}, [1]):
         with pytest.raises(InputError, match=r'^This is not an annotation, such as \{"marks": '):
             Annotation.from_json(data)
+    with pytest.raises(InputError, match=r": it is of type list\.$"):
+        Annotation.from_json([1])
     with pytest.raises(InputError, match=r"'label' is missing\.$"):
         Annotation.from_json({"marks": [{"point": [1, 2]}]})
     with pytest.raises(InputError, match="only strokes can erase"):

@@ -127,7 +127,11 @@ class GuidedSegmenter:
 
     @torch.inference_mode()
     def encode(self, image: Any) -> EncodedImage:
-        """Features of an image: PIL, HxWx3 uint8, path, or an EncodedImage, which is returned as it is."""
+        """Features of an image: all that `files.read_image` reads, such as a path, a PIL image or HxWx3 uint8 (RGB); or an
+        EncodedImage, which is returned as it is.
+
+        Raises InputError for an image that cannot be read, has over 120 megapixels, or was encoded with another checkpoint.
+        """
         if isinstance(image, EncodedImage):
             if image.checkpoint_id != self.checkpoint_id:
                 raise InputError("This image was encoded with another checkpoint; encode it again with this one.")
@@ -139,7 +143,11 @@ class GuidedSegmenter:
 
     @torch.inference_mode()
     def guide(self, image: Any, annotation: Annotation) -> Guidance:
-        """Guidance with what this annotation of this image contributes; empty where nothing is annotated."""
+        """Guidance with what this annotation of this image contributes; empty where nothing is annotated.
+
+        image: as for `encode`. Raises InputError as that does, and for annotation that is not of this image: with a point or a
+        stroke outside of it, a mask of another size, or a class that cannot be called so.
+        """
         _expect(annotation, Annotation, _ANNOTATION)
         encoded = self.encode(image)
         annotation.validate(encoded.size)
@@ -164,6 +172,7 @@ class GuidedSegmenter:
     ) -> Result:
         """Masks of an image under guidance.
 
+        image: as for `encode`, and with its errors.
         annotation: the image's own, if it has one: what is annotated keeps its class, and pixels near it are told by it. It
         counts as guidance too, whether or not `guidance` already holds it. scope: "object" keeps to the region that the own
         annotation is in, and uses nothing else; without own annotation, or with all of it erased, it is as "everywhere".

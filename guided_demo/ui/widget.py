@@ -46,7 +46,8 @@ def annotate(
     """Show the annotator in this cell, and return it.
 
     images: a path, a folder or a pattern such as "photos/*.jpg" ("**" looks into folders); a PIL image, an array HxWx3 or
-        the bytes of a file; a list of all these; or a dict of images by name.
+        the bytes of a file; a list of all these; or a dict of images by name. What is the same picture is shown once, under
+        the first of its names.
     classes: names of what there is to mark, besides the background.
     workspace: a folder to keep the work in, also when the kernel has gone, or a Workspace; its images and classes stay. By
         default the work is kept as long as the kernel runs, and the cell, run again, goes on with what was marked; of the
@@ -87,7 +88,7 @@ class AnnotatorWidget(anywidget.AnyWidget):
         self._parts: dict[str, list[bytes]] = {}
         self._is_told = False
         self._cell: int | None = None
-        # Beside other widgets, in an HBox, there would be nothing to see without "flex"; narrower than this, things would overlap.
+        # Without "flex" there would be nothing to see beside other widgets, in an HBox; what is narrower would overlap.
         super().__init__(layout={"flex": "1 1 auto", "min_width": "300px"})
         self.set_trait("session", workspace.session)
         self._end = workspace.watch(self._changed)
