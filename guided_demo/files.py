@@ -23,12 +23,13 @@ ImageSource = str | os.PathLike | bytes | BinaryIO | Image.Image | np.ndarray
 
 MAX_PIXELS = 120_000_000
 MAX_UNPACKED = 2_000_000_000  # bytes
+MOST_FILES = 100_000  # in a zip; to list one takes 500 bytes of memory, and 50 of the zip
 SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm", ".pbm", ".avif", ".jp2")
 )
 Image.init()
 # Formats whose decoder runs another program (EPS, WMF), or takes any bytes for an image (TGA), are left out on purpose.
-_FORMATS = tuple({"JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "JPEG2000", "ICO"} & Image.OPEN.keys())
+FORMATS = tuple({"JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "JPEG2000", "ICO"} & Image.OPEN.keys())
 _ARCHIVES = {".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".tbz", ".xz", ".txz", ".zst"}
 _FILMS = {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv", ".3gp"}
 # How files begin that are compressed already: JPEG, PNG, GIF, WebP, AVIF, JPEG 2000, and zips.
@@ -208,8 +209,10 @@ def read_zip(data: bytes, name: str, limit: int = MAX_UNPACKED) -> dict[str, byt
 def unzip(data: bytes, name: str, limit: int = MAX_UNPACKED) -> list[tuple[str, bytes]]:
     """All files of a zip as (name, bytes); several may have one name. name: what an error calls the zip.
 
-    Raises InputError if it is damaged or locked, or would unpack to more than `limit` bytes.
+    Raises InputError if it is damaged or locked, has more than MOST_FILES, or would unpack to more than `limit` bytes.
     """
+    if data.count(b"PK\1\2") > MOST_FILES:  # as each is listed, before all are
+        raise InputError(f"{name} has more than {MOST_FILES} files; split it into smaller ones.")
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             files = [info for info in archive.infolist() if not info.is_dir()]
@@ -253,7 +256,7 @@ def _open(source: ImageSource, name: str) -> Image.Image:
         # Pillow warns from 89 megapixels on; the limit that counts here is checked before decoding.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(source, formats=_FORMATS)
+            image = Image.open(source, formats=FORMATS)
     except UnidentifiedImageError:
         suffix = Path(name).suffix.lower()
         if suffix in _ARCHIVES:

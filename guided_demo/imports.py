@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 
 from guided_demo.annotation import BACKGROUND, MAX_CLASSES, Annotation
 from guided_demo.errors import InputError
-from guided_demo.files import MAX_PIXELS
+from guided_demo.files import FORMATS, MAX_PIXELS
 from guided_demo.polygons import Region, fill
 
 ONE_NUMBER = ("P", "L", "1", "I;16", "I;16B", "I")  # Pillow's modes of pictures with one whole number a pixel
@@ -71,7 +71,7 @@ def read_numbers(data: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
     name: what an error calls the file. Raises InputError.
     """
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             numbers = np.array(image)
             grey = np.array(image.convert("L")) if image.mode == "P" else numbers
     except Exception as error:  # what a decoder raises on damaged bytes differs by format

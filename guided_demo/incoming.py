@@ -36,6 +36,8 @@ KINDS = {
 CLASS_LISTS = ("classes.txt", "data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 MOST_NUMBERS = 64  # or colours, in a mask; a photo has more
 MOST_THINGS = 10_000  # that a picture of 16 bits numbers; a photo has more values, with gaps between them
+# Text that is made for it becomes fifty times as long in memory when it is read, and a data.yaml three hundred times.
+LONGEST = {"class list": 500_000, "outlines": 10_000_000, "annotations": 50_000_000}  # bytes; lists of class names are kept
 ZIPS = (b"PK\x03\x04", b"PK\x05\x06")  # the second is an empty one
 
 Place = tuple[int | str, ...]  # where a file lies: the number of the zip it came in, or 0, and its folders
@@ -61,6 +63,7 @@ class Intake:
         self.done = self.known = 0
         self._waiting: list[tuple[str, Place, str, bytes]] = []
         self._lists: dict[Place, list[str]] = {}  # what a classes.txt says
+        self._listed = 0  # bytes of these
         self._zips = 0
         self.together = uuid.uuid4().hex
         self._taken: Counter[str] = Counter()
@@ -127,6 +130,7 @@ class Intake:
 
     def _take(self, kind: str, place: Place, name: str, data: bytes) -> str | Iterator[str]:
         """Take one file in that is no photo; returns what it turned out to be, or nothing where it was of no use by itself."""
+        self._check_length(kind, name, data)
         match kind:
             case "project":
                 return self._open(name, data)
@@ -141,6 +145,14 @@ class Intake:
             case "annotations":
                 return kind if self._take_annotations(name, data) else ""
         return "" if kind == "class list" else kind
+
+    def _check_length(self, kind: str, name: str, data: bytes) -> None:
+        is_kept = kind == "class list"
+        self._listed += len(data) if is_kept else 0
+        most = LONGEST.get(kind, MAX_UNPACKED)
+        if (self._listed if is_kept else len(data)) > most:
+            said = f"{name} is too long: {KINDS[kind][1]} can have {most / 1_000_000:g} MB"
+            raise InputError(f"{said}{' together' if is_kept else ' each'}, so bring it in parts.")
 
     def _open(self, name: str, data: bytes) -> Iterator[str]:
         project = read_project(data, name)

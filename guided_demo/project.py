@@ -18,6 +18,7 @@ from .render import next_color, parse_color
 from .workspace import Problem, Workspace
 
 FORMAT = 1
+LONGEST = 50_000_000  # bytes of the listing, which become fifty times as many in memory where that is what they are for
 LISTING, GUIDANCE, PHOTO = "project.json", "guidance.safetensors", "images/"
 
 
@@ -85,6 +86,8 @@ def read_project(data: bytes, name: str = "the project") -> Project:
     if LISTING not in files:
         raise InputError(f"{name} is a zip and no project; unpack it, and add the files that are in it.")
     try:
+        if len(files[LISTING]) > LONGEST:
+            raise ValueError(f"its {LISTING} has more than {LONGEST // 1_000_000} MB")
         listing = json.loads(files[LISTING])
         if listing["format"] > FORMAT:
             raise ValueError("it is of a newer format; update guided_demo to open it")

@@ -326,6 +326,14 @@ def test_a_zip_with_a_password_says_so():
         read_zip(bytes(data), "x.zip")
 
 
+def test_a_zip_of_more_files_than_can_be_listed_says_so(monkeypatch):
+    data = zip_bytes((f"{number}.txt", b"") for number in range(20))
+    assert len(read_zip(data, "a.zip")) == 20
+    monkeypatch.setattr("guided_demo.files.MOST_FILES", 19)
+    with pytest.raises(InputError, match=r"a\.zip has more than 19 files"):
+        read_zip(data, "a.zip")
+
+
 def test_a_zip_that_is_compressed_in_another_way_says_so():
     data = bytearray(zip_bytes([("a.txt", b"hello")]))
     for directory, method in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):

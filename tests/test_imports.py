@@ -1,6 +1,7 @@
 """Annotations taken in from masks, JSON and COCO."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -62,6 +63,17 @@ def test_pixels_left_without_a_class_stay_so_also_where_nothing_but_background_i
 def test_what_is_no_mask_says_so(data, words):
     with pytest.raises(InputError, match=rf"a\.png .*{words}"):
         read_mask(data, NAMES, "a.png")
+
+
+def test_a_mask_is_never_given_to_another_program(tmp_path, monkeypatch):
+    """A page of PostScript that was called mask.png was run."""
+    program, run = tmp_path / "gs", tmp_path / "run"
+    program.write_text(f"#!/bin/sh\ntouch {run}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    with pytest.raises(InputError, match=r"mask\.png cannot be read as a mask"):
+        read_mask(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 6\n%%EndComments\nshowpage\n", NAMES, "mask.png")
+    assert not run.exists()
 
 
 def test_a_mask_value_without_a_class_says_so():

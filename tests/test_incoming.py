@@ -306,6 +306,31 @@ def test_the_photos_of_a_project_count(workspace, segmenter):
     assert calls == [(0, 1, "work.zip"), (0, 3, "a.png"), (1, 3, "b.png"), (2, 3, "work.zip")]
 
 
+def test_text_that_would_take_all_memory_is_not_read_and_stops_no_other(workspace, monkeypatch):
+    """A zip of some kilobytes could have text in it of which reading made tens of gigabytes."""
+    monkeypatch.setattr("guided_demo.incoming.LONGEST", {"class list": 50, "outlines": 100, "annotations": 200})
+    monkeypatch.setattr("guided_demo.project.LONGEST", 300)
+    long = [
+        ("a/data.yaml", b"names: [" + b"a," * 100 + b"]"),
+        ("b/classes.txt", b"aa\n" * 100),
+        ("a.txt", b"0 .1 .2 .3 .4\n" * 100),
+        ("a.json", b'{"a.png": {"marks": [' + b"[]," * 100 + b"0]}}"),
+        ("work.zip", zip_bytes([("project.json", b"[" + b"[]," * 200 + b"0]"), ("guidance.safetensors", b"")])),
+    ]
+    fine = [("a.png", photo_bytes(1)), ("b.png", photo_bytes(2)), ("b.txt", b"0 .1 .2 .3 .4\n")]
+    problems = {problem.name: problem.sentence for problem in take_in(workspace, [*long, *fine])}
+    assert problems.keys() == {name for name, _ in long}
+    assert all("too long: " in problems[name] for name, _ in long[:-1]) and "has more than" in problems["work.zip"]
+    assert [item.name for item in workspace.session.images] == ["a.png", "b.png"]
+    assert workspace.session.class_names == ("background", "class 1")
+
+
+def test_lists_of_class_names_share_the_room_there_is_for_them(workspace, monkeypatch):
+    monkeypatch.setattr("guided_demo.incoming.LONGEST", {"class list": 50})
+    problems = take_in(workspace, [(f"{folder}/classes.txt", b"background\ncat\n") for folder in "abcd"])
+    assert [problem.name for problem in problems] == ["d/classes.txt"] and "together" in problems[0].sentence
+
+
 def test_zips_that_come_together_share_the_room_to_unpack_in(workspace, monkeypatch):
     monkeypatch.setattr("guided_demo.incoming.MAX_UNPACKED", 150_000)
     bomb = zip_bytes([("empty.txt", b"0 " * 50_000)])
