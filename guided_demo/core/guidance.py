@@ -26,6 +26,7 @@ from .exemplars import COUNT
 # Files of earlier formats are still read: the first had OLD_PARTS with semantics in float16, the second masks in the header.
 FORMAT = 3
 PARTS, OLD_PARTS = ("steps", "step", "detail", "weight"), ("semantic", "detail", "weight")
+LARGEST = 64  # what a network finds in photos is below 20; with numbers from 200 on, regressions have no solution
 
 
 @dataclass(frozen=True)
@@ -247,7 +248,7 @@ def _contribution(i: int, entry: dict[str, Any], tensors: dict[str, np.ndarray])
     annotation.validate((width, height))
     if not samples.keys() <= set(annotation.classes):
         raise ValueError("exemplars are of a class that is not marked")
-    if centre.shape != (SEMANTIC,) or not np.isfinite(centre).all():
+    if centre.shape != (SEMANTIC,) or centre.dtype != np.float16 or not _is_likely(centre):
         raise ValueError("an image has no mean descriptor")
     return Contribution(str(entry["key"]), (width, height), samples, centre, annotation)
 
@@ -266,12 +267,18 @@ def _annotation(i: int, entry: dict[str, Any], tensors: dict[str, np.ndarray]) -
 
 def _check(sample: Sample) -> None:
     n = len(sample.weight)
-    shapes = (n, SEMANTIC), (n, 1), (n, DETAIL), (n,)
+    wanted = ((n, SEMANTIC), np.int8), ((n, 1), np.float16), ((n, DETAIL), np.float16), ((n,), np.float16)
     parts = [getattr(sample, part) for part in PARTS]
-    if any(part.shape != shape or not np.isfinite(part).all() for part, shape in zip(parts, shapes, strict=True)):
+    if any((part.shape, part.dtype) != form or not np.isfinite(part).all() for part, form in zip(parts, wanted, strict=True)):
         raise ValueError("exemplars do not agree")
+    if not all(map(_is_likely, (sample.semantic, sample.detail, sample.weight))):
+        raise ValueError("exemplars are of no photo")
     if not (n <= COUNT and 0 < sample.pixels <= MAX_PIXELS and sample.weight.sum() > 0 and (sample.weight >= 0).all()):
         raise ValueError("exemplars stand for nothing")
+
+
+def _is_likely(values: np.ndarray) -> bool:
+    return bool((np.abs(values) <= LARGEST).all())  # which no NaN is
 
 
 def merge(parts: Iterable[Guidance]) -> Guidance:

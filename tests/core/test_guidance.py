@@ -213,6 +213,13 @@ def changed(data, header=(), **tensors):
         {"0.0.detail": np.zeros((1, DETAIL + 1), np.float16)},
         {"0.0.weight": np.zeros(1, np.float16)},
         {"0.0.weight": np.zeros((1, 1), np.float16)},
+        {"0.0.steps": np.full((1, SEMANTIC), 7, np.uint32)},
+        {"0.0.steps": np.full((1, SEMANTIC), 1e300)},
+        {"0.0.step": np.full((1, 1), 60_000, np.float16)},
+        {"0.0.step": np.full((1, 1), np.inf, np.float16)},
+        {"0.0.detail": np.full((1, DETAIL), -1000, np.float16)},
+        {"0.0.weight": np.full(1, 1e300)},
+        {"0.centre": np.full(SEMANTIC, 1e300)},
         {
             "0.0.steps": np.ones((81, SEMANTIC), np.int8),
             "0.0.step": np.ones((81, 1), np.float16),
