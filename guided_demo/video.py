@@ -79,7 +79,8 @@ def write_film(path: Path) -> Iterator[Callable[[Frame], None]]:
     try:
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-        with _film_errors(path), av.open(str(temporary), "w") as container:
+        # FFmpeg takes what is before a colon for a protocol, as in 12:30.mp4.
+        with _film_errors(path), av.open(f"file:{temporary}", "w") as container:
             stream: Any = None
             size, last = (0, 0), -1
 
@@ -129,7 +130,7 @@ def _read_film(path: Path, report: Report) -> Iterator[Frame]:
         raise InputError(f"{path} does not exist, or is in a folder that may not be looked into.")
     av = _av()
     number = 0
-    with _film_errors(path), av.open(str(path)) as container:
+    with _film_errors(path), av.open(f"file:{path}") as container:
         if not container.streams.video:
             raise InputError(f"{path} has no pictures, only sound.")
         stream = container.streams.video[0]

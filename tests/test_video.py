@@ -137,6 +137,16 @@ def test_frames_are_upright(tmp_path, rotation):
     assert np.abs(np.asarray(first.image, int) - np.asarray(turned)).mean() < 8
 
 
+def test_a_film_may_be_called_by_a_time(call, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file:").mkdir()
+    for name in ("12:30.mp4", "file:/12:30.mp4"):
+        save_film(tmp_path / "film.mp4", pictures(2)).rename(name)
+        status, said, _ = call("video", name, *CLICKS, "--overlay", name.replace("30", "31"))
+        assert status == 0 and "2 frames" in said
+        assert (tmp_path / name.replace("30", "31")).exists()
+
+
 def test_only_a_few_frames_are_in_memory(segmenter):
     first = next(pictures(1))
     guidance = segmenter.guide(first, Annotation(points=[(10, 24, "square"), (50, 40, "background")]))
