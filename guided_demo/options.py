@@ -108,12 +108,12 @@ def annotations(arguments: argparse.Namespace, failures: Failures) -> list[tuple
     if masks := arguments.masks:
         classes, in_folder = mask_classes(arguments, masks), os.path.isdir(masks)
     alike = Counter(name for name, _ in set(images))
-    of_mask = Counter(Path(name).with_suffix(".png") for name, _ in set(images))
+    of_mask = Counter(_png(name) for name, _ in set(images))
 
     def annotation(name: str) -> Annotation:
         found = Annotation()
         if masks:
-            png = Path(name).with_suffix(".png")
+            png = _png(name)
             file = masks / png if in_folder else masks
             if in_folder and of_mask[png] > 1:
                 raise InputError(f"Several photos would have the mask {file}; rename them, and their masks.")
@@ -127,6 +127,11 @@ def annotations(arguments: argparse.Namespace, failures: Failures) -> list[tuple
         return found + Annotation(marks=given)
 
     return [(path, partial(annotation, name)) for name, path in images]
+
+
+def _png(name: str) -> Path:
+    path = Path(name)
+    return path.with_suffix(".png") if path.name else path  # "" or "." of a JSON file is no photo, as will be said
 
 
 def mask_classes(arguments: argparse.Namespace, masks: Path) -> list[str]:

@@ -4,6 +4,7 @@ import json
 from functools import partial
 
 import numpy as np
+import pytest
 from pictures import photo
 
 from guided_demo import Annotation, EncodedImage, Guidance, GuidedSegmenter, Point, Stroke
@@ -70,6 +71,15 @@ def test_annotations_of_many_photos_from_json(call, photos, tmp_path):
     assert status == 1
     assert "b.png" in errors
     assert Guidance.load(tmp_path / "h.safetensors").annotations == guidance.annotations
+
+
+@pytest.mark.parametrize("name", ["", ".", "/"])
+def test_a_name_in_json_that_no_photo_has_stops_no_other(call, photos, tmp_path, name):
+    marks = {"marks": [{"point": [5, 6], "label": "cat"}]}
+    (photos / "clicks.json").write_text(json.dumps({name: marks, "a.jpg": marks}))
+    status, said, errors = call("guide", "--annotations", photos / "clicks.json", "-o", tmp_path / "cat.safetensors")
+    assert status == 1 and "1 image, classes background, cat" in said
+    assert errors.count("\n") == 1 and "folder" in errors
 
 
 def test_a_labelme_file_beside_its_photo_is_of_that_photo(call, photos, tmp_path):

@@ -56,6 +56,6 @@ def read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any], str]:
             if not isinstance(metadata, dict):
                 raise ValueError("its metadata are no dictionary")
             state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+    except (SafetensorError, OSError, KeyError, ValueError, RecursionError) as error:
         raise InputError(f"{Path(path).name} is not a checkpoint of guided_demo, or is cut short.") from error
     return state, metadata, hashlib.sha256(Path(path).read_bytes()).hexdigest()[:12]

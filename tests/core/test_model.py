@@ -6,6 +6,7 @@ import pytest
 import torch
 from pictures import photo
 from PIL import Image
+from safetensors.torch import save_file
 
 from guided_demo import Annotation, Guidance, GuidedSegmenter, InputError, Stroke
 from guided_demo.core import checkpoint
@@ -196,6 +197,13 @@ def test_other_networks_are_not_loaded_but_told_about(tmp_path):
 def test_a_checkpoint_that_does_not_fit_is_refused(segmenter, tmp_path, metadata):
     path = tmp_path / "odd.safetensors"
     checkpoint.save(segmenter.network, path, metadata)
+    with pytest.raises(InputError, match="is not a checkpoint of"):
+        GuidedSegmenter.load(path)
+
+
+def test_a_checkpoint_with_metadata_too_deep_to_be_read_is_refused(tmp_path):
+    path = tmp_path / "deep.safetensors"
+    save_file({}, path, {"guided_demo": "[" * 100_000})
     with pytest.raises(InputError, match="is not a checkpoint of"):
         GuidedSegmenter.load(path)
 
