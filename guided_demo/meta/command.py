@@ -19,6 +19,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 
 from ..core import checkpoint
 from ..core.backbone import EfficientNetLite, imagenet_state
@@ -100,6 +101,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(arguments)
     except InputError as error:
+        get_error_handler().record_exception(error)  # for torchrun, which says it last, below a page of its own
         print(f"guided_demo: {error}", file=sys.stderr)
         return 2
 

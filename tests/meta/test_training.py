@@ -147,6 +147,15 @@ def test_the_command_trains_validates_and_resumes(tmp_path, capsys, monkeypatch)
     assert metadata["training"]["seed"] == 3
 
 
+def test_what_goes_wrong_is_told_to_torchrun(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_ERROR_FILE", str(tmp_path / "error.json"))
+    (tmp_path / "file").touch()
+    assert main(["--data", "procedural:4", "-o", str(tmp_path / "file/run")]) == 2
+    sentence = capsys.readouterr().err.removeprefix("guided_demo: ").strip()
+    told = json.loads((tmp_path / "error.json").read_text())["message"]
+    assert told["extraInfo"]["py_callstack"].strip().endswith(f"InputError: {sentence}")
+
+
 @pytest.mark.parametrize("broken", ("loss", "features"))
 def test_training_that_falls_apart_is_told_and_takes_nothing_that_was_there(broken, tmp_path, capsys, monkeypatch):
     options = ["--data", "procedural:4", "--model", "prototype", "--batch", "1", "--side", "32", "-o", str(tmp_path)]
