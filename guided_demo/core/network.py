@@ -36,10 +36,11 @@ class GuidedNetwork(nn.Module):
         scope (B,): 1 for "object".
         """
         b, s = support.shape[:2]
+        marks = annotation.flatten(0, 1).cpu()  # looked at there while a GPU, which is not asked again, encodes
         features = self.encoder(torch.cat([support.flatten(0, 1), query]))
         shown, asked = features.map(lambda t: t[: b * s]), features.map(lambda t: t[b * s :])
         with torch.autocast(query.device.type, enabled=False):
-            exemplars = pool(shown, annotation.flatten(0, 1))
+            exemplars = pool(shown, marks)
             centre = shown.semantic.mean((2, 3)).reshape(b, s, -1).mean(1)
             own_flag = query.new_zeros(b) if own is None else own.flatten(1).amax(1).float()
             problem = binary(exemplars, s, centre, own_flag, query.new_zeros(b) if scope is None else scope)
