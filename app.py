@@ -52,21 +52,31 @@ SAMPLE_CLASS = "cheetah"
 THEME = gr.themes.Default(
     primary_hue="blue", neutral_hue="slate", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
 )
+# What is outside of gradio's blocks, as the container and its messages, hears of @media only where that is nested.
 CSS = """
-.gradio-container { padding: 0 !important; --g-accent: #1d5fd1; --g-height: calc(100dvh - 60px); }
+.gradio-container {
+  padding: 0 !important; --g-accent: #1d5fd1; --g-height: calc(100dvh - 60px);
+  @media (max-width: 800px) { --g-height: calc(100dvh - 44px); }
+}
 .dark .gradio-container, .gradio-container.dark {
   --g-accent: #7aa8ff; --g-on-accent: #0b1220; --g-bad: #ff8a7a; color-scheme: dark;
 }
-.gradio-container > .main { padding: 8px 16px !important; }
+.gradio-container > .main {
+  padding: 8px 16px !important;
+  @media (max-width: 800px) { padding: 4px 8px !important; }
+}
+.gradio-container .toast-wrap { /* over the photo: what to do next, and the classes, are above that */
+  @media (max-width: 800px) { top: 200px !important; }
+}
 .gradio-container .html-container { padding: 0 !important; }
-.gradio-container .column { gap: 8px; }
+.gradio-container .column {
+  gap: 8px;
+  @media (max-width: 800px) { gap: 4px; }
+}
 #title { display: flex; gap: 14px; align-items: center; height: 36px; white-space: nowrap; }
 #title h1 { margin: 0; font-size: 20px; }
 #title p { margin: 2px 0 0; overflow: hidden; text-overflow: ellipsis; opacity: .75; }
 @media (max-width: 800px) {
-  .gradio-container { --g-height: calc(100dvh - 44px); }
-  .gradio-container > .main { padding: 4px 8px !important; }
-  .gradio-container .column { gap: 4px; }
   #title { height: 32px; }
   #title p { display: none; }
 }

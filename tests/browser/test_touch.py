@@ -3,7 +3,7 @@
 import pytest
 from hand import near
 from playwright.sync_api import expect
-from visitor import Visitor
+from visitor import ON_IT, Visitor
 
 
 def fingers(hand):
@@ -117,4 +117,25 @@ def test_the_open_photo_can_be_ticked_and_taken_out_without_a_pointer_that_rests
         expect(others[0]).to_have_css("opacity", "0")
     page.get_by_role("button", name="These masks are correct").first.tap()
     page.wait_for_selector(".g-tile.g-correct")
+    context.close()
+
+
+def test_on_a_phone_little_is_left_empty_around_the_page(chromium, server):
+    context = chromium.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    box = Visitor(context.new_page(), server).page.locator(".guided").bounding_box()
+    assert (box["x"], box["width"]) == (8, 374)
+    assert box["y"] <= 40 and box["y"] + box["height"] >= 836
+    context.close()
+
+
+def test_on_a_phone_without_connection_what_gradio_says_of_it_leaves_the_classes_free(chromium, server):
+    context = chromium.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    visitor = Visitor(context.new_page(), server)
+    visitor.click(*ON_IT)
+    context.set_offline(True)
+    visitor.button("Download masks").tap()
+    toast = visitor.page.get_by_test_id("toast-body")
+    toast.wait_for()
+    said, stage = toast.bounding_box(), visitor.page.locator(".g-stage").bounding_box()
+    assert stage["y"] <= said["y"] and said["y"] + said["height"] <= stage["y"] + stage["height"]
     context.close()
