@@ -97,7 +97,7 @@ def test_files_that_were_not_read_when_the_page_was_loaded_again_are_asked_for(v
     page.reload()
     said = page.wait_for_selector(".g-problem:has-text('Add what is missing again.')").inner_text()
     visitor.settle()
-    arrived = re.search(r"Of them, (\d+) photos? had arrived", said)
+    arrived = re.search(r"Taken in: (\d+) photos?\.", said)
     there = int(re.match(r"\d+", page.locator(".g-count").inner_text()).group())
     assert there >= (int(arrived.group(1)) if arrived else 0)
     page.reload()

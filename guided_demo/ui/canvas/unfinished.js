@@ -23,7 +23,7 @@ export async function goOn(annotator) {
   if (files) {
     const what = files === 1 ? "a file was" : `${files} files were`;
     const arrived = await transfer.readArrived();
-    const had = arrived && ` Of them, ${arrived} had arrived.`;
+    const had = arrived && ` Taken in: ${arrived}.`; // those that were read before, too
     notices.show(`The page was loaded again while ${what} read.${had} Add what is missing again.`, { problem: true });
   }
   await Promise.all(sent);
