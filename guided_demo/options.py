@@ -14,7 +14,7 @@ from typing import Any
 from guided_demo.annotation import Annotation, Mark, Point, Stroke
 from guided_demo.core.model import check_device
 from guided_demo.errors import InputError
-from guided_demo.files import list_images, read_bytes
+from guided_demo.files import list_images, read_bytes, safe_name
 from guided_demo.imports import class_names, read_json, read_mask
 from guided_demo.marks import check_name
 
@@ -108,12 +108,13 @@ def annotations(arguments: argparse.Namespace, failures: Failures) -> list[tuple
     if masks := arguments.masks:
         classes, in_folder = mask_classes(arguments, masks), os.path.isdir(masks)
     alike = Counter(name for name, _ in set(images))
-    of_mask = Counter(_png(name) for name, _ in set(images))
+    of_mask = Counter(png for name, _ in set(images) for png in _pngs(name))
 
     def annotation(name: str) -> Annotation:
         found = Annotation()
         if masks:
-            png = _png(name)
+            pngs = _pngs(name)
+            png = next((png for png in pngs if os.path.exists(masks / png)), pngs[0])
             file = masks / png if in_folder else masks
             if in_folder and of_mask[png] > 1:
                 raise InputError(f"Several photos would have the mask {file}; rename them, and their masks.")
@@ -129,9 +130,11 @@ def annotations(arguments: argparse.Namespace, failures: Failures) -> list[tuple
     return [(path, partial(annotation, name)) for name, path in images]
 
 
-def _png(name: str) -> Path:
+def _pngs(name: str) -> list[Path]:
+    """What a photo's mask may be called: as the photo, or as `segment` writes it, without signs that not every system has."""
     path = Path(name)
-    return path.with_suffix(".png") if path.name else path  # "" or "." of a JSON file is no photo, as will be said
+    path = path.with_suffix(".png") if path.name else path  # "" or "." of a JSON file is no photo, as will be said
+    return list(dict.fromkeys([path, Path(safe_name(path.as_posix()))]))
 
 
 def mask_classes(arguments: argparse.Namespace, masks: Path) -> list[str]:

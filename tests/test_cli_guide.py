@@ -123,6 +123,18 @@ def test_masks_to_guidance(call, photos, tmp_path):
     assert "3 images" in said
 
 
+def test_what_segment_writes_guides_whatever_the_photos_are_called(call, photos, tmp_path):
+    (photos / "a.jpg").rename(photos / "2026-01-01T10:00.jpg")
+    call("guide", photos / "b.png", *CLICKS, "-o", tmp_path / "g.safetensors")
+    masks = tmp_path / "masks"
+    call("segment", tmp_path / "g.safetensors", photos, "-o", masks)
+    status, said, errors = call("guide", photos, "--masks", masks, "-o", tmp_path / "h.safetensors")
+    assert (status, errors) == (0, "") and "3 images" in said
+    photo(5, (64, 48)).save(photos / "2026-01-01T10_00.jpg")  # which may be the mask's as well
+    status, _, errors = call("guide", photos, "--masks", masks, "-o", tmp_path / "h.safetensors")
+    assert status == 1 and errors.count("Several photos would have the mask") == 2
+
+
 def test_photos_of_one_name_are_not_taken_for_one_another(call, photos, tmp_path):
     photo(5, (64, 48)).save(photos / "a.png")
     (tmp_path / "clicks.json").write_text(json.dumps({"a.png": Annotation(points=[(5, 6, "cat")]).to_json()}))

@@ -78,8 +78,9 @@ class Contribution:
 class Guidance:
     """What each annotation of each image contributed. Make it with GuidedSegmenter.guide, and add.
 
-    `+` is order-free, and the same annotation of the same image counts once, however often it is added. `without(key)`
-    takes an image out again exactly.
+    `+` is order-free, and the same annotation of the same image counts once, however often it is added; it raises InputError
+    for guidance of different checkpoints. `without(key)` takes an image out again exactly.
+    checkpoint_id: of the network that made it, None where it is empty; ledger: its contributions, see `Contribution.entry`.
     """
 
     checkpoint_id: str | None = None
@@ -96,6 +97,7 @@ class Guidance:
 
     @classmethod
     def empty(cls) -> Guidance:
+        """Guidance by nothing: under it, all is background."""
         return cls()
 
     @property
@@ -217,12 +219,16 @@ class Guidance:
             raise InputError("This is not a guidance file, or it is cut short; save the guidance again.") from error
 
     def save(self, path: str | Path) -> None:
-        """Raises InputError if the file cannot be written; one that was there is then as it was."""
+        """Write it to a file, as `to_bytes` has it; folders that are not there are made.
+
+        Raises InputError if the file cannot be written; one that was there is then as it was.
+        """
         write_atomic(path, self.to_bytes())
 
     @classmethod
     def load(cls, path: str | Path) -> Guidance:
-        """Raises InputError if the file cannot be read, or is no guidance."""
+        """Read it from a file that `save`, the page or the command line wrote. Raises InputError if that cannot be read, or is no
+        guidance."""
         return cls.from_bytes(read_bytes(path))
 
 
