@@ -193,6 +193,16 @@ def test_one_bad_photo_stops_no_other(client, photos):
     assert "not an image" in problem["sentence"]
 
 
+def test_more_than_memory_has_room_for_is_not_made(client, photos, monkeypatch):
+    """A photo that was uploaded once could be asked for a hundred thousand times, in one call that all others waited for."""
+    monkeypatch.setattr("guided_demo.ui.api.MOST_BYTES", 30_000)
+    both = [handle_file(photos / name) for name in ("cheetah.jpg", "lion.jpg")]
+    guidance = client.predict(handle_file(photos / "cheetah1.jpg"), MARKS, api_name="/guide")
+    assert client.predict(both, guidance, api_name="/export")["problems"] == []
+    with pytest.raises(AppError, match="ask for fewer photos at a time"):
+        client.predict(both, guidance, form="overlays", api_name="/export")
+
+
 def test_base64_may_be_broken_into_lines(client, photos):
     guidance = client.predict(handle_file("photos/cheetah1.jpg"), MARKS, api_name="/guide")
     photo, lines = Path("photos/cheetah1.jpg").read_bytes(), base64.encodebytes(base64.b64decode(guidance)).decode()
@@ -222,6 +232,7 @@ def test_base64_may_be_broken_into_lines(client, photos):
         ("export", [["PHOTO"], "", "png", "everywhere", 0], "nothing to segment by"),
         ("export", [["PHOTO"], "GUIDANCE", "png", "nowhere", 0], "no scope 'nowhere'"),
         ("export", [{"path": "PHOTO"}, "", "png", "everywhere", 0], "images is a list of photos"),
+        ("export", [["PHOTO"] * 1001, "GUIDANCE", "png", "everywhere", 0], "more than 1000 photos at once"),
         ("export", [["PHOTO"], "GUIDANCE", "paint", "everywhere", 0], "no export called 'paint'"),
         ("guide", ["\0", MARKS, ""], "was not uploaded here"),
         ("segment", ["/etc/passwd", "", MARKS, "everywhere", 0], "was not uploaded here"),

@@ -8,7 +8,7 @@ messages only: Gradio serves what lies in that folder to whoever has the path.
 # No `from __future__ import annotations` here: Gradio reads the types of the endpoints as they are.
 import base64
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,9 @@ from .seeing import base64_of
 from .wishes import read_marks
 
 Photo = FileData | str
+
+# Of one call: other callers wait for it, and what it makes is in memory until it is fetched.
+MOST_PHOTOS, MOST_BYTES = 1000, 300_000_000
 
 
 class Endpoints:
@@ -92,7 +95,7 @@ class Endpoints:
         """Find the classes of the guidance in many photos, and get files for other programs.
 
         Args:
-            images: The photos: uploaded files, or data URLs.
+            images: The photos: uploaded files, or data URLs; at most 1000.
             guidance: What was learned, as guide returned it.
             form: png, coco-rle, coco-polygons, yolo, labelme, tiff, csv or overlays.
             scope: "everywhere" or "object", as for segment.
@@ -103,6 +106,8 @@ class Endpoints:
         """
         if not isinstance(images, list):
             raise InputError("images is a list of photos; give one photo as a list of one.")
+        if len(images) > MOST_PHOTOS:
+            raise InputError(f"That is more than {MOST_PHOTOS} photos at once; ask for them in parts.")
         workspace, sure = self._workspace(guidance), _probability(unsure)
         if not workspace.guidance.images:
             raise InputError("There is nothing to segment by; give guidance.")
@@ -116,7 +121,7 @@ class Endpoints:
                 except InputError as error:
                     problems.append(Problem(_name(image), str(error)))
 
-        data = zip_bytes(write(masks(), workspace.mask_classes, form))
+        data = zip_bytes(_bounded(write(masks(), workspace.mask_classes, form)))
         return {"zip": base64_of(data), "problems": [vars(problem) for problem in problems]}
 
     def _workspace(self, guidance: str) -> Workspace:
@@ -167,6 +172,15 @@ def _add(workspace: Workspace, image: Any) -> str:
     if not path.is_relative_to(Path(get_upload_folder()).resolve()):  # else anybody could look at any file of this machine
         raise InputError(_foreign(source))
     return workspace.add_image(_name(image), path)
+
+
+def _bounded(files: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, bytes]]:
+    room = MOST_BYTES
+    for name, data in files:
+        room -= len(data)
+        if room < 0:
+            raise InputError(f"That makes more than {MOST_BYTES // 1_000_000} MB of files; ask for fewer photos at a time.")
+        yield name, data
 
 
 def _foreign(source: str) -> str:
