@@ -178,7 +178,8 @@ class _Hold:
     """Says to other programs that a folder is taken, until it is collected or the program ends, however it ends."""
 
     def __init__(self, path: Path) -> None:
-        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        with writing(path.parent):
+            file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         weakref.finalize(self, os.close, file)
         try:
             if fcntl is not None:

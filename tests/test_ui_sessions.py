@@ -269,6 +269,21 @@ def test_a_full_disk_ends_neither_looking_nor_opening(start, clock, monkeypatch)
     assert same is desk and sessions.find(again) is desk
 
 
+def test_a_desk_that_could_not_be_made_leaves_nothing(clock, tmp_path):
+    def make(folder):
+        (folder / "lock").touch()
+        raise InputError("The disk is full.")
+
+    sessions = Sessions(make=make, root=tmp_path / "work", clock=clock)
+    for _ in range(3):
+        with pytest.raises(InputError, match="full"):
+            sessions.open()
+    assert list((tmp_path / "work").iterdir()) == []
+    (tmp_path / "work").rmdir()
+    with pytest.raises(InputError, match="work cannot be written"):
+        sessions.open()
+
+
 def test_no_other_tab_takes_a_desk_whose_page_goes_on_though_its_connection_was_lost(start, clock):
     sessions = start()
     token, desk, _ = sessions.open()

@@ -254,3 +254,9 @@ for number in range(10**6):
     from guided_demo.storage import Journal
 
     assert sum(len(a.marks) for a in Journal(tmp_path).replay().annotations.values()) == len(points)
+
+
+def test_a_folder_that_cannot_be_locked_gets_a_sentence(segmenter, tmp_path):
+    (tmp_path / "lock").mkdir()
+    with pytest.raises(InputError, match="cannot be written"):
+        Workspace(segmenter, tmp_path)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import InputError
-from ..files import write_atomic
+from ..files import write_atomic, writing
 from .protocol import Desk
 
 # A page that is gone may be a reload, or a phone that fell asleep: its desk waits this long for it.
@@ -135,8 +135,13 @@ class Sessions:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def _new(self) -> _Place:
-        folder = Path(tempfile.mkdtemp(dir=self._folder))  # for the user's eyes only
-        return _Place(self.make(folder), folder, self.clock())
+        with writing(self._folder):
+            folder = Path(tempfile.mkdtemp(dir=self._folder))  # for the user's eyes only
+        try:
+            return _Place(self.make(folder), folder, self.clock())
+        except BaseException:  # a full disk, say: no token leads there, and the page asks again every few seconds
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
 
     def _reclaim(self, token: object, only_left: bool = False) -> _Place | None:
         """The place of a token, for `open` to give to another; from the lasting folder where it is not at hand."""
