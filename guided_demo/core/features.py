@@ -95,9 +95,10 @@ class FeatureCache:
         self._tidy(self.folder.parent)
 
     def _tidy(self, folder: Path) -> None:
-        """Delete what was not used for long, and the longest unused of what is too much, other checkpoints' too."""
+        """Delete what was not used for long, and the longest unused of what is too much, other checkpoints' too, and what is left
+        of files that were being written when a program was killed."""
         files = []
-        for file in folder.glob("*/*.safetensors"):
+        for file in folder.glob("*/*"):
             with contextlib.suppress(OSError):  # another program may have deleted it just now
                 about = file.stat()
                 files.append((about.st_mtime, about.st_size, file))
@@ -105,7 +106,8 @@ class FeatureCache:
         for used, size, file in sorted(files, reverse=True):
             total += size
             if total > self.disk_bytes or time.time() - used > self.disk_seconds:
-                file.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    file.unlink()
 
     def _read(self, key: str) -> EncodedImage | None:
         path = self.folder / f"{key}.safetensors" if self.folder else None

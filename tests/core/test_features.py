@@ -55,3 +55,21 @@ def test_what_is_written_never_takes_more_than_the_bound(segmenter, tmp_path):
         cache.encode(photo)
         assert total() <= bound
     assert len(list(tmp_path.rglob("*.safetensors"))) == 2
+
+
+def test_what_a_killed_program_left_half_written_goes_in_time(segmenter, tmp_path):
+    folder = FeatureCache(segmenter, folder=tmp_path).folder
+    old, new = folder / ".old.part", folder / ".new.part"
+    for file in (old, new):
+        file.write_bytes(b"half")
+    os.utime(old, (time.time() - 3 * DAY,) * 2)
+    FeatureCache(segmenter, folder=tmp_path, disk_seconds=2 * DAY)
+    assert list(folder.iterdir()) == [new]
+
+
+def test_features_that_cannot_be_deleted_are_no_trouble(segmenter, tmp_path):
+    stays = FeatureCache(segmenter, folder=tmp_path).folder / "folder.safetensors"
+    stays.mkdir()
+    os.utime(stays, (time.time() - 3 * DAY,) * 2)
+    FeatureCache(segmenter, folder=tmp_path, disk_seconds=2 * DAY)
+    assert stays.is_dir()
