@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from guided_demo.annotation import Annotation, Mark, Point, Stroke
+from guided_demo.annotation import BACKGROUND, Annotation, Mark, Point, Stroke
 from guided_demo.core.model import check_device
 from guided_demo.errors import InputError
 from guided_demo.files import list_images, read_bytes, safe_name
@@ -144,7 +144,12 @@ def mask_classes(arguments: argparse.Namespace, masks: Path) -> list[str]:
     listed = (masks if os.path.isdir(masks) else masks.parent) / "classes.txt"
     if not arguments.classes and not os.path.exists(listed):
         raise InputError(f"Nothing names the classes of {masks}; give --classes background,…, or put a classes.txt beside them.")
-    return arguments.classes or class_names(read_bytes(listed), str(listed))
+    if arguments.classes:
+        return arguments.classes
+    names = class_names(read_bytes(listed), str(listed))
+    if BACKGROUND not in names:  # it may lack its first line, and every value would have the name of another
+        raise InputError(f"{listed} has no background; put that first, as the name of value 0, or give --classes.")
+    return names
 
 
 def probability(text: str) -> float:

@@ -123,6 +123,16 @@ def test_masks_to_guidance(call, photos, tmp_path):
     assert "3 images" in said
 
 
+def test_a_list_of_classes_that_lacks_its_first_line_is_noticed(call, photos, tmp_path):
+    (tmp_path / "a.png").write_bytes(indexed_png(np.eye(48, 64, dtype=np.uint8)))
+    (tmp_path / "classes.txt").write_text("cat\ndog\n")
+    arguments = ["guide", photos / "a.jpg", "--masks", tmp_path, "-o", tmp_path / "g.safetensors"]
+    status, _, errors = call(*arguments)
+    assert status == 2 and "classes.txt has no background; put that first" in errors
+    assert call(*arguments, "--classes", "cat,dog")[0] == 0  # where there is none in the masks
+    assert Guidance.load(tmp_path / "g.safetensors").classes == ("background", "cat", "dog")
+
+
 def test_what_segment_writes_guides_whatever_the_photos_are_called(call, photos, tmp_path):
     (photos / "a.jpg").rename(photos / "2026-01-01T10:00.jpg")
     call("guide", photos / "b.png", *CLICKS, "-o", tmp_path / "g.safetensors")
