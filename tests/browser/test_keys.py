@@ -127,6 +127,25 @@ def test_undo_takes_back_the_last_corner_of_an_outline_and_what_was_marked_befor
     assert len(hand.sent("undo")) == 1
 
 
+def test_arrows_go_from_class_to_class_where_the_keyboard_is_on_one_and_else_from_photo_to_photo(hand):
+    hand.page.evaluate(
+        """() => {
+          const images = ["k", "b"].map((key) => ({ key, name: key, size: [400, 300], marks: 0 }));
+          annotator.take({ state: { ...annotator.server, images } });
+        }"""
+    )
+    now = "[annotator.active, annotator.current, document.activeElement.dataset.name]"
+    hand.page.get_by_role("radio", name="cat").focus()
+    chosen = []
+    for key in ("ArrowRight", "ArrowRight", "ArrowDown", "ArrowLeft", "Control+ArrowLeft"):
+        hand.press(key)
+        chosen.append(hand.page.evaluate(now))
+    assert chosen == [[name, "k", name] for name in ("dog", "background", "cat", "background", "background")]
+    hand.page.get_by_role("radio", name="dog").click()
+    hand.press("ArrowRight")
+    assert hand.page.evaluate(now) == ["dog", "b", None]
+
+
 def test_a_list_that_a_mouse_has_chosen_from_leaves_the_keys_to_the_photo(hand):
     kind = hand.page.get_by_label("Which photos are shown")
     kind.click()

@@ -3,6 +3,7 @@
 import { button, el, reveal } from "./dom.js";
 import { BACKGROUND } from "./marks.js";
 
+const ARROWS = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
 const EDGE = 5; // around a chip, where it is marked as chosen and as the one that hears keys
 
 export class Classes {
@@ -16,6 +17,7 @@ export class Classes {
     this.element = el("div", { class: "g-classes" }, this.list);
     // Under a mouse that is pressed, nothing moves: it would be let go elsewhere.
     this.list.addEventListener("focusin", ({ target }) => target.matches(":focus-visible") && this.#reveal(target));
+    this.list.addEventListener("keydown", (event) => this.#key(event));
   }
 
   show(classes, active) {
@@ -36,6 +38,18 @@ export class Classes {
     const chipOf = (name) => [...this.list.querySelectorAll("[data-name]")].find(({ dataset }) => dataset.name === name);
     if (focused) (chipOf(focused.name) ?? chipOf(active))?.focus({ preventScroll: true });
     this.#reveal(this.list.querySelector(".g-active"));
+  }
+
+  /** Arrows go from class to class, as in any group of which one is chosen, and around its ends. */
+  #key(event) {
+    const by = ARROWS[event.key];
+    const isBrowsers = event.altKey || event.ctrlKey || event.metaKey; // as to go back to the page before
+    if (!by || isBrowsers || !event.target.matches(".g-choose")) return;
+    event.preventDefault();
+    event.stopPropagation();
+    const names = [...this.list.querySelectorAll(".g-choose")].map(({ dataset }) => dataset.name);
+    this.actions.choose(names.at((names.indexOf(event.target.dataset.name) + by) % names.length));
+    this.list.querySelector(".g-active .g-choose").focus();
   }
 
   /** Scroll to the chip that `node` is of, unless it is one that stays in sight. */

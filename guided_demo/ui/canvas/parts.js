@@ -130,12 +130,15 @@ function layout(annotator, made) {
   const side = el("section", { class: "g-side", "aria-label": "Gallery", inert: true }, ...rows);
   const above = [notices.element, question.element, help.element];
   const element = el("div", { class: "guided", "data-ready": "false" }, main, side, ...above);
-  // Keys are the photo's again when a mouse has chosen from a list, which would take letters and arrows for another choice.
+  // Keys are the photo's again when a mouse has chosen from a list or a class, which would take letters and arrows for another
+  // choice.
   let pressed = null;
   element.addEventListener("pointerdown", ({ target }) => (pressed = target));
   element.addEventListener("focusout", ({ target }) => target === pressed && (pressed = null));
   const isChosen = ({ target }) => target === pressed && target.matches("select");
   element.addEventListener("change", (event) => isChosen(event) && stage.ink.focus({ preventScroll: true }));
+  const isClass = ({ target, detail }) => detail > 0 && target.closest(".g-choose");
+  element.addEventListener("click", (event) => isClass(event) && stage.ink.focus({ preventScroll: true }));
   return { element, main, side, count, hint, samples };
 }
 
