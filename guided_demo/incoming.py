@@ -16,7 +16,7 @@ from .annotation import Annotation
 from .core.guidance import Guidance
 from .errors import InputError
 from .events import AddAnnotation, LoadGuidance
-from .files import MAX_UNPACKED, SUFFIXES, image_key, read_image, unzip
+from .files import FORMATS, MAX_UNPACKED, SUFFIXES, image_key, read_image, unzip
 from .imports import ONE_NUMBER, class_names, read_json, read_mask, read_yolo, yolo_names
 from .naming import Naming, common
 from .project import LISTING, read_project
@@ -192,9 +192,10 @@ class Intake:
         """A picture of few numbers or colours; it may be a drawing as well."""
         image = read_image(data, name)
         item = self._about(name)
-        with Image.open(io.BytesIO(data)) as opened:
-            is_stack, is_colored = getattr(opened, "n_frames", 1) > 1, opened.mode not in ONE_NUMBER
+        with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
+            is_colored = opened.mode not in ONE_NUMBER
             count = len(np.unique(np.asarray(opened))) if opened.mode.startswith("I;") else 0  # others have few, see _kind
+            is_stack = _has_pages(opened)
         if item is None and is_stack:
             raise InputError(f"{name} is a stack that does not name the photos of its pages; bring a mask file for each photo.")
         if item is None or item.key == image_key(image):
@@ -300,6 +301,15 @@ def _kind(place: Place, name: str, data: bytes) -> str | None:
             return "mask" if is_mask else "photo"
     except Exception:  # a photo of another format, or one that reading will say more about
         return "photo"
+
+
+def _has_pages(image: Image.Image) -> bool:
+    """Whether a picture has a second page; to count them all takes hours where there are millions."""
+    try:
+        image.seek(1)
+    except Exception:  # there is none; or it is damaged, for which each format has errors of its own
+        return False
+    return True
 
 
 def _counts(numbers: Image.Image) -> bool:

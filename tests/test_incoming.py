@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+import struct
 
 import numpy as np
 import pytest
@@ -304,6 +305,24 @@ def test_the_photos_of_a_project_count(workspace, segmenter):
     calls = []
     assert take_in(workspace, [("work.zip", save_project(source))], lambda *call: calls.append(call)) == []
     assert calls == [(0, 1, "work.zip"), (0, 3, "a.png"), (1, 3, "b.png"), (2, 3, "work.zip")]
+
+
+@pytest.mark.timeout(20)  # counting the pages took minutes
+def test_pages_of_a_mask_that_are_damaged_or_very_many_stop_no_other(workspace):
+    """A damaged second page ended the reading of all files."""
+    tags = [(256, 4), (257, 4), (258, 8), (259, 1), (262, 1), (273, 8), (278, 4), (279, 16)]  # 4x4 pixels, at byte 8
+    page = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    size = len(page) + 4
+
+    def tiff(pages, following):
+        begin = b"II*\0" + struct.pack("<I", 24) + bytes(16)
+        places = [24 + size * number for number in range(1, pages)]
+        return begin + b"".join(page + struct.pack("<I", place) for place in [*places, following])
+
+    files = [("damaged.tif", tiff(1, 5)), ("many.tif", tiff(100_000, 0)), ("a.png", photo_bytes(1))]
+    problems = {problem.name: problem.sentence for problem in take_in(workspace, [*files, ("classes.txt", b"background\n")])}
+    assert "no photo of this name" in problems["damaged.tif"] and "is a stack" in problems["many.tif"]
+    assert [item.name for item in workspace.session.images] == ["a.png"]
 
 
 def test_text_that_would_take_all_memory_is_not_read_and_stops_no_other(workspace, monkeypatch):
