@@ -58,7 +58,7 @@ def test_everything_that_can_be_exported_is_offered_in_words():
 @pytest.mark.parametrize("form", ["project", "project-light"])
 def test_a_project_goes_from_page_to_page(workspace, segmenter, form):
     _, name, data = fetch(Transfer(workspace), form)
-    assert name == "project.zip" and len(data) == len(save_project(workspace, photos=form == "project"))
+    assert name == f"{form}.zip" and len(data) == len(save_project(workspace, photos=form == "project"))
     other = Workspace(segmenter)
     transfer = Transfer(other)
 

@@ -129,7 +129,7 @@ class Transfer:
         """
         total = 0 if form == "project-light" else len(self._workspace.session.images)
         if form in WORK:
-            name, before = "project.zip", 2  # files that come before those of the photos
+            name, before = f"{form}.zip", 2  # files that come before those of the photos
             files = project_files(self._workspace, photos=form == "project")
         else:
             name, before = "masks.zip" if form == "png" else f"masks-{form}.zip", 1
