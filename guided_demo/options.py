@@ -141,11 +141,11 @@ def mask_classes(arguments: argparse.Namespace, masks: Path) -> list[str]:
     """The names of the pixel values of a mask or a folder of masks."""
     if not os.path.exists(masks):
         raise InputError(f"{masks} does not exist, or is in a folder that may not be looked into.")
-    listed = (masks if os.path.isdir(masks) else masks.parent) / "classes.txt"
-    if not arguments.classes and not os.path.exists(listed):
-        raise InputError(f"Nothing names the classes of {masks}; give --classes background,…, or put a classes.txt beside them.")
     if arguments.classes:
         return arguments.classes
+    listed = (masks if os.path.isdir(masks) else masks.parent) / "classes.txt"
+    if not os.path.exists(listed):
+        raise InputError(f"Nothing names the classes of {masks}; give --classes background,…, or put a classes.txt beside them.")
     names = class_names(read_bytes(listed), str(listed))
     if BACKGROUND not in names:  # it may lack its first line, and every value would have the name of another
         raise InputError(f"{listed} has no background; put that first, as the name of value 0, or give --classes.")
