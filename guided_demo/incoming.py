@@ -202,6 +202,7 @@ class Intake:
             if numbers is None or is_colored:
                 return self._added(name, partial(self.workspace.add_image, name, data))
             raise InputError(f"{name} looks like a mask, but the gallery has no photo of this name; add the photo first.")
+        item = self._about(name, is_mask=True) or item  # not that of the same ending, as if it were this photo
         if item.size != image.size:
             sizes = [f"{width}x{height}" for width, height in (image.size, item.size)]
             said = f"{name} looks like a mask of {item.name}, but has {sizes[0]} pixels where that has {sizes[1]}"
@@ -241,13 +242,13 @@ class Intake:
             self.problems.append(Problem(name, f"{what} not in the gallery; add the photos first, then {name} again."))
         return used > 0 or len(self.problems) == before
 
-    def _about(self, name: str) -> ImageItem | None:
-        """The image of the gallery that a file is about. Raises InputError where that may be several."""
+    def _about(self, name: str, is_mask: bool = False) -> ImageItem | None:
+        """The image of the gallery that a file is about, see `Naming.find`. Raises InputError where that may be several."""
         session = self.workspace.session
         gallery = session.library, session.state.removed
         if self._naming is None or any(a is not b for a, b in zip(gallery, self._naming[0], strict=True)):
             self._naming = gallery, Naming(session.images)
-        return self._naming[1].find(name)
+        return self._naming[1].find(name, is_mask)
 
     def _mark(self, item: ImageItem, annotation: Annotation) -> None:
         if not annotation.is_empty:

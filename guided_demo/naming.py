@@ -18,22 +18,25 @@ class Naming:
             path = _upwards(item.name)
             self._alike.setdefault(path[0] if path else "", []).append((path, item))
 
-    def find(self, name: str) -> ImageItem | None:
+    def find(self, name: str, is_mask: bool = False) -> ImageItem | None:
         """The image that a file called `name` is about: the one of the same name; or else the one that, but for the ending, has
-        most of the path in common from the end; None if no image is called so.
+        most of the path in common from the end, and of several such the one with its ending, or with no more path; None if no
+        image is called so.
 
+        is_mask: the file is a picture, too, and its ending says nothing: a.png may be the mask of a.jpg where there is an a.png.
         Raises InputError where several are as near.
         """
-        path = _upwards(name)
+        path, ending = _upwards(name), None if is_mask else PurePosixPath(name).suffix
         alike = self._alike.get(path[0], []) if path else []
-        found = [item for _, item in alike if item.name == name]
-        if not found and alike:
-            shared = [common(other, path) for other, _ in alike]
-            found = [item for (_, item), count in zip(alike, shared, strict=True) if count == max(shared)]
+        near = [(common(other, path), PurePosixPath(item.name).suffix == ending, other == path) for other, item in alike]
+        nearest = max(near, default=None)
+        found = [one for one, nearness in zip(alike, near, strict=True) if nearness == nearest]
         if len(found) > 1:
-            said = f"{name} may be about {' or '.join(item.name for item in found[:2])}: several photos are called so"
+            said = f"{name} may be about {' or '.join(item.name for _, item in found[:2])}: several photos are called so"
+            if found[0][0] == found[1][0]:
+                raise InputError(f"{said} but for the ending. Bring it as COCO or labelme, which name photos with theirs.")
             raise InputError(f"{said}. Put it into a folder that is called as that of its photo, and add the folder.")
-        return found[0] if found else None
+        return found[0][1] if found else None
 
 
 def distinct(name: str, taken: Iterable[str]) -> str:

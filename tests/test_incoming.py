@@ -251,6 +251,36 @@ def test_photos_of_one_name_are_told_apart_and_their_masks_come_back(workspace, 
             assert np.array_equal(labels(other, name), mask)
 
 
+def test_masks_of_photos_that_differ_in_the_ending_go_to_none_and_whole_names_to_theirs(workspace, segmenter):
+    photos = [("a.jpg", photo_bytes(1)), ("a.png", photo_bytes(2))]
+    assert take_in(workspace, photos) == []
+    workspace.apply(AddClass("cat"))
+    workspace.apply(Annotate(workspace.session.images[0].key, Point(30, 20, "cat")))
+    expected = {mask.name: mask.labels for mask in workspace.masks()}
+    for form in ("coco-rle", "labelme"):
+        other = Workspace(segmenter)
+        assert take_in(other, [*photos, ("m.zip", workspace.export_zip(form))]) == []
+        for name, mask in expected.items():
+            assert np.array_equal(labels(other, name), mask)
+    for form in ("png", "yolo"):
+        other = Workspace(segmenter)
+        first, second = take_in(other, [*photos, ("m.zip", workspace.export_zip(form))])
+        assert "several photos are called so but for the ending" in first.sentence
+        assert "no photo of this name" in second.sentence
+        assert not other.session.annotations
+
+
+def test_masks_of_photos_inside_and_outside_a_folder_come_back(workspace, segmenter):
+    photos = [("a.jpg", photo_bytes(1)), ("day/a.jpg", photo_bytes(2))]
+    assert take_in(workspace, photos) == []
+    workspace.apply(AddClass("cat"))
+    workspace.apply(Annotate(workspace.session.images[0].key, Point(30, 20, "cat")))
+    other = Workspace(segmenter)
+    assert take_in(other, [*photos, ("m.zip", workspace.export_zip("png"))]) == []
+    for mask in workspace.masks():
+        assert np.array_equal(labels(other, mask.name), mask.labels)
+
+
 def test_a_picture_in_which_each_thing_has_a_number_is_no_photo_where_its_photo_is(workspace):
     things = np.arange(80 * 60).reshape(60, 80).astype(np.uint16) // 40  # 120 of them
     grey = np.random.default_rng(0).integers(0, 60_000, (60, 80)).astype(np.uint16)

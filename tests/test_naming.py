@@ -33,6 +33,20 @@ def test_a_name_that_is_as_near_to_several_is_refused(name):
         naming("one/a.jpg", "two/a.jpg", "b.png").find(name)
 
 
+def test_of_a_mask_the_ending_says_nothing_and_of_a_name_it_does():
+    photos = naming("a.jpg", "a.png", "b.jpg", "day/b.png")
+    for name in ("a.png", "masks/a.png", "labels/a.txt"):
+        with pytest.raises(InputError, match=r"a\.jpg or a\.png: several photos are called so but for the ending\. Bring"):
+            photos.find(name, is_mask=True)
+    assert [photos.find(name).name for name in ("a.png", "images/a.jpg", "b.png")] == ["a.png", "a.jpg", "day/b.png"]
+
+
+def test_a_mask_that_has_all_of_the_path_of_a_photo_is_about_that():
+    photos = naming("a.jpg", "day/a.jpg", "night/a.png")
+    wanted = {"a.png": "a.jpg", "day/a.png": "day/a.jpg", "masks/night/a.png": "night/a.png"}
+    assert {name: photos.find(name, is_mask=True).name for name in wanted} == wanted
+
+
 @pytest.mark.timeout(20)  # looked for one by one, it was minutes
 def test_ten_thousand_masks_find_their_photos():
     photos = naming(*(f"images/{number}.jpg" for number in range(10_000)))
