@@ -16,7 +16,7 @@ from .annotation import Annotation
 from .core.guidance import Guidance
 from .errors import InputError
 from .events import AddAnnotation, LoadGuidance
-from .files import FORMATS, MAX_UNPACKED, SUFFIXES, image_key, read_image, unzip
+from .files import FORMATS, MAX_UNPACKED, SUFFIXES, image_key, read_image, safe_name, unzip
 from .imports import ONE_NUMBER, class_names, read_json, read_mask, read_yolo, yolo_names
 from .naming import Naming, common
 from .project import LISTING, read_project
@@ -247,7 +247,7 @@ class Intake:
         session = self.workspace.session
         gallery = session.library, session.state.removed
         if self._naming is None or any(a is not b for a, b in zip(gallery, self._naming[0], strict=True)):
-            self._naming = gallery, Naming(session.images)
+            self._naming = gallery, Naming(session.images, safe_name)
         return self._naming[1].find(name, is_mask)
 
     def _mark(self, item: ImageItem, annotation: Annotation) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import PurePosixPath
 
 from .errors import InputError, legible
@@ -10,13 +10,13 @@ from .session import ImageItem
 
 
 class Naming:
-    """The images of a gallery by their names."""
+    """The images of a gallery by their names. written: gives what a name is in the files that are made of it."""
 
-    def __init__(self, images: Iterable[ImageItem]) -> None:
+    def __init__(self, images: Iterable[ImageItem], written: Callable[[str], str] = str) -> None:
         self._alike: dict[str, list[tuple[tuple[str, ...], ImageItem]]] = {}
         for item in images:
-            path = _upwards(item.name)
-            self._alike.setdefault(path[0] if path else "", []).append((path, item))
+            for path in {_upwards(item.name), _upwards(written(item.name))}:
+                self._alike.setdefault(path[0] if path else "", []).append((path, item))
 
     def find(self, name: str, is_mask: bool = False) -> ImageItem | None:
         """The image that a file called `name` is about: the one of the same name; or else the one that, but for the ending, has
@@ -30,13 +30,13 @@ class Naming:
         alike = self._alike.get(path[0], []) if path else []
         near = [(common(other, path), PurePosixPath(item.name).suffix == ending, other == path) for other, item in alike]
         nearest = max(near, default=None)
-        found = [one for one, nearness in zip(alike, near, strict=True) if nearness == nearest]
+        found = list({item.key: item for (_, item), nearness in zip(alike, near, strict=True) if nearness == nearest}.values())
         if len(found) > 1:
-            said = f"{name} may be about {' or '.join(item.name for _, item in found[:2])}: several photos are called so"
-            if found[0][0] == found[1][0]:
+            said = f"{name} may be about {' or '.join(item.name for item in found[:2])}: several photos are called so"
+            if _upwards(found[0].name) == _upwards(found[1].name):
                 raise InputError(f"{said} but for the ending. Bring it as COCO or labelme, which name photos with theirs.")
             raise InputError(f"{said}. Put it into a folder that is called as that of its photo, and add the folder.")
-        return found[0][1] if found else None
+        return found[0] if found else None
 
 
 def distinct(name: str, taken: Iterable[str]) -> str:

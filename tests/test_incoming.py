@@ -270,15 +270,24 @@ def test_masks_of_photos_that_differ_in_the_ending_go_to_none_and_whole_names_to
         assert not other.session.annotations
 
 
-def test_masks_of_photos_inside_and_outside_a_folder_come_back(workspace, segmenter):
-    photos = [("a.jpg", photo_bytes(1)), ("day/a.jpg", photo_bytes(2))]
+@pytest.mark.parametrize(
+    ("names", "forms"),
+    [
+        (["a.jpg", "day/a.jpg"], ["png", "coco-rle", "labelme"]),
+        (["at 12:30.jpg", "day?/con.jpg", "day?/" + "long" * 40 + ".jpg"], ["png", "coco-rle", "yolo", "labelme"]),
+    ],
+    ids=["folders", "signs"],
+)
+def test_masks_come_back_whatever_their_photos_are_called(workspace, segmenter, names, forms):
+    photos = [(name, photo_bytes(seed)) for seed, name in enumerate(names)]
     assert take_in(workspace, photos) == []
     workspace.apply(AddClass("cat"))
     workspace.apply(Annotate(workspace.session.images[0].key, Point(30, 20, "cat")))
-    other = Workspace(segmenter)
-    assert take_in(other, [*photos, ("m.zip", workspace.export_zip("png"))]) == []
-    for mask in workspace.masks():
-        assert np.array_equal(labels(other, mask.name), mask.labels)
+    for form in forms:
+        other = Workspace(segmenter)
+        assert take_in(other, [*photos, ("m.zip", workspace.export_zip(form))]) == []
+        for mask in workspace.masks():
+            assert np.array_equal(labels(other, mask.name), mask.labels)
 
 
 def test_a_picture_in_which_each_thing_has_a_number_is_no_photo_where_its_photo_is(workspace):

@@ -3,12 +3,13 @@
 import pytest
 
 from guided_demo import InputError
+from guided_demo.files import safe_name
 from guided_demo.naming import Naming, distinct
 from guided_demo.session import ImageItem
 
 
 def naming(*names):
-    return Naming(ImageItem(str(number), name, (8, 6)) for number, name in enumerate(names))
+    return Naming((ImageItem(str(number), name, (8, 6)) for number, name in enumerate(names)), safe_name)
 
 
 @pytest.mark.parametrize(
@@ -45,6 +46,13 @@ def test_a_mask_that_has_all_of_the_path_of_a_photo_is_about_that():
     photos = naming("a.jpg", "day/a.jpg", "night/a.png")
     wanted = {"a.png": "a.jpg", "day/a.png": "day/a.jpg", "masks/night/a.png": "night/a.png"}
     assert {name: photos.find(name, is_mask=True).name for name in wanted} == wanted
+
+
+def test_a_photo_is_found_by_the_name_that_files_made_here_have_for_it():
+    photos = naming("a:b/c?.jpg", "d:e.jpg", "d_e.jpg")
+    assert [photos.find(name).name for name in ("a_b/c_.png", "c_.png", "c?.png", "d:e.jpg")] == ["a:b/c?.jpg"] * 3 + ["d:e.jpg"]
+    with pytest.raises(InputError, match=r"d:e\.jpg or d_e\.jpg"):
+        photos.find("d_e.png")
 
 
 @pytest.mark.timeout(20)  # looked for one by one, it was minutes
