@@ -197,7 +197,7 @@ class Intake:
             count = len(np.unique(np.asarray(opened))) if opened.mode.startswith("I;") else 0  # others have few, see _kind
             is_stack = _has_pages(opened)
         if item is None and is_stack:
-            raise InputError(f"{name} is a stack that does not name the photos of its pages; bring a mask file for each photo.")
+            raise InputError(f"{name} is a stack, and pages are not read here; bring a mask file for each photo, or COCO.")
         if item is None or item.key == image_key(image):
             if numbers is None or is_colored:
                 return self._added(name, partial(self.workspace.add_image, name, data))

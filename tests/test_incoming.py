@@ -151,7 +151,7 @@ def test_a_mask_of_another_size_or_in_colours_is_no_photo_without_a_word(workspa
 def test_what_cannot_come_back_is_no_photo(workspace, form):
     take_in(workspace, [("a.png", photo_bytes(1)), ("b.png", photo_bytes(2))])
     problems = take_in(workspace, [("m.zip", workspace.export_zip(form))])
-    stack = "masks.tif is a stack that does not name the photos of its pages; bring a mask file for each photo."
+    stack = "masks.tif is a stack, and pages are not read here; bring a mask file for each photo, or COCO."
     assert [problem.sentence for problem in problems] == ([stack] if form == "tiff" else [])
     assert len(workspace.session.images) == 2
 
