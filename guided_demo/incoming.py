@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -126,6 +127,9 @@ class Intake:
                     self._taken[took] += 1
             except InputError as error:
                 self.problems.append(Problem(name, str(error)))
+            except Exception:  # a fault of ours, or of a reader; the other files are none the worse
+                logging.getLogger(__name__).exception("a file that was brought failed")
+                self.problems.append(Problem(name, f"{name} could not be read here; why was written to the server's log."))
             self.done += 1
 
     def _take(self, kind: str, place: Place, name: str, data: bytes) -> str | Iterator[str]:

@@ -62,6 +62,18 @@ def test_photos_masks_and_names_in_any_order(workspace):
     assert [call[:2] for call in calls] == [(done, 5) for done in range(5)]
 
 
+def test_a_file_at_which_a_reader_fails_stops_no_other(workspace, monkeypatch, caplog):
+    def fails(*_):
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr("guided_demo.incoming.read_json", fails)
+    files = [("marks.json", b"{}"), ("a.png", photo_bytes(1)), ("masks/a.png", indexed_png(REGION)), ("b.png", photo_bytes(2))]
+    (problem,) = take_in(workspace, files)
+    assert (problem.name, "could not be read here" in problem.sentence) == ("marks.json", True) and "a fault" in caplog.text
+    assert [item.name for item in workspace.session.images] == ["a.png", "b.png"]
+    assert not workspace.session.annotation(Naming(workspace.session.images).find("a").key).is_empty
+
+
 def test_masks_join_what_is_marked_and_need_no_names(workspace):
     take_in(workspace, [("a.jpg", photo_bytes(1))])
     (item,) = workspace.session.images
