@@ -86,16 +86,12 @@ def _at_pixels(y: np.ndarray, x: np.ndarray, height: int, width: int) -> tuple[n
 
 def _in_cells(y: np.ndarray, x: np.ndarray, height: int, width: int) -> tuple[np.ndarray, list[Terms]]:
     """The same for any number of pixels, in at most COUNT cells."""
-    count, row, column = _counts(y, x, width, STRIDES[0])
+    (count, row, column), (finer, down, across) = (_counts(y, x, width, stride) for stride in STRIDES)
     cell = np.zeros((height // STRIDES[0], width // STRIDES[0]), int)
-    cell[row, column] = _numbers(row, column, max(cell.shape))
-    total = np.bincount(cell[row, column], count, minlength=COUNT).astype(np.float32)
-    both: list[Terms] = []
-    for stride in STRIDES:
-        count, row, column = _counts(y, x, width, stride)
-        number = cell[row * stride // STRIDES[0], column * stride // STRIDES[0]]
-        both.append((number, row, column, count / total[number]))
-    return total / len(y), both
+    cell[row, column] = number = _numbers(row, column, max(cell.shape))
+    total = np.bincount(number, count, minlength=COUNT).astype(np.float32)
+    inner = cell[down // 2, across // 2]
+    return total / len(y), [(number, row, column, count / total[number]), (inner, down, across, finer / total[inner])]
 
 
 def _counts(y: np.ndarray, x: np.ndarray, width: int, stride: int) -> Terms:

@@ -72,9 +72,7 @@ class Found:
         direction = direction * (2 / ((direction * difference).sum(-1, keepdim=True) + 1e-2))
         middle = -(direction * pairs.mean(2)).sum(-1, keepdim=True)
         first, *others = torch.cat([found.flatten(1, 2), direction], 1).split(GROUPS, -1)
-        first = F.pad(first, (0, 1))
-        first[:, 2 * classes :, -1:] = middle
-        fine = first @ query.near
+        fine = torch.cat([first, F.pad(middle, (0, 0, 2 * classes, 0))], -1) @ query.near
         coarse = torch.stack(others, 1) @ query.wide[:, :-1].unflatten(0, (-1, WIDE))
         return _by_class(fine[:, None], classes), torch.cat([_by_class(coarse, classes), self.vote], 1)
 
