@@ -17,6 +17,7 @@ from .errors import InputError
 from .marks import MAX_CLASSES, UNMARKED, DenseMask, Mark, Point, Stroke
 
 LARGE = 1 << 20  # pixels
+DRAWN = 255
 MOST_PAINTED = 1 << 32  # pixels for one stroke, a second's work
 MOST_CROSSED = 1 << 23  # rows that the edges of one polygon cross, as much
 Box = tuple[int, int, int, int]
@@ -53,20 +54,20 @@ class Drawing:
         names = tuple(dict.fromkeys([*self.names, *(mark.label for mark in marks if mark.label is not None)]))
         if len(names) > MAX_CLASSES:
             raise InputError(f"At most {MAX_CLASSES} classes can be annotated.")
-        left, top, right, bottom = _box(marks, self.size)
+        boxes = [_box(mark, self.size) for mark in marks]
         height, width = self.canvas.shape
-        if height:
-            left, right = min(left, self.left), max(right, self.left + width)
-            top, bottom = min(top, self.top), max(bottom, self.top + height)
+        before = [(self.left, self.top, self.left + width, self.top + height)] if self.canvas.size else []
+        firsts, ends = np.split(np.array(boxes + before), 2, 1)
+        (left, top), (right, bottom) = firsts.min(0).tolist(), ends.max(0).tolist()
         canvas = np.full((bottom - top, right - left), UNMARKED, np.uint8)
         canvas[self.top - top :, self.left - left :][:height, :width] = self.canvas
-        for mark in marks:
+        for mark, box in zip(marks, boxes, strict=True):
             # Each on a picture of its own: those of two ends of a large photo would be on one as large.
-            x, y, beyond, below = _box([mark], self.size)
+            x, y, beyond, below = box
             touched = canvas[y - top : below - top, x - left : beyond - left]
             value = UNMARKED if mark.label is None else names.index(mark.label)
             if isinstance(mark, Stroke):
-                touched[_painted(mark, (x, y, beyond, below), self.size)] = value
+                touched[_painted(mark, box, self.size)] = value
             else:
                 touched[0, 0] = value
         return Drawing(self.size, left, top, canvas, names)
@@ -111,23 +112,18 @@ class Drawing:
         return self.canvas.size * (1 + 2 * 4 + 1)
 
 
-def _box(marks: Sequence[Mark], size: tuple[int, int]) -> Box:
-    """Left, top, right and bottom of what these marks can touch of an image of `size` (W, H)."""
-    xs: list[float] = []
-    ys: list[float] = []
-    for mark in marks:
-        reach, places = (0, ((mark.x, mark.y),)) if isinstance(mark, Point) else (mark.radius + 2, mark.path)
-        for x, y in places:
-            xs += [x - reach, x + reach]
-            ys += [y - reach, y + reach]
-    (left, right), (top, bottom) = (_span(places, side) for places, side in zip((xs, ys), size, strict=True))
+def _box(mark: Mark, size: tuple[int, int]) -> Box:
+    """Left, top, right and bottom of what a mark can touch of an image of `size` (W, H)."""
+    reach, path = (0, ((mark.x, mark.y),)) if isinstance(mark, Point) else (mark.radius + 2, mark.path)
+    spans = (_span(places, reach, side) for places, side in zip(zip(*path, strict=True), size, strict=True))
+    (left, right), (top, bottom) = spans
     return left, top, right, bottom
 
 
-def _span(places: Sequence[float], side: int) -> tuple[int, int]:
-    """First pixel and the one after the last that coordinates are in, within 0 to `side`; at least one pixel."""
-    first = min(max(int(min(places)), 0), side - 1)
-    return first, min(max(int(max(places)) + 1, first + 1), side)
+def _span(places: Sequence[float], reach: float, side: int) -> tuple[int, int]:
+    """First pixel and the one after the last that coordinates reach, within 0 to `side`; at least one pixel."""
+    first = min(max(int(min(places) - reach), 0), side - 1)
+    return first, min(max(int(max(places) + reach) + 1, first + 1), side)
 
 
 class Drawings:
@@ -169,13 +165,13 @@ def _coarseness(stroke: Stroke, reach: float, size: tuple[int, int]) -> int:
     return ceil(sqrt((dabs + lines) / MOST_PAINTED))
 
 
-def _draw_thin(draw: ImageDraw.ImageDraw, begin: Place, end: Place, value: int, size: tuple[int, int]) -> None:
+def _draw_thin(draw: ImageDraw.ImageDraw, begin: Place, end: Place, size: tuple[int, int]) -> None:
     """Draw a line of one pixel's width on a picture of `size` (W, H): the pixels that Pillow draws, however far off it ends."""
     begin, end = (int(begin[0]), int(begin[1])), (int(end[0]), int(end[1]))  # as Pillow does
     moves = end[0] - begin[0], end[1] - begin[1]
     steps = max(map(abs, moves))
     if steps <= max(size):
-        draw.line((begin, end), fill=value)
+        draw.line((begin, end), fill=DRAWN)
         return
     # Pillow takes every step of a line, also the millions that may lie outside. Here are its steps inside, and a few beside them.
     first, last = 0, steps
@@ -187,14 +183,14 @@ def _draw_thin(draw: ImageDraw.ImageDraw, begin: Place, end: Place, value: int, 
             return
     step = np.arange(first, last + 1)
     places = [at + np.sign(move) * ((2 * abs(move) * step + steps) // (2 * steps)) for at, move in zip(begin, moves, strict=True)]
-    draw.point(np.stack(places, 1).ravel().tolist(), fill=value)
+    draw.point(np.stack(places, 1).ravel().tolist(), fill=DRAWN)
 
 
 def _painted(stroke: Stroke, box: Box, size: tuple[int, int]) -> np.ndarray:
     """The part `box` of an image of `size` (W, H) as bool: where a stroke covers it."""
     left, top, right, bottom = box
     picture = Image.new("L", (right - left, bottom - top))
-    draw, value = ImageDraw.Draw(picture), 255
+    draw = ImageDraw.Draw(picture)
     # Pillow's pixel i is drawn for coordinate i, ours has its centre at i + 0.5.
     path = [(x - left - 0.5, y - top - 0.5) for x, y in stroke.path]
     reach = min(stroke.radius, hypot(*size))  # from a place in the image, more covers no more
@@ -207,18 +203,18 @@ def _painted(stroke: Stroke, box: Box, size: tuple[int, int]) -> np.ndarray:
         rows, columns = np.arange(top, bottom) // coarse, np.arange(left, right) // coarse
         return small[rows[:, None], columns]
     if _is_filled(stroke):
-        draw.polygon(path, fill=value, outline=value)
+        draw.polygon(path, fill=DRAWN, outline=DRAWN)
         return np.asarray(picture) > 0
     radius = reach - 0.5
     width = max(1, round(2 * reach)) if radius > 0 else 1
     for ends in pairwise(path):  # one by one, as Pillow lets no other thread run meanwhile
         if width == 1:
-            _draw_thin(draw, *ends, value, picture.size)
+            _draw_thin(draw, *ends, picture.size)
         else:
-            draw.line(ends, fill=value, width=width)
+            draw.line(ends, fill=DRAWN, width=width)
     for x, y in path:
         if radius > 0:
-            draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=value)
+            draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=DRAWN)
         else:  # finer than a pixel, so the pixel that it is on
-            draw.point((floor(x + 0.5), floor(y + 0.5)), fill=value)
+            draw.point((floor(x + 0.5), floor(y + 0.5)), fill=DRAWN)
     return np.asarray(picture) > 0
