@@ -23,6 +23,7 @@ ImageSource = str | os.PathLike | bytes | BinaryIO | Image.Image | np.ndarray
 
 MAX_PIXELS = 120_000_000
 MAX_UNPACKED = 2_000_000_000  # bytes
+MAX_TEXT = 50_000_000  # bytes of JSON, which become fifty times as many in memory where that is what they are for
 MOST_FILES = 100_000  # in a zip; to list one takes 500 bytes of memory, and 50 of the zip
 SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm", ".pbm", ".avif", ".jp2")

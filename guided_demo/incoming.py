@@ -17,7 +17,7 @@ from .annotation import Annotation
 from .core.guidance import Guidance
 from .errors import InputError
 from .events import AddAnnotation, LoadGuidance
-from .files import FORMATS, MAX_UNPACKED, SUFFIXES, image_key, read_image, safe_name, unzip
+from .files import FORMATS, MAX_TEXT, MAX_UNPACKED, SUFFIXES, image_key, read_image, unzip
 from .imports import ONE_NUMBER, class_names, read_json, read_mask, read_yolo, yolo_names
 from .naming import Naming, common
 from .project import LISTING, read_project
@@ -38,7 +38,7 @@ CLASS_LISTS = ("classes.txt", "data.yaml", "data.yml", "dataset.yaml", "dataset.
 MOST_NUMBERS = 64  # or colours, in a mask; a photo has more
 MOST_THINGS = 10_000  # that a picture of 16 bits numbers; a photo has more values, with gaps between them
 # Text that is made for it becomes fifty times as long in memory when it is read, and a data.yaml three hundred times.
-LONGEST = {"class list": 500_000, "outlines": 10_000_000, "annotations": 50_000_000}  # bytes; lists of class names are kept
+LONGEST = {"class list": 500_000, "outlines": 10_000_000, "annotations": MAX_TEXT}  # bytes; lists of class names are kept
 ZIPS = (b"PK\x03\x04", b"PK\x05\x06")  # the second is an empty one
 
 Place = tuple[int | str, ...]  # where a file lies: the number of the zip it came in, or 0, and its folders
@@ -251,7 +251,7 @@ class Intake:
         session = self.workspace.session
         gallery = session.library, session.state.removed
         if self._naming is None or any(a is not b for a, b in zip(gallery, self._naming[0], strict=True)):
-            self._naming = gallery, Naming(session.images, safe_name)
+            self._naming = gallery, Naming(session.images)
         return self._naming[1].find(name, is_mask)
 
     def _mark(self, item: ImageItem, annotation: Annotation) -> None:

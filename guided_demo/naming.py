@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from .errors import InputError, legible
+from .files import safe_name
 from .session import ImageItem
 
 
 class Naming:
-    """The images of a gallery by their names. written: gives what a name is in the files that are made of it."""
+    """The images of a gallery by their names, and by what these are in the files that are made of them."""
 
-    def __init__(self, images: Iterable[ImageItem], written: Callable[[str], str] = str) -> None:
+    def __init__(self, images: Iterable[ImageItem]) -> None:
         self._alike: dict[str, list[tuple[tuple[str, ...], ImageItem]]] = {}
         for item in images:
-            for path in {_upwards(item.name), _upwards(written(item.name))}:
+            for path in {_upwards(item.name), _upwards(safe_name(item.name))}:
                 self._alike.setdefault(path[0] if path else "", []).append((path, item))
 
     def find(self, name: str, is_mask: bool = False) -> ImageItem | None:

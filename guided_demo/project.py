@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from .core.guidance import Guidance
 from .errors import InputError, legible
 from .events import AddClass, LoadGuidance, RecolorClass
-from .files import read_zip, zip_bytes
+from .files import MAX_TEXT, read_zip, zip_bytes
 from .marks import check_name
 from .render import next_color, parse_color
 from .workspace import Problem, Workspace
 
 FORMAT = 1
-LONGEST = 50_000_000  # bytes of the listing, which become fifty times as many in memory where that is what they are for
 LISTING, GUIDANCE, PHOTO = "project.json", "guidance.safetensors", "images/"
 
 
@@ -86,8 +85,8 @@ def read_project(data: bytes, name: str = "the project") -> Project:
     if LISTING not in files:
         raise InputError(f"{name} is a zip and no project; unpack it, and add the files that are in it.")
     try:
-        if len(files[LISTING]) > LONGEST:
-            raise ValueError(f"its {LISTING} has more than {LONGEST // 1_000_000} MB")
+        if len(files[LISTING]) > MAX_TEXT:
+            raise ValueError(f"its {LISTING} has more than {MAX_TEXT // 1_000_000} MB")
         listing = json.loads(files[LISTING])
         if listing["format"] > FORMAT:
             raise ValueError("it is of a newer format; update guided_demo to open it")

@@ -379,7 +379,7 @@ def test_pages_of_a_mask_that_are_damaged_or_very_many_stop_no_other(workspace):
 def test_text_that_would_take_all_memory_is_not_read_and_stops_no_other(workspace, monkeypatch):
     """A zip of some kilobytes could have text in it of which reading made tens of gigabytes."""
     monkeypatch.setattr("guided_demo.incoming.LONGEST", {"class list": 50, "outlines": 100, "annotations": 200})
-    monkeypatch.setattr("guided_demo.project.LONGEST", 300)
+    monkeypatch.setattr("guided_demo.project.MAX_TEXT", 300)
     long = [
         ("a/data.yaml", b"names: [" + b"a," * 100 + b"]"),
         ("b/classes.txt", b"aa\n" * 100),

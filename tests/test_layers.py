@@ -33,7 +33,7 @@ ALLOWED = {
     "summary": {"annotation", "core"},
     "agreement": STATE,
     "recent": set(),
-    "naming": {"errors", "session"},
+    "naming": {"errors", "files", "session"},
     "workspace": WORK - {"workspace"},
     "project": WORK,
     "incoming": WORK | {"project", "imports"},

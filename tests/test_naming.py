@@ -3,13 +3,12 @@
 import pytest
 
 from guided_demo import InputError
-from guided_demo.files import safe_name
 from guided_demo.naming import Naming, distinct
 from guided_demo.session import ImageItem
 
 
 def naming(*names):
-    return Naming((ImageItem(str(number), name, (8, 6)) for number, name in enumerate(names)), safe_name)
+    return Naming((ImageItem(str(number), name, (8, 6)) for number, name in enumerate(names)))
 
 
 @pytest.mark.parametrize(
