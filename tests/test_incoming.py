@@ -3,10 +3,10 @@
 import io
 import json
 import shutil
-import struct
 
 import numpy as np
 import pytest
+from brought import NAMES, REGION, labels, take_in
 from pictures import file_of, photo_bytes
 from PIL import Image
 
@@ -18,25 +18,6 @@ from guided_demo.incoming import Intake
 from guided_demo.naming import Naming
 from guided_demo.project import save_project
 from guided_demo.workspace import Workspace
-
-NAMES = ("background", "cat")
-SIZE = (80, 60)
-REGION = np.zeros((60, 80), np.uint8)
-REGION[10:30, 20:50] = 1
-
-
-def labels(workspace, name):
-    annotation = workspace.session.annotation(Naming(workspace.session.images).find(name).key)
-    return annotation.label_map(SIZE, workspace.session.class_names)
-
-
-def take_in(workspace, files, progress=lambda *call: None):
-    """Files that come all at once; returns what could not be used."""
-    intake = Intake(workspace)
-    for steps in (intake.take(files), intake.finish()):
-        for name in steps:
-            progress(intake.done, intake.known, name)
-    return intake.problems
 
 
 @pytest.fixture
@@ -246,62 +227,6 @@ def test_a_picture_that_comes_again_under_another_name_is_told_of(workspace):
     assert take_in(workspace, [("elsewhere/a.png", photo_bytes(1)), ("back.png", photo_bytes(2))]) == []
 
 
-@pytest.mark.filterwarnings("ignore:Duplicate name")
-@pytest.mark.parametrize("zipped", [True, False])
-def test_photos_of_one_name_are_told_apart_and_their_masks_come_back(workspace, segmenter, zipped):
-    photos = [("a.png", photo_bytes(1)), ("A.png", photo_bytes(2)), ("a.png", photo_bytes(3))]
-    brought = [("photos.zip", zip_bytes(photos))] if zipped else photos
-    assert take_in(workspace, brought) == []
-    assert [item.name for item in workspace.session.images] == ["a.png", "A-2.png", "a-3.png"]
-    workspace.apply(AddClass("cat"))
-    workspace.apply(Annotate(workspace.session.images[1].key, Point(30, 20, "cat")))
-    expected = {mask.name: mask.labels for mask in workspace.masks()}
-    for form in ("png", "coco-rle", "coco-polygons", "yolo", "labelme"):
-        other = Workspace(segmenter)
-        assert take_in(other, [*brought, ("m.zip", workspace.export_zip(form))]) == []
-        for name, mask in expected.items():
-            assert np.array_equal(labels(other, name), mask)
-
-
-def test_masks_of_photos_that_differ_in_the_ending_go_to_none_and_whole_names_to_theirs(workspace, segmenter):
-    photos = [("a.jpg", photo_bytes(1)), ("a.png", photo_bytes(2))]
-    assert take_in(workspace, photos) == []
-    workspace.apply(AddClass("cat"))
-    workspace.apply(Annotate(workspace.session.images[0].key, Point(30, 20, "cat")))
-    expected = {mask.name: mask.labels for mask in workspace.masks()}
-    for form in ("coco-rle", "labelme"):
-        other = Workspace(segmenter)
-        assert take_in(other, [*photos, ("m.zip", workspace.export_zip(form))]) == []
-        for name, mask in expected.items():
-            assert np.array_equal(labels(other, name), mask)
-    for form in ("png", "yolo"):
-        other = Workspace(segmenter)
-        first, second = take_in(other, [*photos, ("m.zip", workspace.export_zip(form))])
-        assert "several photos are called so but for the ending" in first.sentence
-        assert "no photo of this name" in second.sentence
-        assert not other.session.annotations
-
-
-@pytest.mark.parametrize(
-    ("names", "forms"),
-    [
-        (["a.jpg", "day/a.jpg"], ["png", "coco-rle", "labelme"]),
-        (["at 12:30.jpg", "day?/con.jpg", "day?/" + "long" * 40 + ".jpg"], ["png", "coco-rle", "yolo", "labelme"]),
-    ],
-    ids=["folders", "signs"],
-)
-def test_masks_come_back_whatever_their_photos_are_called(workspace, segmenter, names, forms):
-    photos = [(name, photo_bytes(seed)) for seed, name in enumerate(names)]
-    assert take_in(workspace, photos) == []
-    workspace.apply(AddClass("cat"))
-    workspace.apply(Annotate(workspace.session.images[0].key, Point(30, 20, "cat")))
-    for form in forms:
-        other = Workspace(segmenter)
-        assert take_in(other, [*photos, ("m.zip", workspace.export_zip(form))]) == []
-        for mask in workspace.masks():
-            assert np.array_equal(labels(other, mask.name), mask.labels)
-
-
 def test_a_picture_in_which_each_thing_has_a_number_is_no_photo_where_its_photo_is(workspace):
     things = np.arange(80 * 60).reshape(60, 80).astype(np.uint16) // 40  # 120 of them
     grey = np.random.default_rng(0).integers(0, 60_000, (60, 80)).astype(np.uint16)
@@ -356,54 +281,3 @@ def test_the_photos_of_a_project_count(workspace, segmenter):
     calls = []
     assert take_in(workspace, [("work.zip", save_project(source))], lambda *call: calls.append(call)) == []
     assert calls == [(0, 1, "work.zip"), (0, 3, "a.png"), (1, 3, "b.png"), (2, 3, "work.zip")]
-
-
-@pytest.mark.timeout(20)  # counting the pages took minutes
-def test_pages_of_a_mask_that_are_damaged_or_very_many_stop_no_other(workspace):
-    """A damaged second page ended the reading of all files."""
-    tags = [(256, 4), (257, 4), (258, 8), (259, 1), (262, 1), (273, 8), (278, 4), (279, 16)]  # 4x4 pixels, at byte 8
-    page = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
-    size = len(page) + 4
-
-    def tiff(pages, following):
-        begin = b"II*\0" + struct.pack("<I", 24) + bytes(16)
-        places = [24 + size * number for number in range(1, pages)]
-        return begin + b"".join(page + struct.pack("<I", place) for place in [*places, following])
-
-    files = [("damaged.tif", tiff(1, 5)), ("many.tif", tiff(100_000, 0)), ("a.png", photo_bytes(1))]
-    problems = {problem.name: problem.sentence for problem in take_in(workspace, [*files, ("classes.txt", b"background\n")])}
-    assert "no photo of this name" in problems["damaged.tif"] and "is a stack" in problems["many.tif"]
-    assert [item.name for item in workspace.session.images] == ["a.png"]
-
-
-def test_text_that_would_take_all_memory_is_not_read_and_stops_no_other(workspace, monkeypatch):
-    """A zip of some kilobytes could have text in it of which reading made tens of gigabytes."""
-    monkeypatch.setattr("guided_demo.incoming.LONGEST", {"class list": 50, "outlines": 100, "annotations": 200})
-    monkeypatch.setattr("guided_demo.project.MAX_TEXT", 300)
-    long = [
-        ("a/data.yaml", b"names: [" + b"a," * 100 + b"]"),
-        ("b/classes.txt", b"aa\n" * 100),
-        ("a.txt", b"0 .1 .2 .3 .4\n" * 100),
-        ("a.json", b'{"a.png": {"marks": [' + b"[]," * 100 + b"0]}}"),
-        ("work.zip", zip_bytes([("project.json", b"[" + b"[]," * 200 + b"0]"), ("guidance.safetensors", b"")])),
-    ]
-    fine = [("a.png", photo_bytes(1)), ("b.png", photo_bytes(2)), ("b.txt", b"0 .1 .2 .3 .4\n")]
-    problems = {problem.name: problem.sentence for problem in take_in(workspace, [*long, *fine])}
-    assert problems.keys() == {name for name, _ in long}
-    assert all("too long: " in problems[name] for name, _ in long[:-1]) and "has more than" in problems["work.zip"]
-    assert [item.name for item in workspace.session.images] == ["a.png", "b.png"]
-    assert workspace.session.class_names == ("background", "class 1")
-
-
-def test_lists_of_class_names_share_the_room_there_is_for_them(workspace, monkeypatch):
-    monkeypatch.setattr("guided_demo.incoming.LONGEST", {"class list": 50})
-    problems = take_in(workspace, [(f"{folder}/classes.txt", b"background\ncat\n") for folder in "abcd"])
-    assert [problem.name for problem in problems] == ["d/classes.txt"] and "together" in problems[0].sentence
-
-
-def test_zips_that_come_together_share_the_room_to_unpack_in(workspace, monkeypatch):
-    monkeypatch.setattr("guided_demo.incoming.MAX_UNPACKED", 150_000)
-    bomb = zip_bytes([("empty.txt", b"0 " * 50_000)])
-    problems = take_in(workspace, [("a.zip", bomb), ("b.zip", bomb), ("c.png", photo_bytes(1))])
-    assert "b.zip unpacks to more than" in next(problem.sentence for problem in problems if problem.name == "b.zip")
-    assert [item.name for item in workspace.session.images] == ["c.png"]
