@@ -148,6 +148,17 @@ def test_the_least_sure_photo_is_told_by_the_end_of_its_name_beside_any_number_o
     assert outer["x"] <= inner["x"] + 0.5 and inner["x"] + inner["width"] <= outer["x"] + outer["width"] + 0.5
 
 
+def test_a_short_name_of_the_least_sure_photo_leaves_the_room_to_what_was_found(many):
+    many.page.set_viewport_size({"width": 1440, "height": 900})
+    many.page.evaluate(TRAPS, [f"{i}/lion.jpg" for i in range(60)])
+    many.settle()
+    whole = """(node) => {
+      node.textContent = "cheetah in 3 of 5 photos, a trace in 1";
+      return [node, document.querySelector(".g-doubtful")].map((part) => part.scrollWidth <= part.clientWidth);
+    }"""
+    assert many.page.locator(".g-found [role=status]").evaluate(whole) == [True, True]
+
+
 def test_the_word_for_doubt_goes_before_a_name_is_cut(many):
     many.page.evaluate(TRAPS, ["a.jpg", "IMG_0001.JPG", "IMG_20240512_1430.JPG"])
     for number, has_word in ((7, True), (8, False), (9, False)):
