@@ -119,7 +119,7 @@ def test_merged_classes_give_the_masks_of_one_class_from_the_start(segmenter, tm
                 workspace.apply(AddClass(name))
         mixed = Annotation(points=[(60, 40, kitten), (10, 10, "cat"), (40, 30, "fox")])
         if loads:
-            alone = Annotation(points=[(20, 9, kitten), (50, 30, "fox")])
+            alone = Annotation(points=[(20, 9, kitten), (50, 30, kitten)])
             workspace.apply(LoadGuidance(segmenter.guide(photo(0), mixed) + segmenter.guide(photo(9), alone)))
         else:
             workspace.apply(SetAnnotation(keys[0], mixed))

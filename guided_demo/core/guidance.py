@@ -23,8 +23,9 @@ from ..marks import MAX_CLASSES, DenseMask, check_name
 from .encoder import DETAIL, SEMANTIC
 from .exemplars import COUNT
 
-# Files of earlier formats are still read: the first had OLD_PARTS with semantics in float16, the second masks in the header.
-FORMAT = 3
+# Files of earlier formats are still read: the first had OLD_PARTS with semantics in float16, the second masks in the header, and
+# the third nothing that was found.
+FORMAT = 4
 PARTS, OLD_PARTS = ("steps", "step", "detail", "weight"), ("semantic", "detail", "weight")
 LARGEST = 128  # the network finds less than 20 in photos, and 35 in patterns; from 200 on, regressions have no solution
 
@@ -59,13 +60,15 @@ class Sample:
 
 @dataclass(frozen=True)
 class Contribution:
-    """What one image gives: samples by class, its mean descriptor (SEMANTIC,) float16, and the annotation it came from."""
+    """What one image gives: samples by class, its mean descriptor (SEMANTIC,) float16, and the annotation it came from; found:
+    samples of what it surely shows beside its marks, see `found`."""
 
     key: str
     size: tuple[int, int]
     samples: Mapping[str, Sample]
     centre: np.ndarray
     annotation: Annotation
+    found: Mapping[str, Sample] = field(default_factory=dict)
 
     @property
     def entry(self) -> str:
@@ -155,18 +158,21 @@ class Guidance:
 
         def renamed(c: Contribution) -> Contribution:
             annotation = c.annotation.rename(old, new)
-            samples = {new if name == old else name: s for name, s in c.samples.items()}
+            samples, found = ({new if name == old else name: s for name, s in part.items()} for part in (c.samples, c.found))
             # In the order that guiding would give them, so that sums come out the same to the bit.
             ordered = sorted(samples, key=annotation.classes.index)
-            return replace(c, samples={name: samples[name] for name in ordered}, annotation=annotation)
+            return replace(c, samples={name: samples[name] for name in ordered}, annotation=annotation, found=found)
 
         return self._map(renamed)
 
     def drop_class(self, name: str) -> Guidance:
         """Without a class; an image that showed nothing else leaves the ledger."""
-        return self._map(
-            lambda c: replace(c, samples={n: s for n, s in c.samples.items() if n != name}, annotation=c.annotation.drop(name))
-        )
+
+        def dropped(c: Contribution) -> Contribution:
+            samples, found = ({n: s for n, s in part.items() if n != name} for part in (c.samples, c.found))
+            return replace(c, samples=samples, annotation=c.annotation.drop(name), found=found)
+
+        return self._map(dropped)
 
     def _map(self, change) -> Guidance:
         changed = (change(c) for c in self.ledger.values())
@@ -181,13 +187,15 @@ class Guidance:
         entries: list[dict[str, Any]] = []
         for i, c in enumerate(self.ledger.values()):
             tensors[f"{i}.centre"] = c.centre
-            for j, sample in enumerate(c.samples.values()):
+            both = [*c.samples.values(), *c.found.values()]
+            for j, sample in enumerate(both):
                 tensors |= {f"{i}.{j}.{part}": getattr(sample, part) for part in PARTS}
             entry: dict[str, Any] = {
                 "key": c.key,
                 "size": list(c.size),
                 "classes": list(c.samples),
-                "pixels": [s.pixels for s in c.samples.values()],
+                "found": list(c.found),
+                "pixels": [s.pixels for s in both],
                 "annotation": Annotation(marks=c.annotation.marks).to_json(),
             }
             if c.annotation.mask is not None:
@@ -239,14 +247,17 @@ def _header(data: bytes) -> dict[str, Any]:
 
 
 def _contribution(i: int, entry: dict[str, Any], tensors: dict[str, np.ndarray]) -> Contribution:
-    samples = {}
-    for j, (name, pixels) in enumerate(zip(entry["classes"], entry["pixels"], strict=True)):
+    names = [str(name).strip() for name in (*entry["classes"], *entry.get("found", ()))]
+    both = []
+    for j, (name, pixels) in enumerate(zip(names, entry["pixels"], strict=True)):
         old = f"{i}.{j}.semantic" in tensors
         a = [tensors[f"{i}.{j}.{part}"] for part in (OLD_PARTS if old else PARTS)]
         count = int(pixels)
         sample = Sample.of(a[0], a[1], a[2], count) if old else Sample(a[0], a[1], a[2], a[3], count)
         _check(sample)
-        samples[str(name).strip()] = sample
+        both.append((name, sample))
+    marked = len(entry["classes"])
+    samples, found = dict(both[:marked]), dict(both[marked:])
     width, height = map(int, entry["size"])
     if min(width, height) < 1 or width * height > MAX_PIXELS:
         raise ValueError("an image has a size that none has")
@@ -254,9 +265,11 @@ def _contribution(i: int, entry: dict[str, Any], tensors: dict[str, np.ndarray])
     annotation.validate((width, height))
     if not samples.keys() <= set(annotation.classes):
         raise ValueError("exemplars are of a class that is not marked")
+    if not found.keys() <= samples.keys() & {mark.label for mark in annotation.marks}:
+        raise ValueError("a class is found that is not marked")
     if centre.shape != (SEMANTIC,) or centre.dtype != np.float16 or not _is_likely(centre):
         raise ValueError("an image has no mean descriptor")
-    return Contribution(str(entry["key"]), (width, height), samples, centre, annotation)
+    return Contribution(str(entry["key"]), (width, height), samples, centre, annotation, found)
 
 
 def _annotation(i: int, entry: dict[str, Any], tensors: dict[str, np.ndarray]) -> Annotation:

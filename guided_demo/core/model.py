@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -23,6 +23,7 @@ from .backbone import fuse
 from .correction import confine, corrections
 from .encoder import FINE, Features, compact
 from .exemplars import pool
+from .found import surely
 from .guidance import Contribution, Guidance, Sample
 from .head import Classifier, novelty
 from .network import GuidedNetwork, closeness
@@ -34,6 +35,7 @@ Scope = Literal["everywhere", "object"]
 SCOPES = get_args(Scope)
 _ANNOTATION = "An annotation is made with Annotation(points=..., strokes=...) or Annotation.from_mask"
 MARKING = 4  # images being marked that are kept ready
+Answer = tuple[Tensor, Callable[[], Tensor]]
 LOWEST = -1e4  # logit of a class that is not guided: its probability is exactly 0
 
 
@@ -80,6 +82,8 @@ class GuidedSegmenter:
         self.side: int = metadata["side"]
         # Guidance is immutable, so what is worked out for one can be kept as long as somebody holds it.
         self._compiled: WeakKeyDictionary[Guidance, dict[tuple[bool, frozenset[str], bool], Classifier]] = WeakKeyDictionary()
+        # Of an image, its last marks (`Contribution.entry`), and the answer to these alone.
+        self._answers: WeakKeyDictionary[EncodedImage, tuple[str, Answer]] = WeakKeyDictionary()
         self._lock = threading.Lock()
         # An image that somebody is marking is asked for after every stroke; it takes some 10 MB.
         self._kept = lru_cache(maxsize=MARKING)(self._query)
@@ -154,17 +158,20 @@ class GuidedSegmenter:
         classes = annotation.classes
         if not classes:
             return Guidance.empty()
-        exemplars = pool(encoded.features, encoded.frame.annotation_to_input(annotation, classes))
-        parts = (t[0].numpy() for t in (exemplars.semantic, exemplars.detail, exemplars.weight, exemplars.pixels))
-        samples = {}
-        for name, semantic, detail, weight, pixels in zip(classes, *parts, strict=True):
-            used = weight > 0
-            if used.any():
-                samples[name] = Sample.of(semantic[used], detail[used], weight[used], int(pixels))
+        samples = _samples(encoded, classes, encoded.frame.annotation_to_input(annotation, classes))
         if not samples:
             return Guidance.empty()
-        contribution = Contribution(encoded.key, encoded.size, samples, encoded.centre, annotation)
-        return Guidance(self.checkpoint_id, {contribution.entry: contribution})
+        marked = Contribution(encoded.key, encoded.size, samples, encoded.centre, annotation)
+        # A mask leaves nothing to find; and where no background is known, it is not known what is surely of a class.
+        found = self._found(encoded, marked) if annotation.mask is None and {BACKGROUND} < samples.keys() else {}
+        return Guidance(self.checkpoint_id, {marked.entry: replace(marked, found=found)})
+
+    def _found(self, encoded: EncodedImage, marked: Contribution) -> dict[str, Sample]:
+        """What is surely found in an image by its own marks."""
+        guidance = Guidance(self.checkpoint_id, {marked.entry: marked})
+        answer = self._answer(encoded, guidance, marked.annotation, False)
+        self._answers[encoded] = marked.entry, answer
+        return _samples(encoded, guidance.classes, surely(answer[0], encoded.frame))
 
     @torch.inference_mode()
     def segment(
@@ -201,6 +208,14 @@ class GuidedSegmenter:
         if len(classes) > MAX_CLASSES:
             raise InputError(f"This guidance has {len(classes)} classes, and a mask at most {MAX_CLASSES}; use less of it.")
         alone = own is not None and scope == "object" and encoded.key in guidance.images
+        entry, answer = self._answers.get(encoded, ("", None))
+        if answer is None or own is None or alone or tuple(guidance.ledger) != (entry,):
+            answer = self._answer(encoded, guidance, own, alone)
+        return Result(classes, encoded.frame, *answer, own)
+
+    def _answer(self, encoded: EncodedImage, guidance: Guidance, own: Annotation | None, alone: bool) -> Answer:
+        """Logits (K, h4, w4) of all classes, and what gives the novelty (h8, w8) when asked."""
+        classes = guidance.classes
         source = guidance.only(encoded.key) if alone else guidance
         query = self._query(encoded) if own is None else self._kept(encoded)
         guided = [name for name in classes[1:] if any(name in c.samples for c in source.ledger.values())]
@@ -220,7 +235,7 @@ class GuidedSegmenter:
             background = [sample.semantic for c in source.ledger.values() for sample in c.samples.values()]
             exemplars = torch.from_numpy(np.concatenate(background)).to(self.device)
             unlike = partial(self._novelty, encoded.features.semantic, exemplars)
-        return Result(classes, encoded.frame, logits, unlike, own)
+        return logits, unlike
 
     def _query(self, encoded: EncodedImage) -> Query:
         return self.network.head.ready(encoded.features.map(lambda t: t.to(self.device)))
@@ -291,6 +306,18 @@ class GuidedSegmenter:
         rest = [[i for i in range(len(names)) if i != row] for row in rows]
         sides = torch.stack([torch.stack([marks[row], marks[others].any(0)]) for row, others in zip(rows, rest, strict=True)])
         return closeness(sides & sides[:, :1].amax((2, 3), keepdim=True)).to(self.device)
+
+
+def _samples(encoded: EncodedImage, classes: Sequence[str], shown: Tensor) -> dict[str, Sample]:
+    """By class, what an image shows of those that `shown` (1, K, H, W) has any pixel of."""
+    exemplars = pool(encoded.features, shown)
+    parts = (t[0].numpy() for t in (exemplars.semantic, exemplars.detail, exemplars.weight, exemplars.pixels))
+    samples = {}
+    for name, semantic, detail, weight, pixels in zip(classes, *parts, strict=True):
+        used = weight > 0
+        if used.any():
+            samples[name] = Sample.of(semantic[used], detail[used], weight[used], int(pixels))
+    return samples
 
 
 def check_scope(scope: str) -> None:

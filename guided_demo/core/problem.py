@@ -10,11 +10,13 @@ import torch
 from torch import Tensor
 
 from ..annotation import BACKGROUND
-from .guidance import Guidance
+from .guidance import Guidance, Sample
 
 COMPARED = 48  # exemplars a side, about, that every pixel is compared with; means and regressions use all
 STATS = 6
 MARKS = 4  # pixels, or marks of the query's own, that count as much as an image
+FOUND, FEW = 0.4, 25  # what is found in an image has so much of its weight beside up to so many marks, and less beside more
+CORRECTING = 4  # power of how many marks an image has, as a share of the most: a few beside many are corrections
 OTHERS = 0.1  # what the other classes weigh beside the background: their own masks compete with the class in any case
 # More than this is told to the head as this much: far from what it met in training, more annotation made it worse.
 MOST_PIXELS, MOST_SHOTS = 1000, 5
@@ -94,9 +96,11 @@ def assemble(guidance: Guidance, guided: tuple[str, ...], own: str | None, alone
     background alone, a click, told as own, took most of the class away.
     """
     samples = [(c.key, name, s) for c in guidance.ledger.values() for name, s in c.samples.items()]
-    rows = np.concatenate([np.hstack([s.semantic, s.detail.astype(np.float32)]) for *_, s in samples])
-    owner = np.repeat(np.arange(len(samples)), [len(s.weight) for *_, s in samples])
-    within = np.concatenate([s.weight.astype(np.float32) / s.weight.astype(np.float32).sum() for *_, s in samples])
+    parts = _parts(guidance, own)
+    rows = np.concatenate([np.hstack([s.semantic, s.detail.astype(np.float32)]) for _, s, _ in parts])
+    lengths = [len(s.weight) for _, s, _ in parts]
+    owner = np.repeat([i for i, *_ in parts], lengths)
+    within = np.concatenate([s.weight.astype(np.float32) / s.weight.astype(np.float32).sum() * part for _, s, part in parts])
     marks = None
     if own is not None:
         marks = Counter((c.key, mark.label) for c in guidance.ledger.values() if c.key == own for mark in c.annotation.marks)
@@ -121,8 +125,27 @@ def assemble(guidance: Guidance, guided: tuple[str, ...], own: str | None, alone
         exemplars=Labelled(*map(torch.from_numpy, (rows[None], np.stack(signs), np.stack(weights)))),
         centre=torch.from_numpy(centre)[None],
         stats=statistics(positive, negative, torch.tensor(shots, dtype=torch.float32), *flags),
-        compared=_thin(owner, len(samples)),
+        compared=_thin(np.repeat(np.arange(len(parts)), lengths), len(samples)),
     )
+
+
+def _parts(guidance: Guidance, own: str | None) -> list[tuple[int, Sample, float]]:
+    """What each class in each image is told by: its number, a sample, and the share of its weight that this has.
+
+    What was surely found in an image has some of it, but for the query itself. Where others have more marks, it has less, for a
+    few beside many are corrections, of what is unusual, and what is found by these alone is often wrong.
+    """
+    marks = {c.entry: Counter(mark.label for mark in c.annotation.marks) for c in guidance.ledger.values()}
+    parts: list[tuple[int, Sample, float]] = []
+    samples = ((entry, c, name) for entry, c in guidance.ledger.items() for name in c.samples)
+    for number, (entry, c, name) in enumerate(samples):
+        share = 0.0
+        if name in c.found and c.key != own:
+            count = marks[entry][name]
+            share = FOUND * min(1.0, FEW / count) * (count / max(m[name] for m in marks.values())) ** CORRECTING
+            parts.append((number, c.found[name], share))
+        parts.append((number, c.samples[name], 1 - share))
+    return parts
 
 
 def shown_in(guidance: Guidance, own: str | None) -> frozenset[str]:
@@ -153,7 +176,7 @@ def _thin(owner: np.ndarray, count: int) -> torch.Tensor | None:
     """Indices of the exemplars that are compared, an even choice from each of `count` samples; None for all."""
     quota = max(2, 2 * COMPARED // count)
     chosen = []
-    for sample in range(count):
+    for sample in range(owner[-1] + 1):
         places = np.flatnonzero(owner == sample)
         kept = min(len(places), quota)
         # the middles of `kept` equal stretches: what comes first and last is at the thing's border

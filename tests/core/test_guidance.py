@@ -245,7 +245,10 @@ def test_a_guidance_file_with_parts_that_do_not_fit_is_refused(segmenter, change
         ({"annotation": {}}, "not a guidance file"),
         ({"classes": ["background", "dog"]}, "not a guidance file"),
         ({"annotation": {"marks": [{"point": [float("nan"), 3], "label": "cat"}]}}, "not a number"),
-        ({"annotation": {"marks": [{"point": [2, 3], "label": "a\nb"}]}, "classes": ["a\nb"], "pixels": [1]}, "one line"),
+        (
+            {"annotation": {"marks": [{"point": [2, 3], "label": "a\nb"}]}, "classes": ["a\nb"], "found": [], "pixels": [1]},
+            "one line",
+        ),
     ],
 )
 def test_a_guidance_file_that_says_what_cannot_be_is_refused(segmenter, change, words):

@@ -129,9 +129,9 @@ def test_labels_are_found_a_class_at_a_time_however_many_there_are(segmenter, mo
 
 def test_an_image_that_is_being_marked_is_made_ready_once(segmenter, monkeypatch):
     one, other = segmenter.encode(photo(0)), segmenter.encode(photo(1))
-    guidance, readied = segmenter.guide(one, CAT), []
-    ready = segmenter.network.head.ready
+    ready, readied = segmenter.network.head.ready, []
     monkeypatch.setattr(segmenter.network.head, "ready", lambda features: readied.append(features) or ready(features))
+    guidance = segmenter.guide(one, CAT)
     first = segmenter.segment(one, guidance, CAT)
     for _ in range(3):  # strokes, each of which makes all masks anew
         segmenter.segment(other, guidance)

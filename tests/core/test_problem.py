@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from guided_demo.annotation import Annotation
 from guided_demo.core.encoder import DETAIL, SEMANTIC
 from guided_demo.core.guidance import Contribution, Guidance, Sample
-from guided_demo.core.problem import COMPARED, MARKS, OTHERS, assemble
+from guided_demo.core.problem import COMPARED, CORRECTING, FEW, FOUND, MARKS, OTHERS, assemble
 
 
 def contribution(key: str, cats: int, others: int, exemplars: int = 3) -> Contribution:
@@ -111,3 +113,28 @@ def test_other_classes_are_no_known_background(guidance):
     both = assemble(only_classes + guidance.drop_class("cat"), ("cat", "dog"), None, False)
     assert (both.exemplars.weight * (both.exemplars.sign < 0)).sum(1).tolist() == pytest.approx([1 + OTHERS, 1 + OTHERS])
     assert (both.stats[:, 2] == 1).all()
+
+
+def test_what_was_found_has_less_of_the_weight_the_more_is_marked_there_or_elsewhere():
+    cats = {"a": 1, "bb": 10, "ccc": 2 * FEW}
+    for keys in (["a"], ["bb"], ["ccc"], ["a", "bb"], ["a", "bb", "ccc"]):
+        images = [contribution(key, cats[key], 5, exemplars=3) for key in keys]
+        images = [replace(c, found={"cat": contribution("found", 9, 0, exemplars=7).samples["cat"]}) for c in images]
+        guidance = Guidance("some", {c.entry: c for c in images})
+        problem = assemble(guidance, ("cat",), None, False)
+        rows = problem.exemplars.rows[0].numpy()
+        weight = problem.exemplars.weight[0].numpy()
+        total = weights_of(rows, weight, contribution("found", 9, 0, exemplars=7).samples["cat"])
+        most, worth = max(cats[key] for key in keys), {key: min(cats[key], MARKS) for key in keys}
+        shares = {key: FOUND * min(1, FEW / cats[key]) * (cats[key] / most) ** CORRECTING for key in keys}
+        assert total == pytest.approx(sum(shares[key] * worth[key] for key in keys) / sum(worth.values()), abs=1e-6)
+        assert weight[problem.exemplars.sign[0] == 1].sum() == pytest.approx(1) == weight[problem.exemplars.sign[0] == -1].sum()
+        # The query itself is told by its marks alone.
+        alone = assemble(guidance, ("cat",), keys[0], False).exemplars
+        others = [c for c in images if c.key != keys[0]]
+        assert len(alone.rows[0]) == len(rows) - 7 == 6 * len(images) + 7 * len(others)
+
+
+def weights_of(rows: np.ndarray, weight: np.ndarray, sample: Sample) -> float:
+    known = np.hstack([sample.semantic, sample.detail.astype(np.float32)])
+    return float(weight[(rows[:, None] == known).all(2).any(1)].sum())
