@@ -3,8 +3,9 @@
 from typing import TYPE_CHECKING
 
 from .annotation import Annotation, Point, Stroke
+from .core.encoded import EncodedImage
 from .core.guidance import Guidance
-from .core.model import EncodedImage, GuidedSegmenter
+from .core.model import GuidedSegmenter
 from .core.result import Result
 from .errors import InputError
 from .workspace import Workspace

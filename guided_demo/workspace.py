@@ -12,9 +12,10 @@ from PIL import Image
 
 from .agreement import Agreement, Labelled, curve
 from .annotation import Annotation
+from .core.encoded import EncodedImage
 from .core.features import FeatureCache
 from .core.guidance import Guidance, merge
-from .core.model import EncodedImage, GuidedSegmenter, Scope
+from .core.model import GuidedSegmenter, Scope
 from .core.parallel import side_by_side
 from .core.result import Result
 from .errors import InputError, legible

@@ -18,8 +18,9 @@ from safetensors.torch import save
 from ..errors import InputError
 from ..files import image_key, read_image, write_atomic
 from ..geometry import Frame
+from .encoded import EncodedImage
 from .encoder import Features, compact
-from .model import EncodedImage, GuidedSegmenter
+from .model import GuidedSegmenter
 
 SWEEP = 32  # the folder is looked through whenever a 32nd of its bound was written: not for every image
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import cache, cached_property, lru_cache, partial
+from dataclasses import replace
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 from weakref import WeakKeyDictionary
@@ -21,7 +21,8 @@ from ..geometry import Frame
 from . import checkpoint
 from .backbone import fuse
 from .correction import confine, corrections
-from .encoder import FINE, Features, compact
+from .encoded import EncodedImage
+from .encoder import FINE, compact
 from .exemplars import pool
 from .found import surely
 from .guidance import Contribution, Guidance, Sample
@@ -37,36 +38,6 @@ _ANNOTATION = "An annotation is made with Annotation(points=..., strokes=...) or
 MARKING = 4  # images being marked that are kept ready
 Answer = tuple[Tensor, Callable[[], Tensor]]
 LOWEST = -1e4  # logit of a class that is not guided: its probability is exactly 0
-
-
-@dataclass(frozen=True, eq=False)
-class EncodedImage:
-    """An image as the network knows it: all that does not depend on guidance, in float16.
-
-    key: digest of its pixels; frame: its size and how it was shown to the network; checkpoint_id: whose features these are.
-    """
-
-    key: str
-    frame: Frame
-    checkpoint_id: str
-    features: Features
-
-    def __repr__(self) -> str:
-        return f"EncodedImage({self.size[0]}x{self.size[1]}, key {self.key})"
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(W, H) of the original."""
-        return self.frame.size
-
-    @cached_property
-    def centre(self) -> np.ndarray:
-        """The mean semantic descriptor (SEMANTIC,) float16."""
-        return self.features.semantic.float().mean((2, 3))[0].half().numpy()
-
-    @property
-    def nbytes(self) -> int:
-        return sum(t.nbytes for t in vars(self.features).values())
 
 
 class GuidedSegmenter:

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 from guided_demo.annotation import BACKGROUND, Annotation
 from guided_demo.core import checkpoint
+from guided_demo.core.encoded import EncodedImage
 from guided_demo.core.encoder import Encoder
 from guided_demo.core.guidance import Guidance, merge
-from guided_demo.core.model import EncodedImage, GuidedSegmenter, Scope
+from guided_demo.core.model import GuidedSegmenter, Scope
 from guided_demo.errors import InputError
 from guided_demo.geometry import PADDING, Frame
 
