@@ -55,6 +55,10 @@ def _workers() -> ThreadPoolExecutor:
         torch.set_num_threads(1)
 
     workers = ThreadPoolExecutor(SIDE_BY_SIDE, thread_name_prefix="side-by-side", initializer=begin)
-    wait([workers.submit(everybody.wait) for _ in range(SIDE_BY_SIDE)])
+    try:
+        wait([workers.submit(everybody.wait) for _ in range(SIDE_BY_SIDE)])
+    except BaseException:  # such as Ctrl-C: whoever waits already would wait for ever, and the program with them
+        everybody.abort()
+        raise
     torch.set_num_threads(number)  # what a thread sets is common to those that come later
     return workers

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
+from guided_demo.core import parallel
 from guided_demo.core.parallel import SIDE_BY_SIDE, side_by_side
 
 
@@ -62,3 +63,19 @@ def test_each_is_in_a_thread_of_its_own_and_other_threads_keep_theirs(two_thread
     assert {count for count, _ in threads} == {1} and threading.get_ident() not in {ident for _, ident in threads}
     with ThreadPoolExecutor(1) as later:
         assert torch.get_num_threads() == later.submit(torch.get_num_threads).result() == 2
+
+
+def test_what_interrupts_the_beginning_leaves_no_thread_waiting_for_ever(monkeypatch):
+    begun, submit = [], ThreadPoolExecutor.submit
+
+    def interrupted(workers, *given):
+        if len(begun) == 1:
+            raise KeyboardInterrupt
+        begun.append(submit(workers, *given))
+        return begun[0]
+
+    monkeypatch.setattr(parallel, "SIDE_BY_SIDE", 2)
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        parallel._workers.__wrapped__()
+    assert isinstance(begun[0].exception(timeout=60), threading.BrokenBarrierError)
