@@ -135,14 +135,14 @@ def _parts(guidance: Guidance, own: str | None) -> list[tuple[int, Sample, float
     What was surely found in an image has some of it, but for the query itself. Where others have more marks, it has less, for a
     few beside many are corrections, of what is unusual, and what is found by these alone is often wrong.
     """
-    marks = {c.entry: Counter(mark.label for mark in c.annotation.marks) for c in guidance.ledger.values()}
+    marks = [Counter(mark.label for mark in c.annotation.marks) for c in guidance.ledger.values()]
+    most = {name: max(count[name] for count in marks) for name in guidance.classes}
+    samples = ((c, count, name) for c, count in zip(guidance.ledger.values(), marks, strict=True) for name in c.samples)
     parts: list[tuple[int, Sample, float]] = []
-    samples = ((entry, c, name) for entry, c in guidance.ledger.items() for name in c.samples)
-    for number, (entry, c, name) in enumerate(samples):
+    for number, (c, count, name) in enumerate(samples):
         share = 0.0
         if name in c.found and c.key != own:
-            count = marks[entry][name]
-            share = FOUND * min(1.0, FEW / count) * (count / max(m[name] for m in marks.values())) ** CORRECTING
+            share = FOUND * min(1.0, FEW / count[name]) * (count[name] / most[name]) ** CORRECTING
             parts.append((number, c.found[name], share))
         parts.append((number, c.samples[name], 1 - share))
     return parts
