@@ -120,6 +120,8 @@ class GuidedSegmenter:
     def guide(self, image: Any, annotation: Annotation) -> Guidance:
         """Guidance with what this annotation of this image contributes; empty where nothing is annotated.
 
+        Where background is marked, too, what is then surely found in the image guides others besides, see `found`.
+
         image: as for `encode`. Raises InputError as that does, and for annotation that is not of this image: with a point or a
         stroke outside of it, a mask of another size, or a class that cannot be called so.
         """
@@ -250,8 +252,10 @@ class GuidedSegmenter:
         return every
 
     def _compile(self, guidance: Guidance, guided: tuple[str, ...], own: str | None, alone: bool) -> Classifier:
-        """The classifier of a guidance, kept with it; one for the image `own` alone is not, if that counts as more than one."""
-        shared = sum(len(c.annotation.marks) for c in guidance.ledger.values() if c.key == own) <= MARKS
+        """The classifier of a guidance, kept with it; one for the image `own` alone is not: if that counts as more than one, or is
+        told by less than others are."""
+        its = [c for c in guidance.ledger.values() if c.key == own]
+        shared = sum(len(c.annotation.marks) for c in its) <= MARKS and not any(c.found for c in its)
         with self._lock:
             kept = self._compiled.setdefault(guidance, {})
         which = own is None, shown_in(guidance, own).intersection(guided), alone

@@ -61,6 +61,17 @@ def test_it_guides_others_and_not_the_image_it_was_found_in(segmenter):
     assert not torch.equal(*(segmenter.segment(other, each)._logits for each in (guidance, marks)))
 
 
+def test_two_marked_images_are_each_told_by_what_was_found_in_the_other(segmenter):
+    one, other = segmenter.encode(photo(0)), segmenter.encode(photo(1))
+    parts = segmenter.guide(one, BOTH), segmenter.guide(other, BOTH)
+    for images in ((one, other), (other, one)):  # whoever is asked first
+        guidance = parts[0] + parts[1]
+        for image in images:
+            seen = segmenter.segment(image, guidance, BOTH)
+            anew = segmenter.segment(image, parts[1] + parts[0], BOTH)
+            assert torch.equal(seen._logits, anew._logits)
+
+
 def test_nothing_is_looked_for_where_a_mask_says_all_or_no_background_is_known(segmenter):
     mask = Annotation.from_mask(np.repeat([0, 1], 2400).reshape(60, 80).astype(np.uint8), ["background", "cat"])
     for annotation in (
