@@ -119,6 +119,7 @@ class Annotator {
   /** Everything on the page that follows from the state. */
   #update() {
     const { images, look, undo, redo, marked, samples } = this.server;
+    const focused = this.element.querySelector(":focus"); // asked now: some browsers take it from a button that is disabled
     const classes = this.named;
     const isThere = (name) => classes.some((item) => item.name === name);
     const likely = look.view === "probability" ? look.label : null; // the class whose likelihood is seen
@@ -142,7 +143,7 @@ class Annotator {
     this.transfer.tellMissing(this.server.missing);
     this.files.show({ guided: marked.length > 0, photos: images.length });
     // A button that cannot be pressed any more would take the focus with it, and in a notebook all keys.
-    if (this.element.querySelector(":focus:disabled")) this.stage.ink.focus({ preventScroll: true });
+    if (focused?.disabled) this.stage.ink.focus({ preventScroll: true });
     this.samples.hidden = !samples.length || samples.length === images.length;
     const canAdd = Boolean(this.host.send);
     const seen = { active: this.active, current: this.image, suggested: this.suggestion.key !== null };
