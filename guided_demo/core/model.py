@@ -252,8 +252,8 @@ class GuidedSegmenter:
         return every
 
     def _compile(self, guidance: Guidance, guided: tuple[str, ...], own: str | None, alone: bool) -> Classifier:
-        """The classifier of a guidance, kept with it; one for the image `own` alone is not: if that counts as more than one, or is
-        told by less than others are."""
+        """The classifier of a guidance, kept with it; one for the image `own` alone is not: if that counts as more than one, or
+        is told by less than others are."""
         its = [c for c in guidance.ledger.values() if c.key == own]
         shared = sum(len(c.annotation.marks) for c in its) <= MARKS and not any(c.found for c in its)
         with self._lock:
