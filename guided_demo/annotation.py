@@ -215,6 +215,8 @@ class Annotation:
         try:
             if not isinstance(data, dict):
                 raise TypeError(f"it is of type {type(data).__name__}")
+            if data and not {"marks", "mask"} & data.keys():
+                raise KeyError("marks")
             mask = data.get("mask")
             dense = mask and DenseMask(base64.b64decode(mask["png"]), tuple(str(c) for c in mask["classes"]))
             return cls(mask=dense, marks=[_mark_from_json(m) for m in data.get("marks", ())])

@@ -41,6 +41,10 @@ def test_json_of_another_form_is_refused_with_the_form_that_is_wanted():
         Annotation.from_json([1])
     with pytest.raises(InputError, match=r"'label' is missing\.$"):
         Annotation.from_json({"marks": [{"point": [1, 2]}]})
+    # As Python calls them, or as another program writes its own: it was taken for nothing marked.
+    with pytest.raises(InputError, match=r"'marks' is missing\.$"):
+        Annotation.from_json({"points": [[1, 2, "cat"]]})
+    assert Annotation.from_json({}).is_empty
     with pytest.raises(InputError, match="only strokes can erase"):
         Annotation.from_json({"marks": [{"point": [1, 2], "label": None}]})
 
