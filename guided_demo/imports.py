@@ -20,6 +20,7 @@ from guided_demo.polygons import Region, fill
 ONE_NUMBER = ("P", "L", "1", "I;16", "I;16B", "I")  # Pillow's modes of pictures with one whole number a pixel
 DEEPEST = 20  # lists in lists of a data.yaml
 WIDEST = 4  # radius of a circle, in sides of its photo
+BEYOND = 2  # sides of a photo that YOLO's corners may be at; what is further is in pixels
 
 
 def read_json(data: bytes, name: str) -> Iterator[tuple[str, Callable[[], Annotation]]]:
@@ -108,6 +109,7 @@ def yolo_names(data: bytes, name: str) -> list[str]:
 def read_yolo(data: bytes, classes: Sequence[str] | None, size: tuple[int, int], name: str) -> Annotation:
     """An annotation from YOLO's lines "class x y x y …", or "class x y w h" for a box, in parts of the photo's `size` (W, H).
 
+    A line may end in how sure somebody's network was of it, which makes no difference.
     classes: class i of YOLO is the i-th of them, `background` aside; by default class 1, class 2 … What no line is about is
     background. name: what an error calls the file. Raises InputError.
     """
@@ -115,7 +117,11 @@ def read_yolo(data: bytes, classes: Sequence[str] | None, size: tuple[int, int],
     parts: list[tuple[int, Any]] = []
     try:
         for kind, *numbers in filter(None, map(str.split, data.decode().splitlines())):
-            corners = np.array(numbers, float).reshape(-1, 2)
+            if len(numbers) < 4:
+                raise ValueError("a line is too short")
+            corners = np.array(numbers[: len(numbers) // 2 * 2], float).reshape(-1, 2)
+            if (far := np.abs(corners).max()) > BEYOND:
+                raise ValueError(f"{far:g} is not a part of the photo from 0 to 1")
             if len(corners) == 2:
                 (middle, extent) = corners
                 corners = middle + extent * [[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]]
@@ -169,11 +175,11 @@ def _drawn(shapes: list[tuple[str, str, Any, Any]], size: tuple[int, int], name:
         for label, kind, points, mask in shapes:
             corners, value = [(float(x), float(y)) for x, y in points], classes.index(label)
             _finite(corners)
-            if kind in ("polygon", "oriented_rectangle"):
+            if kind in ("polygon", "oriented_rectangle", "rotation"):  # the last is X-AnyLabeling's
                 draw.polygon(corners, fill=value, outline=value)
             elif kind == "rectangle":
-                (ax, ay), (bx, by) = corners
-                draw.rectangle((min(ax, bx), min(ay, by), max(ax, bx), max(ay, by)), fill=value, outline=value)
+                xs, ys = zip(*corners, strict=True)  # of two corners, or of all four, as X-AnyLabeling has it
+                draw.rectangle((min(xs), min(ys), max(xs), max(ys)), fill=value, outline=value)
             elif kind == "circle":
                 (x, y), rim = corners
                 r = float(np.hypot(rim[0] - x, rim[1] - y))

@@ -265,6 +265,17 @@ def test_a_yolo_box_is_its_area():
     )
 
 
+@pytest.mark.parametrize("line", ["0 .2 .5 .2 .5", "0 .1 .1 .4 .1 .4 .4"], ids=["box", "outline"])
+def test_a_yolo_line_may_end_in_how_sure_a_network_was(line):
+    bare, sure = (read_yolo(text.encode(), NAMES, (50, 40), "a.txt") for text in (line, f"{line} 0.873"))
+    assert bare == sure and len(bare.classes) == 2
+
+
+def test_yolo_corners_in_pixels_are_not_taken_for_a_photo_of_background():
+    with pytest.raises(InputError, match=r"^a\.txt does not .* \(31 is not a part of the photo from 0 to 1\)\.$"):
+        read_yolo(b"0 10 10 31 10 31 20\n", NAMES, (50, 40), "a.txt")
+
+
 @pytest.mark.parametrize(
     "data, words",
     [

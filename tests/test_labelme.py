@@ -67,6 +67,17 @@ def test_labelme_refuses_a_size_that_is_not_the_photos(labelme, masks, tmp_path)
         labelme.LabelFile(str(tmp_path / name))
 
 
+@pytest.mark.parametrize("kind", ["rectangle", "rotation"])
+def test_boxes_of_x_anylabeling_have_all_four_corners(kind):
+    corners = [[2, 3], [8, 3], [8, 6], [2, 6]]
+    shape = {"label": "cat", "shape_type": kind, "points": corners}
+    file = {"shapes": [shape], "imagePath": "a.jpg", "imageData": None, "imageHeight": 10, "imageWidth": 20}
+    ((_, annotation),) = read_json(json.dumps(file).encode(), "a.json")
+    expected = np.zeros((10, 20), np.uint8)
+    expected[3:7, 2:9] = 1
+    assert np.array_equal(annotation().label_map((20, 10), NAMES), expected)
+
+
 def test_all_that_labelme_draws_has_the_area_it_gives_it(labelme, tmp_path):
     Image.new("RGB", SIZE).save(tmp_path / "a.png")
     part = np.random.default_rng(1).random((12, 20)) < 0.5
