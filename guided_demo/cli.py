@@ -145,22 +145,17 @@ def guide(arguments: argparse.Namespace, failures: Failures) -> None:
         failures.add(arguments.out, "Nothing was written, as there is nothing to guide with.")
         return
     write_atomic(arguments.out, guidance.to_bytes())
-    count = len(guidance.images)
-    print(f"{arguments.out}: {count} image{'s' * (count != 1)}, classes {', '.join(guidance.classes)}")
+    print(f"{arguments.out}: {_count(len(guidance.images), 'image')}, classes {', '.join(guidance.classes)}")
 
 
 def segment(arguments: argparse.Namespace, failures: Failures) -> None:
     """Guidance and images to a folder or zip of masks."""
-    if os.path.realpath(arguments.out) == os.path.realpath(arguments.guidance):
-        raise InputError(f"{arguments.out} is what guides; give -o another name.")
+    _keep(arguments.guidance, arguments.out)
     workspace = Workspace(GuidedSegmenter.load(arguments.checkpoint, device=arguments.device))
     _load(workspace, arguments.guidance)
     classes = workspace.mask_classes
     images = list(images_of(arguments.images, failures, arguments.out))
-    if is_zip := arguments.out.suffix.lower() == ".zip":
-        make_folder(arguments.out.parent)
-    else:
-        _prepare(arguments.out, images, arguments.form)
+    _prepare(arguments.out, images, arguments.form)
     done = 0
 
     def made(image: tuple[str, Path]) -> Mask:
@@ -176,14 +171,8 @@ def segment(arguments: argparse.Namespace, failures: Failures) -> None:
                 done += 1
                 yield mask
 
-    files = write(masks(), classes, arguments.form)
-    if is_zip:
-        with replacing(arguments.out) as file:
-            write_zip(file, files)
-    else:
-        for name, data in files:
-            write_atomic(arguments.out / name, data)
-    print(f"{arguments.out}: {done} images, classes {', '.join(item.name for item in classes)}")
+    _write(arguments.out, write(masks(), classes, arguments.form))
+    print(f"{arguments.out}: {_count(done, 'image')}, classes {', '.join(item.name for item in classes)}")
 
 
 def video(arguments: argparse.Namespace, failures: Failures) -> None:
@@ -194,6 +183,7 @@ def video(arguments: argparse.Namespace, failures: Failures) -> None:
         raise InputError(f"{arguments.film} is the film itself; give --overlay another name.")
     workspace = Workspace(GuidedSegmenter.load(arguments.checkpoint, device=arguments.device))
     if arguments.guidance:
+        _keep(arguments.guidance, arguments.out)
         _load(workspace, arguments.guidance)
     frames = read_frames(arguments.film, failures.add, arguments.out)
     first = next(frames)
@@ -221,21 +211,47 @@ def video(arguments: argparse.Namespace, failures: Failures) -> None:
     with write_film(arguments.overlay) if arguments.overlay else contextlib.nullcontext() as add:
         if arguments.out:
             _prepare(arguments.out, list(list_images([arguments.film], arguments.out)))
-            for name, data in write(masks(), classes):
-                write_atomic(arguments.out / name, data)
+            _write(arguments.out, write(masks(), classes))
         else:
             for _ in masks():
                 pass
-    print(f"{arguments.out or arguments.overlay}: {done} frames, classes {', '.join(item.name for item in classes)}")
+    print(f"{arguments.out or arguments.overlay}: {_count(done, 'frame')}, classes {', '.join(item.name for item in classes)}")
 
 
-def _prepare(folder: Path, images: Sequence[tuple[str, Path]], form: str = "png") -> None:
-    """Make a folder for the masks of images. Raises InputError if it cannot be, or a mask would take the place of an image."""
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
+def _keep(guidance: Path, out: Path | None) -> None:
+    if out and os.path.realpath(out) == os.path.realpath(guidance):
+        raise InputError(f"{out} is what guides; give -o another name.")
+
+
+def _is_zip(out: Path) -> bool:
+    return out.suffix.lower() == ".zip"
+
+
+def _prepare(out: Path, images: Sequence[tuple[str, Path]], form: str = "png") -> None:
+    """Make a folder for the masks of images, or for their zip. Raises InputError if it cannot be, or a mask would take the place
+    of an image."""
+    if _is_zip(out):
+        make_folder(out.parent)
+        return
     kept = {os.path.realpath(path) for _, path in images}
-    for path in (folder / name for name in file_names((name for name, _ in images), form)):
+    for path in (out / name for name in file_names((name for name, _ in images), form)):
         if os.path.realpath(path) in kept:
             raise InputError(f"{path} is one of the images, and a mask would take its place; write to another folder.")
-    make_folder(folder)
+    make_folder(out)
+
+
+def _write(out: Path, files: Iterable[tuple[str, bytes]]) -> None:
+    """Write files to a folder, or as a zip."""
+    if _is_zip(out):
+        with replacing(out) as file:
+            write_zip(file, files)
+    else:
+        for name, data in files:
+            write_atomic(out / name, data)
 
 
 def _load(workspace: Workspace, path: Path, images: Iterable[Path] = ()) -> None:
@@ -289,7 +305,7 @@ def _parser() -> argparse.ArgumentParser:
 
     film = add_command(commands, "video", video, "a film to masks of its frames, or to a tinted film", VIDEO_EXAMPLES)
     film.add_argument("film", type=path_of, metavar="FILM", help="a video file, or a folder of frames")
-    film.add_argument("-o", "--out", type=path_of, metavar="FOLDER", help="where to write the masks")
+    film.add_argument("-o", "--out", type=path_of, metavar="PATH", help="for masks: a folder, or a file ending in .zip")
     film.add_argument("--overlay", type=path_of, metavar="FILE", help="the .mp4, .mkv or .mov to write, with every class tinted")
     film.add_argument(
         "--guidance", type=path_of, metavar="FILE", help="a .safetensors file of guide or of the page, or a project"

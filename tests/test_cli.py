@@ -93,6 +93,7 @@ def test_the_classes_of_a_project_keep_their_colours(call, photos, tmp_path, seg
         (["guide", "--add", "none.safetensors", "-o", "x.safetensors"], "none.safetensors"),
         (["guide", "--add", "work.zip", "-o", "work.zip"], "work.zip is no name for guidance; let it end in .safetensors."),
         (["segment", "work.zip", "a.jpg", "-o", "sub/../work.zip"], "work.zip is what guides"),
+        (["video", "photos", "--guidance", "work.zip", "-o", "sub/../work.zip"], "work.zip is what guides"),
         (["segment", "own.safetensors", "a.jpg", "b.png", "-o", "."], "b.png is one of the images"),
         (["segment", "own.safetensors", "a.jpg", "-o", "notes.txt", "--form", "csv"], "notes.txt cannot be written: "),
         (["segment", "none.safetensors", "a.jpg", "-o", "x"], "none.safetensors"),
@@ -128,7 +129,7 @@ def test_a_name_that_no_file_can_have_stops_nothing(call, photos, tmp_path):
     call("guide", photos / "a.jpg", *CLICKS, "-o", tmp_path / "g.safetensors")
     none = "a" * 300 + ".jpg"
     status, said, errors = call("segment", tmp_path / "g.safetensors", none, photos / "a.jpg", "-o", tmp_path / "m")
-    assert (status, errors) == (1, f"{none}: {none} cannot be read: File name too long.\n") and "1 images" in said
+    assert (status, errors) == (1, f"{none}: {none} cannot be read: File name too long.\n") and "1 image," in said
     status, _, errors = call("guide", photos / "a.jpg", "--masks", none, "-o", tmp_path / "h.safetensors")
     assert status == 2 and f"{none} does not exist" in errors
     status, _, errors = call("video", none, "--guidance", tmp_path / "g.safetensors", "-o", tmp_path / "n")

@@ -13,6 +13,7 @@ from PIL import Image
 
 from guided_demo import Annotation
 from guided_demo.export import indexed_png
+from guided_demo.files import read_zip
 from guided_demo.video import Frame, read_frames, segment_frames, write_film
 
 CLICKS = ["--point", "10,24,square", "--point", "50,40,background"]
@@ -73,6 +74,14 @@ def test_masks_of_a_film_are_those_of_its_frames_as_photos(call, tmp_path):
     call("video", film, "--guidance", tmp_path / "square.safetensors", "-o", tmp_path / "again")
     call("video", tmp_path / "photos", *CLICKS, "-o", tmp_path / "folder")
     assert files(tmp_path / "again") == files(tmp_path / "folder") == expected
+
+
+def test_masks_of_a_film_leave_as_a_zip_where_its_name_ends_so(call, tmp_path):
+    film = save_film(tmp_path / "film.mp4", pictures(1))
+    assert call("video", film, *CLICKS, "-o", tmp_path / "masks")[0] == 0
+    out = tmp_path / "new" / "masks.zip"
+    assert call("video", film, *CLICKS, "-o", out) == (0, f"{out}: 1 frame, classes background, square\n", "")
+    assert read_zip(out.read_bytes(), "masks.zip") == files(tmp_path / "masks")
 
 
 def test_masks_below_the_frames_are_no_frames(call, tmp_path):
