@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .encoder import FINE, Features
@@ -58,13 +59,17 @@ def pool(features: Features, annotation: Tensor) -> Exemplars:
 
 
 def _sums(maps: Tensor, terms: list[Terms], count: int) -> Tensor:
-    """What terms of maps (M, D, h, w), each an exemplar, an image, a row, a column and a share, add up to: (count, D) float32."""
-    sums = maps.new_zeros(count, maps.shape[1], dtype=torch.float32)
+    """What terms of maps (M, D, h, w), each an exemplar, an image, a row, a column and a share, add up to: (count, D) float32.
+    Terms are in the order of the exemplars."""
     if not terms:
-        return sums
-    number, *place, share = (torch.from_numpy(np.concatenate(parts)).to(maps.device) for parts in zip(*terms, strict=True))
-    values = maps.permute(0, 2, 3, 1)[tuple(place)].float()
-    return sums.index_add_(0, number, share[:, None] * values)
+        return maps.new_zeros(count, maps.shape[1], dtype=torch.float32)
+    number, image, row, column, share = map(np.concatenate, zip(*terms, strict=True))
+    m, _, height, width = maps.shape
+    places, begins = (image * height + row) * width + column, np.searchsorted(number, np.arange(count))
+    places, begins, share = (torch.from_numpy(part).to(maps.device) for part in (places, begins, share))
+    # As bags of words: to take the terms, multiply and add them one after the other takes ten times as long.
+    table = maps.permute(0, 2, 3, 1).reshape(m * height * width, -1).float()
+    return F.embedding_bag(places, table, begins, mode="sum", per_sample_weights=share)
 
 
 def _at_pixels(y: np.ndarray, x: np.ndarray, height: int, width: int) -> tuple[np.ndarray, list[Terms]]:
@@ -80,7 +85,7 @@ def _at_pixels(y: np.ndarray, x: np.ndarray, height: int, width: int) -> tuple[n
             part = (inside - low).astype(np.float32)
             corners.append(((low, 1 - part), (np.minimum(low + 1, side - 1), part)))
         four = [(number, row, column, down * across) for row, down in corners[0] for column, across in corners[1]]
-        both.append(tuple(map(np.concatenate, zip(*four, strict=True))))
+        both.append(tuple(np.stack(parts, 1).ravel() for parts in zip(*four, strict=True)))
     return weight, both
 
 
@@ -91,7 +96,10 @@ def _in_cells(y: np.ndarray, x: np.ndarray, height: int, width: int) -> tuple[np
     cell[row, column] = number = _numbers(row, column, max(cell.shape))
     total = np.bincount(number, count, minlength=COUNT).astype(np.float32)
     inner = cell[down // 2, across // 2]
-    return total / len(y), [(number, row, column, count / total[number]), (inner, down, across, finer / total[inner])]
+    both = (number, row, column, count / total[number]), (inner, down, across, finer / total[inner])
+    # Of so small a type, they are sorted in a tenth of the time.
+    orders = (terms[0].astype(np.uint8).argsort(kind="stable") for terms in both)
+    return total / len(y), [tuple(part[order] for part in terms) for terms, order in zip(both, orders, strict=True)]
 
 
 def _counts(y: np.ndarray, x: np.ndarray, width: int, stride: int) -> Terms:
@@ -105,7 +113,9 @@ def _numbers(row: np.ndarray, column: np.ndarray, side: int) -> np.ndarray:
     """The number of the cell, in reading order, that each of n different places of a map, of `side` at most, belongs to."""
     for size in SIZES:
         if len(row) <= COUNT * size**2:
-            cells, numbers = np.unique(row // size * side + column // size, return_inverse=True)
-            if len(cells) <= COUNT:
-                return numbers
+            cell = row // size * side + column // size
+            taken = np.bincount(cell) > 0
+            numbers = taken.cumsum() - 1
+            if numbers[-1] < COUNT:
+                return numbers[cell]
     return np.zeros(len(row), int)  # one cell as large as the map always fits
