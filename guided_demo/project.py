@@ -76,6 +76,10 @@ class Project:
                 color = colors.get(label) or next_color([*colors.values(), *self.colors.values()])
             if colors.get(label) != color:  # else it would be a step that undo takes back to no effect
                 workspace.apply(RecolorClass(label, color) if label in colors else AddClass(label, color), together)
+        brought = {workspace.session.colors[label] for label in self.colors}
+        for label, color in workspace.session.colors.items():
+            if color in brought and label not in (*self.colors, *marked):  # it may be marked later
+                workspace.apply(RecolorClass(label, next_color(workspace.session.colors.values())), together)
         workspace.apply(LoadGuidance(self.guidance, self.correct), together)
 
 

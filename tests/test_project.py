@@ -104,6 +104,14 @@ def test_no_class_of_a_project_gets_the_colour_of_one_that_is_marked_here(work, 
     assert len(set(here.values())) == 4
 
 
+def test_a_class_that_is_yet_to_be_marked_gives_its_colour_to_one_of_a_project(work, segmenter):
+    other = Workspace(segmenter)
+    other.apply(AddClass("dog", work.session.colors["cat"]))
+    assert open_project(other, save_project(work)) == []
+    here, there = other.session.colors, work.session.colors
+    assert here == there | {"dog": here["dog"]} and len(set(here.values())) == 4
+
+
 def test_what_is_no_project_is_refused(work, segmenter):
     files = read_zip(save_project(work), "p")
     listing = json.loads(files["project.json"])
