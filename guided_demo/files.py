@@ -72,21 +72,36 @@ def image_key(image: Image.Image) -> str:
 def list_images(paths: Iterable[str | os.PathLike], masks: Path | None = None) -> Iterator[tuple[str, Path]]:
     """Yield (name, path) of every image: a file as itself, a folder as the image files in and below it, sorted.
 
-    A name is a file's path relative to the folder it was found in, with ? for bytes that are no UTF-8. Files of a folder that
-    do not look like images, hidden ones, and what is in `masks`, a folder below it, are passed over; a file named outright is
-    always yielded, so that a wrong one is noticed, and so is a link that leads nowhere, and a folder that may not be looked into.
+    A name is a file's path relative to the folder it was found in, with ? for bytes that are no UTF-8. Links to folders are
+    followed. Files of a folder that do not look like images, hidden ones, and what is in `masks`, a folder below it, are passed
+    over; a file named outright is always yielded, so that a wrong one is noticed, and so is a link that leads nowhere, and a
+    folder that may not be looked into.
     """
     for path in map(Path, paths):
         if not os.path.isdir(path) or _is_locked(path):
             yield legible(path.name), path
             continue
         apart = _real(masks) if masks and _real(path) in _real(masks).parents else None
-        for found in sorted(path.rglob("*")):
-            inside = found.relative_to(path)
-            hidden = any(part.startswith(".") for part in inside.parts) or (apart and apart in _real(found).parents)
+        for found in sorted(_below(path)):
             is_image = found.suffix.lower() in SUFFIXES and (os.path.isfile(found) or not os.path.exists(found))
-            if not hidden and (is_image or _is_locked(found)):
-                yield legible(inside.as_posix()), found
+            if (is_image or _is_locked(found)) and not (apart and apart in _real(found).parents):
+                yield legible(found.relative_to(path).as_posix()), found
+
+
+def _below(path: Path) -> Iterator[Path]:
+    """All that is in a folder and below it but what is hidden: each folder once, under its own name where it has one here, and
+    else under that of a link to it; links may lead round in a ring."""
+    starts, seen = [path], set()
+    for start in starts:  # which grow by the links that are found
+        for folder, folders, files in os.walk(start):
+            if (real := os.path.realpath(folder)) in seen:
+                folders.clear()
+                continue
+            seen.add(real)
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            inside = [Path(folder, name) for name in (*folders, *files) if not name.startswith(".")]
+            starts += [found for found in inside[: len(folders)] if os.path.islink(found)]
+            yield from inside
 
 
 # Of os.path, as the methods of a Path raise errors where a folder above is locked, a name too long or a link leads to itself.

@@ -42,12 +42,16 @@ class Failures:
 
 
 def images_of(paths: Iterable[Path], failures: Failures, masks: Path | None = None) -> Iterator[tuple[str, Path]]:
-    """`list_images`, and a failure for each folder without any."""
+    """`list_images`, each file once, however often it is named, and a failure for each folder without any."""
+    listed: set[str] = set()
     for path in paths:
         empty = True
-        for image in list_images([path], masks):
+        for name, file in list_images([path], masks):
             empty = False
-            yield image
+            place = os.path.join(os.path.realpath(file.parent), file.name)  # a link to another is a file of its own
+            if place not in listed:
+                listed.add(place)
+                yield name, file
         if empty:
             failures.add(path, "There are no images in this folder.")
 

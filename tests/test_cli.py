@@ -54,6 +54,16 @@ def test_one_bad_image_stops_nothing(call, photos, tmp_path):
     assert len(list((tmp_path / "m").rglob("*.png"))) == 3
 
 
+def test_a_photo_that_is_named_twice_is_segmented_once(call, photos, tmp_path):
+    call("guide", photos / "a.jpg", *CLICKS, "-o", tmp_path / "g.safetensors")
+    (photos / "link.jpg").symlink_to("a.jpg")  # another photo, for whoever made it
+    twice = [photos, photos / "a.jpg", photos / "sub" / "a.png", photos / "sub", f"{photos}/../{photos.name}/b.png"]
+    status, said, errors = call("segment", tmp_path / "g.safetensors", *twice, "-o", tmp_path / "m")
+    assert (status, errors) == (0, "") and "4 images" in said
+    written = sorted(path.relative_to(tmp_path / "m").as_posix() for path in (tmp_path / "m").rglob("*.png"))
+    assert written == ["a.png", "b.png", "link.png", "sub/a.png"]
+
+
 def test_a_project_guides_as_its_guidance_does_and_coco_as_masks_do(call, photos, tmp_path, segmenter, checkpoint):
     work = Workspace(type(segmenter).load(checkpoint))
     key = work.add_image("a.jpg", (photos / "a.jpg").read_bytes())

@@ -200,6 +200,20 @@ def test_a_link_that_leads_nowhere_is_noticed(tmp_path):
     assert [name for name, _ in list_images([tmp_path])] == ["a.jpg", "here.jpg", "photo.jpg"]
 
 
+def test_links_to_folders_are_followed_and_each_folder_is_listed_once(tmp_path):
+    for name in ("photos/real/a.jpg", "elsewhere/b.jpg", "photos/.hidden/d.jpg"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    links = {"a link": "real", "out": "../elsewhere", "out too": "../elsewhere", "real/up": "..", ".unseen": "../elsewhere"}
+    for name, target in links.items():
+        (tmp_path / "photos" / name).symlink_to(target)
+    (tmp_path / "elsewhere" / "ring").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "back").symlink_to(tmp_path / "photos")
+    (tmp_path / "photos" / "real" / "to itself").symlink_to("to itself")
+    assert [name for name, _ in list_images([tmp_path / "photos"])] == ["out/b.jpg", "real/a.jpg"]
+
+
 def test_an_image_can_come_through_a_pipe(tmp_path):
     os.mkfifo(pipe := tmp_path / "pipe")
     with ThreadPoolExecutor(1) as other:
@@ -224,7 +238,7 @@ def test_what_may_not_be_looked_at_is_listed_and_has_a_sentence(tmp_path, monkey
     locked = tmp_path / "locked"
     may = os.access
     monkeypatch.setattr(os, "access", lambda path, mode: path not in (locked, locked / "a.png") and may(path, mode))
-    monkeypatch.setattr(files.Path, "rglob", lambda self, pattern: [locked, tmp_path / "b.png", tmp_path / "ring.png"])
+    monkeypatch.setattr(os, "walk", lambda top: [(top, ["locked"], ["b.png", "ring.png"])] * (top == tmp_path))
     assert list(list_images([tmp_path], tmp_path / "masks")) == [
         ("b.png", tmp_path / "b.png"),
         ("locked", locked),
