@@ -13,6 +13,7 @@ from PIL import Image
 
 from guided_demo.annotation import BACKGROUND
 from guided_demo.events import AddClass
+from guided_demo.project import save_project
 from guided_demo.ui import seeing
 from guided_demo.ui.protocol import SORRY, Desk
 from guided_demo.ui.wishes import STRANGE
@@ -307,6 +308,28 @@ def test_samples_leave_when_photos_come_unless_they_are_marked(page, desk, marke
     assert len(last["state"]["samples"]) == (3 if marked else 0)
     assert [item["name"] for item in last["state"]["classes"]] == [BACKGROUND, "cat" if marked else "thing"]
     assert last["state"]["undo"] == marked
+
+
+@pytest.mark.parametrize("kind", ["guidance", "project without photos", "class"])
+def test_the_class_of_the_samples_leaves_with_them_where_there_are_others(page, desk, kind, segmenter):
+    page.click(10, 10, "cat")
+    saved = base64.b64decode(page.read("save_guidance")["data"])
+    if kind == "project without photos":
+        saved = save_project(desk.workspace, photos=False)
+    workspace = Workspace(segmenter)
+    workspace.add_images((f"{seed}.png", photo_bytes(seed)) for seed in (7, 8))
+    workspace.apply(AddClass("cheetah"))
+    other = Page(Desk(workspace, samples=frozenset(item.key for item in workspace.session.images)))
+    if kind == "class":
+        other.change("add_class", name="cat")
+    else:
+        other.desk.receive("saved.safetensors" if kind == "guidance" else "saved.zip", saved)
+        list(other.desk.work({"do": "take_in"}))
+    assert workspace.session.class_names == (BACKGROUND, "cheetah", "cat")
+    other.desk.receive("mine.png", photo_bytes(0))
+    *_, last = other.desk.work({"do": "take_in"})
+    assert [item["name"] for item in last["state"]["classes"]] == [BACKGROUND, "cat"]
+    assert len(last["state"]["images"]) == 1
 
 
 def test_guidance_saved_on_one_desk_gives_the_same_masks_on_another(page, segmenter):

@@ -237,16 +237,19 @@ class Desk:
         yield reply  # outside the lock: another thread may go on from here
 
     def _dismiss_samples(self, brought: frozenset[str]) -> None:
-        """Photos that nobody brought leave as soon as there are others, unless they are marked; and so does the name of their
-        class where nothing was done yet. This cannot be undone, so it comes before the masks that are brought with the others."""
+        """Photos that nobody brought leave as soon as there are others, unless they are marked; and so do classes that nobody
+        added or marked, of which one that is alone becomes ANYTHING. This cannot be undone, so it comes before the masks that are
+        brought with the others."""
         session = self.workspace.session
         self._samples -= brought
         leaving = tuple(item.key for item in session.images if item.key in self._samples)
         if not leaving or len(leaving) == len(session.images) or self._samples & session.annotations.keys():
             return
-        names, is_new = session.class_names, len(session.past) == self._floor
-        if is_new and len(names) == 2 and names[1] not in marked(self.workspace.guidance):
-            self.workspace.apply(RenameClass(names[1], ANYTHING))
+        found = session.past[self._floor].state if len(session.past) > self._floor else session.state
+        names = session.class_names
+        for name in (item.name for item in found.classes[1:]):
+            if name in names and not session.count_marks(name):
+                self.workspace.apply(RenameClass(name, ANYTHING) if len(names) == 2 else RemoveClass(name))
         self.workspace.apply(RemoveImages(leaving))
         self._floor = len(self.workspace.session.past)
 
