@@ -65,11 +65,11 @@ def _sums(maps: Tensor, terms: list[Terms], count: int) -> Tensor:
         return maps.new_zeros(count, maps.shape[1], dtype=torch.float32)
     number, image, row, column, share = map(np.concatenate, zip(*terms, strict=True))
     m, _, height, width = maps.shape
-    places, begins = (image * height + row) * width + column, np.searchsorted(number, np.arange(count))
-    places, begins, share = (torch.from_numpy(part).to(maps.device) for part in (places, begins, share))
+    bags = (image * height + row) * width + column, np.searchsorted(number, np.arange(count)), share
+    places, begins, shares = (torch.from_numpy(part).to(maps.device) for part in bags)
     # As bags of words: to take the terms, multiply and add them one after the other takes ten times as long.
     table = maps.permute(0, 2, 3, 1).reshape(m * height * width, -1).float()
-    return F.embedding_bag(places, table, begins, mode="sum", per_sample_weights=share)
+    return F.embedding_bag(places, table, begins, mode="sum", per_sample_weights=shares)
 
 
 def _at_pixels(y: np.ndarray, x: np.ndarray, height: int, width: int) -> tuple[np.ndarray, list[Terms]]:

@@ -20,12 +20,13 @@ from ..files import image_key, read_image
 from ..geometry import Frame
 from . import checkpoint
 from .backbone import fuse
+from .contribution import Contribution, Sample, samples_of
 from .correction import confine, corrections
 from .encoded import EncodedImage
 from .encoder import FINE, compact
 from .exemplars import pool
 from .found import surely
-from .guidance import Contribution, Guidance, Sample
+from .guidance import Guidance
 from .head import Classifier, novelty
 from .network import GuidedNetwork, closeness
 from .problem import MARKS, assemble, shown_in
@@ -131,7 +132,8 @@ class GuidedSegmenter:
         classes = annotation.classes
         if not classes:
             return Guidance.empty()
-        samples = _samples(encoded, classes, encoded.frame.annotation_to_input(annotation, classes))
+        marks = encoded.frame.annotation_to_input(annotation, classes)
+        samples = samples_of(pool(encoded.features, marks), classes)
         if not samples:
             return Guidance.empty()
         marked = Contribution(encoded.key, encoded.size, samples, encoded.centre, annotation)
@@ -144,7 +146,7 @@ class GuidedSegmenter:
         guidance = Guidance(self.checkpoint_id, {marked.entry: marked})
         answer = self._answer(encoded, guidance, marked.annotation, False)
         self._answers[encoded] = marked.entry, answer
-        return _samples(encoded, guidance.classes, surely(answer[0], encoded.frame))
+        return samples_of(pool(encoded.features, surely(answer[0], encoded.frame)), guidance.classes)
 
     @torch.inference_mode()
     def segment(
@@ -281,18 +283,6 @@ class GuidedSegmenter:
         rest = [[i for i in range(len(names)) if i != row] for row in rows]
         sides = torch.stack([torch.stack([marks[row], marks[others].any(0)]) for row, others in zip(rows, rest, strict=True)])
         return closeness(sides & sides[:, :1].amax((2, 3), keepdim=True)).to(self.device)
-
-
-def _samples(encoded: EncodedImage, classes: Sequence[str], shown: Tensor) -> dict[str, Sample]:
-    """By class, what an image shows of those that `shown` (1, K, H, W) has any pixel of."""
-    exemplars = pool(encoded.features, shown)
-    parts = (t[0].numpy() for t in (exemplars.semantic, exemplars.detail, exemplars.weight, exemplars.pixels))
-    samples = {}
-    for name, semantic, detail, weight, pixels in zip(classes, *parts, strict=True):
-        used = weight > 0
-        if used.any():
-            samples[name] = Sample.of(semantic[used], detail[used], weight[used], int(pixels))
-    return samples
 
 
 def check_scope(scope: str) -> None:

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from ..annotation import BACKGROUND
-from .guidance import Guidance, Sample
+from .contribution import Sample
+from .guidance import Guidance
 
 COMPARED = 48  # exemplars a side, about, that every pixel is compared with; means and regressions use all
 STATS = 6

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from guided_demo.annotation import Annotation
+from guided_demo.core.contribution import Contribution, Sample
 from guided_demo.core.encoder import DETAIL, SEMANTIC
-from guided_demo.core.guidance import Contribution, Guidance, Sample
+from guided_demo.core.guidance import Guidance
 from guided_demo.core.problem import COMPARED, CORRECTING, FEW, FOUND, MARKS, OTHERS, assemble
 
 
