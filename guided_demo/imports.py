@@ -12,7 +12,7 @@ import numpy as np
 import yaml
 from PIL import Image, ImageDraw
 
-from guided_demo.annotation import BACKGROUND, MAX_CLASSES, Annotation
+from guided_demo.annotation import BACKGROUND, MAX_CLASSES, Annotation, Mark, Point, Stroke
 from guided_demo.errors import InputError
 from guided_demo.files import FORMATS, MAX_PIXELS
 from guided_demo.polygons import Region, fill
@@ -20,14 +20,16 @@ from guided_demo.polygons import Region, fill
 ONE_NUMBER = ("P", "L", "1", "I;16", "I;16B", "I")  # Pillow's modes of pictures with one whole number a pixel
 DEEPEST = 20  # lists in lists of a data.yaml
 WIDEST = 4  # radius of a circle, in sides of its photo
+LINE = 5.0  # half of what labelme gives a line for its width, in pixels
 BEYOND = 2  # sides of a photo that YOLO's corners may be at; what is further is in pixels
 
 
 def read_json(data: bytes, name: str) -> Iterator[tuple[str, Callable[[], Annotation]]]:
     """Photos by name, each with a function that makes its annotation; from COCO, labelme, or points and strokes.
 
-    COCO has polygons, run lengths or boxes, labelme shapes of all kinds that have an area, about one photo; later ones lie over
-    earlier ones, and what is in none is background. The third form is
+    COCO has polygons, run lengths or boxes, labelme shapes of all kinds, about one photo; later ones lie over earlier ones, and
+    what is in none is background. Points and lines of labelme are marks over them, which say nothing of what is beside. The third
+    form is
     {"photo.jpg": {"marks": [...]}}, where a mark is {"point": [x, y], "label": "cat"} or {"stroke": [[x, y], ...], "label":
     "cat", "radius": 6}; a stroke with the label null erases, and "shape": "polygon" fills.
     name: what an error calls the file. It and the functions raise InputError for what is not of these forms.
@@ -167,15 +169,21 @@ def _read_labelme(content: dict[str, Any], name: str) -> tuple[str, Callable[[],
 
 
 def _drawn(shapes: list[tuple[str, str, Any, Any]], size: tuple[int, int], name: str) -> Annotation:
-    """Shapes as labelme draws them: their outlines are part of them."""
+    """Shapes as labelme draws them: their outlines are part of them, and lines have a width."""
     classes = [BACKGROUND, *(label for label in dict.fromkeys(label for label, *_ in shapes) if label != BACKGROUND)]
     picture = Image.new("I", _checked(size, name))
     draw = ImageDraw.Draw(picture)
+    marks: list[Mark] = []
     try:
         for label, kind, points, mask in shapes:
             corners, value = [(float(x), float(y)) for x, y in points], classes.index(label)
             _finite(corners)
-            if kind in ("polygon", "oriented_rectangle", "rotation"):  # the last is X-AnyLabeling's
+            if kind == "point":
+                ((x, y),) = corners
+                marks.append(Point(x, y, label))
+            elif kind in ("line", "linestrip"):
+                marks.append(Stroke(tuple(corners), label, LINE))
+            elif kind in ("polygon", "oriented_rectangle", "rotation"):  # the last is X-AnyLabeling's
                 draw.polygon(corners, fill=value, outline=value)
             elif kind == "rectangle":
                 xs, ys = zip(*corners, strict=True)  # of two corners, or of all four, as X-AnyLabeling has it
@@ -191,12 +199,13 @@ def _drawn(shapes: list[tuple[str, str, Any, Any]], size: tuple[int, int], name:
                 with Image.open(io.BytesIO(base64.b64decode(mask)), formats=("PNG",)) as part:
                     picture.paste(value, (left, top), Image.fromarray(np.array(part) > 0))
             else:
-                raise InputError(f"{name} has a {kind}, which has no area; make it a polygon, a rectangle or a circle.")
+                raise InputError(f"{name} has a shape of the kind {kind}; make it a polygon, a rectangle, a line or a point.")
     except InputError:
         raise
     except (TypeError, ValueError, IndexError, ArithmeticError, OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputError(f"{name} is not a labelme file ({error}).") from error
-    return Annotation.from_mask(np.array(picture), classes)
+    area = Annotation() if marks and len(marks) == len(shapes) else Annotation.from_mask(np.array(picture), classes)
+    return area + Annotation(marks=marks)
 
 
 def _read_coco(coco: dict[str, Any], name: str) -> Iterator[tuple[str, Callable[[], Annotation]]]:

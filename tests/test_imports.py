@@ -10,7 +10,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from scipy.ndimage import gaussian_filter
 
-from guided_demo import Annotation, InputError, Point
+from guided_demo import Annotation, InputError, Point, Stroke
 from guided_demo.export import Mask, indexed_png, write
 from guided_demo.imports import class_names, coco_region, read_json, read_mask, read_yolo, yolo_names
 from guided_demo.session import ClassItem
@@ -325,7 +325,9 @@ def test_our_labelme_files_come_back():
     [
         {"imageWidth": "wide"},
         {"imageWidth": 10**9},
-        {"shapes": [{"label": "cat", "shape_type": "line", "points": [[1, 1], [2, 2]]}]},
+        {"shapes": [{"label": "cat", "shape_type": "point", "points": [[1, 1], [2, 2]]}]},
+        {"shapes": [{"label": "cat", "shape_type": "line", "points": [[1, "two"], [2, 2]]}]},
+        {"shapes": [{"label": "cat", "shape_type": "cuboid", "points": [[1, 1], [2, 2]]}]},
         {"shapes": [{"label": "cat", "points": [[1, 1]]}]},
         {"shapes": [{"label": "cat", "shape_type": "mask", "points": []}]},
         {"shapes": [{"label": "cat", "shape_type": "mask", "points": [[1, 1], [2, 2]]}]},
@@ -342,8 +344,16 @@ def test_damaged_labelme_files_get_a_sentence(change):
         [annotation() for _, annotation in read_json(json.dumps(content).encode(), "a.json")]
 
 
-def test_a_labelme_shape_without_area_is_told_of_and_the_file_is_not_called_broken():
-    shapes = [{"label": "cat", "shape_type": "point", "points": [[1, 1]]}]
-    ((_, annotation),) = read_json(json.dumps({"imageWidth": 5, "imageHeight": 4, "shapes": shapes}).encode(), "a.json")
-    with pytest.raises(InputError, match=r"^a\.json has a point, which has no area"):
-        annotation()
+@pytest.mark.parametrize("besides", [[], [{"label": "cat", "points": [[10, 10], [20, 10], [20, 20], [10, 20]]}]])
+def test_points_and_lines_of_labelme_are_marks(besides):
+    """One of them refused the whole file."""
+    shapes = [
+        {"label": "dog", "shape_type": "point", "points": [[30, 12.5]]},
+        *besides,
+        {"label": "background", "shape_type": "linestrip", "points": [[1, 1], [9, 1], [9, 30]]},
+    ]
+    ((_, read),) = read_json(json.dumps({"imageWidth": 50, "imageHeight": 40, "shapes": shapes}).encode(), "a.json")
+    annotation = read()
+    assert annotation.marks == (Point(30, 12.5, "dog"), Stroke(((1, 1), (9, 1), (9, 30)), "background", 5))
+    labels = annotation.label_map((50, 40), ["background", "cat", "dog"])
+    assert (labels[12, 30], labels[15, 15], labels[35, 45]) == ((2, 1, 0) if besides else (2, 255, 255))
