@@ -110,7 +110,8 @@ class Annotation:
         used = np.unique(values)
         wrong = [int(v) for v in used if v != UNMARKED and not 0 <= v < len(classes)]
         if wrong:
-            raise InputError(f"The mask has the value {wrong[0]}, but only {len(classes)} classes were named.")
+            said = f"The mask has the value {wrong[0]}, but only values below {len(classes)} have the name of a class"
+            raise InputError(f"{said}; give each pixel the number of its class, and 255 where it is unmarked.")
         present = [int(v) for v in used if v != UNMARKED]
         compact = np.full(256, UNMARKED, np.uint8)
         compact[present] = np.arange(len(present))

@@ -62,6 +62,17 @@ def read_image(source: ImageSource, name: str | None = None) -> Image.Image:
         raise InputError(f"{name} is cut short or damaged ({error}); save it again as PNG or JPEG.") from error
 
 
+def has_pages(image: Image.Image) -> bool:
+    """Whether a second page of the same size comes after the one that is shown, which a smaller preview is not; to count them all
+    takes hours where there are millions."""
+    size = image.size
+    try:
+        image.seek(1)
+    except Exception:  # there is none; or it is damaged, for which each format has errors of its own
+        return False
+    return image.size == size
+
+
 def image_key(image: Image.Image) -> str:
     """The digest that stands for an image: 32 hexadecimal digits of SHA-256 over its size and RGB bytes."""
     digest = hashlib.sha256(f"{image.width}x{image.height}:".encode())

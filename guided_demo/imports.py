@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 
 from guided_demo.annotation import BACKGROUND, MAX_CLASSES, Annotation, Mark, Point, Stroke
 from guided_demo.errors import InputError
-from guided_demo.files import FORMATS, MAX_PIXELS
+from guided_demo.files import FORMATS, MAX_PIXELS, has_pages
 from guided_demo.polygons import Region, fill
 
 ONE_NUMBER = ("P", "L", "1", "I;16", "I;16B", "I")  # Pillow's modes of pictures with one whole number a pixel
@@ -75,12 +75,15 @@ def read_numbers(data: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
     """
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            numbers = np.array(image)
-            grey = np.array(image.convert("L")) if image.mode == "P" else numbers
+            numbers, mode = np.array(image), image.mode
+            grey = np.array(image.convert("L")) if mode == "P" else numbers
+            is_stack = has_pages(image)
     except Exception as error:  # what a decoder raises on damaged bytes differs by format
         raise InputError(f"{name} cannot be read as a mask: {error}.") from error
-    if image.mode not in ONE_NUMBER:
+    if mode not in ONE_NUMBER:
         raise InputError(f"{name} is a colour picture; a mask has one number a pixel, as an indexed PNG.")
+    if is_stack:
+        raise InputError(f"{name} is a stack, and which of its pages is meant is unclear; save each as a mask of its own.")
     return numbers, grey
 
 
@@ -102,9 +105,13 @@ def yolo_names(data: bytes, name: str) -> list[str]:
             if isinstance(event, yaml.AliasEvent) or depth > DEEPEST:
                 raise yaml.YAMLError
         names = yaml.safe_load(data)["names"]
-        listed = [names[number] for number in sorted(names)] if isinstance(names, dict) else list(names)
+        # Another start or a gap would give classes the names of others, as a text would that of each of its letters.
+        listed = [names[number] for number in range(len(names))] if isinstance(names, dict | list) else None
+        if listed is None:
+            raise TypeError(f"names is {names!r:.40}")
     except (yaml.YAMLError, LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise InputError(f"{name} has no list of class names ({type(error).__name__}).") from error
+        said = f"{name} has no list of class names, such as names: [cat, dog] or, numbered from 0 without gaps, names: {{0: cat}}"
+        raise InputError(f"{said} ({type(error).__name__}).") from error
     return [BACKGROUND, *map(str, listed)]
 
 

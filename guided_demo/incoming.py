@@ -17,7 +17,7 @@ from .annotation import Annotation
 from .core.guidance import Guidance
 from .errors import InputError
 from .events import AddAnnotation, LoadGuidance
-from .files import FORMATS, MAX_TEXT, MAX_UNPACKED, SUFFIXES, image_key, read_image, unzip
+from .files import FORMATS, MAX_TEXT, MAX_UNPACKED, SUFFIXES, has_pages, image_key, read_image, unzip
 from .imports import ONE_NUMBER, class_names, read_json, read_mask, read_yolo, yolo_names
 from .naming import Naming, common
 from .project import LISTING, read_project
@@ -199,7 +199,7 @@ class Intake:
         with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
             is_colored = opened.mode not in ONE_NUMBER
             count = len(np.unique(np.asarray(opened))) if opened.mode.startswith("I;") else 0  # others have few, see _kind
-            is_stack = _has_pages(opened)
+            is_stack = has_pages(opened)
         if item is None and is_stack:
             raise InputError(f"{name} is a stack, and pages are not read here; bring a mask file for each photo, or COCO.")
         if item is None or item.key == image_key(image):
@@ -306,15 +306,6 @@ def _kind(place: Place, name: str, data: bytes) -> str | None:
             return "mask" if is_mask else "photo"
     except Exception:  # a photo of another format, or one that reading will say more about
         return "photo"
-
-
-def _has_pages(image: Image.Image) -> bool:
-    """Whether a picture has a second page; to count them all takes hours where there are millions."""
-    try:
-        image.seek(1)
-    except Exception:  # there is none; or it is damaged, for which each format has errors of its own
-        return False
-    return True
 
 
 def _counts(numbers: Image.Image) -> bool:

@@ -17,7 +17,7 @@ def photo_bytes(seed, size=(80, 60), form="PNG"):
     return file_of(photo(seed, size), form)
 
 
-def file_of(picture, form="PNG"):
+def file_of(picture, form="PNG", **options):
     buffer = io.BytesIO()
-    picture.save(buffer, form)
+    picture.save(buffer, form, **options)
     return buffer.getvalue()

@@ -65,6 +65,14 @@ def test_what_is_no_mask_says_so(data, words):
         read_mask(data, NAMES, "a.png")
 
 
+def test_a_stack_is_no_mask_and_a_small_preview_makes_none():
+    page = Image.fromarray(LABELS)
+    small, same = (file_of(page, "TIFF", save_all=True, append_images=[page.resize(size)]) for size in ((25, 20), page.size))
+    assert np.array_equal(read_mask(small, NAMES, "a.tif").label_map((50, 40), NAMES), LABELS)
+    with pytest.raises(InputError, match=r"^a\.tif is a stack"):
+        read_mask(same, NAMES, "a.tif")
+
+
 def test_a_mask_is_never_given_to_another_program(tmp_path, monkeypatch):
     """A page of PostScript that was called mask.png was run."""
     program, run = tmp_path / "gs", tmp_path / "run"
@@ -77,7 +85,7 @@ def test_a_mask_is_never_given_to_another_program(tmp_path, monkeypatch):
 
 
 def test_a_mask_value_without_a_class_says_so():
-    with pytest.raises(InputError, match="value 2"):
+    with pytest.raises(InputError, match=r"value 2, but only values below 2 have the name of a class; .* 255 where"):
         read_mask(indexed_png(LABELS), NAMES[:2], "a.png")
 
 
@@ -292,6 +300,14 @@ def test_damaged_yolo_files_get_a_sentence(data, words):
         read_yolo(data, NAMES, (50, 40), "a.txt")
     with pytest.raises(InputError, match=r"data\.yaml"):
         yolo_names(b"[1, 2", "data.yaml")
+
+
+@pytest.mark.parametrize("names", ["cat", "7", "", "{1: cat, 2: dog}", "{0: cat, 2: dog}"])
+def test_names_that_may_be_of_other_numbers_are_refused(names):
+    """The letters of a text were its names, and class 1 of those numbered from 1 was called as the second."""
+    with pytest.raises(InputError, match=r"^data\.yaml has no list of class names, such as names: \[cat, dog\]"):
+        yolo_names(f"names: {names}".encode(), "data.yaml")
+    assert yolo_names(b"names: {1: dog, 0: cat}", "data.yaml") == ["background", "cat", "dog"]
 
 
 @pytest.mark.parametrize(
