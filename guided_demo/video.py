@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ from .core.guidance import Guidance
 from .core.model import GuidedSegmenter
 from .core.parallel import side_by_side
 from .errors import InputError
-from .files import list_images, read_image, writing
+from .files import has_pages, list_images, read_image, writing
 
-FRAMES_PER_SECOND = 25  # of a folder, which does not say
+FRAMES_PER_SECOND = 25  # of a folder or of pages, which do not say
+PICTURES = ("GIF", "WEBP", "PNG", "TIFF")  # Pillow's formats of those that may move or have pages
 SUFFIXES = (".mp4", ".mkv", ".mov")  # of films that can be written
 _TICKS = 90_000  # a second; video containers agree on it
 
@@ -37,13 +39,15 @@ class Frame:
 
 
 def read_frames(path: Path, report: Report, masks: Path | None = None) -> Iterator[Frame]:
-    """The frames of a film, or of a folder of images in the order of their names, read as they are asked for.
+    """The frames of a film, of a picture that moves or has pages, or of a folder of images in the order of their names, read as
+    they are asked for.
 
     masks: a folder in that folder, without frames. A frame that cannot be read is reported, and left out. Raises InputError if it
     is no film, or nothing of it can be read.
     """
     empty = True
-    for frame in _read_folder(path, report, masks) if os.path.isdir(path) else _read_film(path, report):
+    read = _read_pages if _has_pages(path) else _read_film
+    for frame in _read_folder(path, report, masks) if os.path.isdir(path) else read(path, report):
         empty = False
         yield frame
     if empty:
@@ -125,6 +129,33 @@ def _read_folder(path: Path, report: Report, masks: Path | None) -> Iterator[Fra
             report(str(file), str(error))
 
 
+def _has_pages(path: Path) -> bool:
+    """Whether it is a picture that moves or has pages: of these FFmpeg has only the first where they have no times, or none."""
+    if not os.path.isfile(path):  # what comes through a pipe can be read once only
+        return False
+    try:
+        with Image.open(path, formats=PICTURES) as picture:
+            return has_pages(picture)
+    except Exception:  # a film, or what FFmpeg will say more about
+        return False
+
+
+def _read_pages(path: Path, report: Report) -> Iterator[Frame]:
+    seconds = 0.0
+    with Image.open(path, formats=PICTURES) as picture:
+        for number in count():
+            try:
+                picture.seek(number)
+                image = read_image(picture)
+            except EOFError:
+                return
+            except Exception as error:  # what a decoder raises on damaged bytes differs by format
+                report(str(path), _damaged(number, error))
+                return
+            yield Frame(f"{number:06d}", image, seconds)
+            seconds += picture.info.get("duration", 0) / 1000 or 1 / FRAMES_PER_SECOND
+
+
 def _read_film(path: Path, report: Report) -> Iterator[Frame]:
     if not os.path.exists(path):
         raise InputError(f"{path} does not exist, or is in a folder that may not be looked into.")
@@ -140,12 +171,16 @@ def _read_film(path: Path, report: Report) -> Iterator[Frame]:
             try:
                 pictures = packet.decode()
             except av.error.InvalidDataError as error:
-                report(str(path), f"What comes after frame {number} is damaged ({error.strerror}); it is left out.")
+                report(str(path), _damaged(number, error.strerror))
                 continue
             for picture in pictures:
                 image = picture.to_image().rotate(picture.rotation, expand=True)  # as the camera was held
                 yield Frame(f"{number:06d}", image, number / rate if picture.time is None else picture.time)
                 number += 1
+
+
+def _damaged(number: int, error: object) -> str:
+    return f"What comes after frame {number} is damaged ({error}); it is left out."
 
 
 @contextmanager

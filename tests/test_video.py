@@ -178,6 +178,33 @@ def test_frames_are_read_as_they_are_asked_for(tmp_path):
     assert np.array_equal(np.asarray(next(frames).image), np.asarray(next(pictures(1, seed=1))))
 
 
+@pytest.mark.parametrize("times", [None, 80])
+@pytest.mark.parametrize("kind", ["gif", "webp", "png", "tif"])
+def test_pictures_that_move_or_have_pages_are_films(tmp_path, monkeypatch, kind, times):
+    """FFmpeg had one frame of a GIF without times, and of others."""
+    monkeypatch.setitem(sys.modules, "av", None)
+    first, *others = pictures(3)
+    options = {"duration": times} if times and kind != "tif" else {}
+    options |= {"lossless": True} if kind == "webp" else {}
+    first.save(tmp_path / f"a.{kind}", save_all=True, append_images=others, **options)
+    frames = list(read_frames(tmp_path / f"a.{kind}", pytest.fail))
+    assert [frame.name for frame in frames] == ["000000", "000001", "000002"]
+    step = 0.08 if "duration" in options else frames[1].seconds
+    assert [frame.seconds for frame in frames] == pytest.approx([0, step, 2 * step]) and step > 0
+    for frame, image in zip(frames, [first, *others], strict=True):
+        assert np.abs(np.subtract(frame.image, image, dtype=int)).max() <= (60 if kind == "gif" else 0)
+
+
+def test_a_page_that_is_damaged_leaves_those_before_it(tmp_path):
+    first, *others = pictures(3)
+    first.save(path := tmp_path / "a.gif", save_all=True, append_images=others)
+    path.write_bytes(path.read_bytes()[:-400])
+    said = []
+    frames = list(read_frames(path, lambda name, sentence: said.append((name, sentence))))
+    assert len(frames) == 2
+    assert [(name, sentence.split("(")[0]) for name, sentence in said] == [(str(path), "What comes after frame 2 is damaged ")]
+
+
 def test_a_damaged_frame_stops_no_other(call, tmp_path):
     film = save_film(tmp_path / "film.avi", pictures(5), codec="mjpeg")
     data = bytearray(film.read_bytes())
