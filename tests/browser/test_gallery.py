@@ -181,13 +181,16 @@ def test_a_photo_that_is_no_longer_shown_is_no_longer_selected(many):
     assert [message["keys"] for message in many.sent("remove_images")] == [["k1"]]
 
 
-def test_a_finger_that_rests_on_a_photo_selects_it(many):
+@pytest.mark.parametrize("size", [(1024, 768), (390, 844), (844, 390)], ids=str)
+def test_a_finger_that_rests_on_a_photo_selects_it(many, size):
+    many.page.set_viewport_size(dict(zip(("width", "height"), size, strict=True)))
     touch = many.page.context.new_cdp_session(many.page)
     box = many.tile(2).bounding_box()
     place = {"x": box["x"] + 40, "y": box["y"] + 40}
     touch.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [place]})
     many.page.wait_for_selector(".g-tile[data-key=k2].g-picked")
     touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    assert many.page.locator(".g-number").inner_text() == "1 selected"
     many.page.get_by_role("button", name="Select nothing (Esc)").click()
     assert many.page.locator(".g-picked").count() == 0
 

@@ -121,7 +121,7 @@ export class Tile {
   }
 }
 
-/** Call `held` when a finger rests on `node`; the click that ends it is none. */
+/** Call `held` when a finger rests on `node`; no click follows. */
 function holds(node, held) {
   let timer = 0;
   let wasHeld = false;
@@ -136,5 +136,5 @@ function holds(node, held) {
   });
   for (const event of ["pointerup", "pointercancel", "pointerleave"]) node.addEventListener(event, end);
   node.addEventListener("contextmenu", (event) => event.preventDefault());
-  node.addEventListener("click", (event) => wasHeld && event.stopImmediatePropagation(), { capture: true });
+  node.addEventListener("touchend", (event) => wasHeld && event.preventDefault()); // else what has come below it is clicked
 }
