@@ -279,5 +279,7 @@ def open_dataset(spec: str) -> Dataset:
         return READERS[name](path, *options)
     except InputError:
         raise
+    except OSError as error:  # a folder that may not be looked into, or a file in the place of one
+        raise InputError(f"{error.filename or path} cannot be read: {error.strerror}.") from error
     except (TypeError, KeyError, ValueError) as error:
         raise InputError(f"{spec!r} is not a dataset: {name} does not take the options {options} ({error}).") from error

@@ -108,6 +108,21 @@ def test_a_wrong_description_is_told(spec):
         open_dataset(spec)
 
 
+def test_a_folder_that_cannot_be_looked_into_is_told(leaves, monkeypatch):
+    """`train` and `evaluate` ended in a traceback."""
+    (leaves / "images").rename(leaves / "photos")
+    (leaves / "images").touch()
+    with pytest.raises(InputError, match=r"images cannot be read: Not a directory\.$"):
+        open_dataset(f"plain:{leaves}")
+
+    def locked(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "exists", locked)
+    with pytest.raises(InputError, match=r"images cannot be read: Permission denied\.$"):
+        open_dataset(f"plain:{leaves}")
+
+
 def test_broken_files_are_named(leaves, monkeypatch):
     Image.new("RGB", (12, 8)).save(leaves / "masks" / "a.png")
     with pytest.raises(InputError, match=r"a\.png is a colour picture"):
