@@ -50,8 +50,8 @@ class Annotation:
         *,
         marks: Iterable[Mark] = (),
     ) -> None:
-        made = [_made(Stroke, given, "Strokes are [(path, class), …], a path being [(x, y), …]") for given in strokes]
-        clicked = [_made(Point, given, "Points are [(x, y, class), …]") for given in points]
+        made = _made(Stroke, strokes, "Strokes are [(path, class), …], a path being [(x, y), …]")
+        clicked = _made(Point, points, "Points are [(x, y, class), …]")
         object.__setattr__(self, "marks", (*made, *clicked, *map(_is_mark, marks)))
         if not isinstance(mask, DenseMask | None):
             raise InputError("A mask is made an annotation by Annotation.from_mask(mask, classes).")
@@ -227,8 +227,14 @@ class Annotation:
             raise InputError(f"This is not an annotation, such as {form}: {said}.") from error
 
 
-def _made(kind: type[Point] | type[Stroke], given: Any, form: str) -> Any:
-    """A mark of what the caller gave. Raises InputError, with what was wanted, if it is not of that form."""
+def _made(kind: type[Point] | type[Stroke], given: Any, form: str) -> list[Any]:
+    """Marks of what the caller gave. Raises InputError, with what was wanted, if that is not of that form."""
+    if not isinstance(given, Iterable):
+        raise InputError(f"{form}, and not {given!r:.80}.")
+    return [_one(kind, each, form) for each in given]
+
+
+def _one(kind: type[Point] | type[Stroke], given: Any, form: str) -> Any:
     try:
         mark = given if isinstance(given, kind) else kind(*given)
     except InputError:  # which says what is wrong with it already

@@ -170,7 +170,7 @@ def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
     Raises InputError if it cannot be written.
     """
     path = Path(path)
-    temporary = path.with_name(f".{uuid.uuid4().hex}.part")  # short, whatever the name: systems allow 255 bytes
+    temporary = path.parent / f".{uuid.uuid4().hex}.part"  # short, whatever the name: systems allow 255 bytes
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -72,7 +72,10 @@ class DenseMask:
 
 
 def check_name(name: str) -> str:
-    """A class name without outer blanks; raises InputError if it is empty, over 80 characters, or has control characters."""
+    """A class name without outer blanks; raises InputError if it is no text, empty, over 80 characters, or has control
+    characters."""
+    if not isinstance(name, str):
+        raise InputError(f"A class is called by a text, such as 'cat', and not {name!r:.80}.")
     name = name.strip()
     visible = name.translate(_JOINERS)
     if not visible.strip():

@@ -296,6 +296,12 @@ def test_write_atomic_keeps_the_old_file_when_it_fails(tmp_path, monkeypatch):
         write_atomic(path, b"new")
     assert path.read_bytes() == b"old"
     assert [p.name for p in path.parent.iterdir()] == ["file.bin"]
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    for no_file in ("", ".", "new/.."):  # of which Path.with_name has errors of its own
+        with pytest.raises(InputError, match="cannot be written"):
+            write_atomic(no_file, b"new")
+    assert [p.name for p in tmp_path.iterdir()] == ["new"]
 
 
 def test_a_zip_is_written_as_its_files_come(tmp_path):

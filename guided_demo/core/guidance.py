@@ -21,7 +21,8 @@ class Guidance:
     """What each annotation of each image contributed. Make it with GuidedSegmenter.guide, and add.
 
     `+` is order-free, and the same annotation of the same image counts once, however often it is added; it raises InputError
-    for guidance of different checkpoints. `without(key)` takes an image out again exactly.
+    for guidance of different checkpoints. `without(key)` takes an image out again exactly. Guidance is equal (`==`) to what holds
+    the same, as a copy, a file of it, or the same sum in another order does.
     checkpoint_id: of the network that made it, None where it is empty; ledger: its contributions, see `Contribution.entry`.
     """
 
@@ -36,6 +37,19 @@ class Guidance:
 
     def __reduce__(self):
         return Guidance.from_bytes, (self.to_bytes(),)  # to other processes it goes as a file does
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if not isinstance(other, Guidance):
+            return NotImplemented
+        if self.ledger.keys() != other.ledger.keys() or (self.ledger and self.checkpoint_id != other.checkpoint_id):
+            return False
+        # An old file may have other samples of the same marks. Sums share theirs, so that mostly none are looked at.
+        return all(c is other.ledger[entry] for entry, c in self.ledger.items()) or self.to_bytes() == other.to_bytes()
+
+    def __hash__(self) -> int:
+        return hash(tuple(self.ledger))
 
     @classmethod
     def empty(cls) -> Guidance:

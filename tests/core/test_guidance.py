@@ -3,6 +3,7 @@
 import copy
 import itertools
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -60,6 +61,24 @@ def test_guidance_can_be_given_to_other_processes(segmenter):
         assert pickle.loads(pickle.dumps(guidance)).to_bytes() == copy.deepcopy(guidance).to_bytes() == guidance.to_bytes()
 
 
+def test_guidance_is_equal_to_what_holds_the_same(segmenter, tmp_path):
+    cat, dog = segmenter.guide(photo(0), CAT), segmenter.guide(photo(1), DOG)
+    both = cat + dog
+    both.save(tmp_path / "both.safetensors")
+    same = [dog + cat, both + cat, Guidance.load(tmp_path / "both.safetensors"), pickle.loads(pickle.dumps(both))]
+    assert all(other == both for other in same) and {*same} == {both}
+    (entry, of_cat), *_ = both.ledger.items()
+    otherwise = replace(of_cat, centre=of_cat.centre + np.float16(1))  # as an older version may have made it of the same marks
+    others = [
+        cat,
+        Guidance("another", both.ledger),
+        replace(both, ledger={**both.ledger, entry: otherwise}),
+        both.rename("cat", "dog"),
+    ]
+    assert not any(other == both for other in others) and both != entry
+    assert both.without(*both.images) == Guidance.empty() != both
+
+
 def test_a_class_has_another_name_and_nothing_else_changes(segmenter):
     guidance = segmenter.guide(photo(0), CAT) + segmenter.guide(photo(1), CAT + DOG)
     renamed = guidance.rename("cat", "lynx")
@@ -76,6 +95,8 @@ def test_a_class_has_another_name_and_nothing_else_changes(segmenter):
     for unusable in ("", "a\nb"):  # its file could not be read again
         with pytest.raises(InputError, match="A class n"):
             guidance.rename("cat", unusable)
+    with pytest.raises(InputError, match="called by a text, such as 'cat', and not 3"):
+        guidance.rename("cat", 3)
 
 
 def test_a_class_that_is_dropped_takes_images_along_that_show_nothing_else(segmenter):
