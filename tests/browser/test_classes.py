@@ -92,8 +92,8 @@ def test_a_long_name_is_cut_between_what_is_seen_as_one(canvas, name, shown):
     assert canvas.evaluate("(name) => modules.module_dom.short(name, 6)", name) == shown
 
 
-MANY = """() => {
-  const names = ["background", ...[..."abcdefghijkl"].map((letter) => letter.repeat(9))];
+MANY = """(length) => {
+  const names = ["background", ...[..."abcdefghijkl"].map((letter) => letter.repeat(length ?? 9))];
   annotator.take({ state: { ...annotator.server, classes: names.map((name) => ({ name, color: "#0099ee" })) } });
 }"""
 
@@ -106,10 +106,11 @@ def is_within(inner, outer):
     return outer["x"] <= inner["x"] and inner["x"] + inner["width"] <= outer["x"] + outer["width"]
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-def test_the_chosen_class_is_brought_into_view_and_nothing_is_squeezed(hand, width):
+@pytest.mark.parametrize("width", [1280, 1100, 961, 780, 390])
+@pytest.mark.parametrize("length", [9, 30])
+def test_the_chosen_class_is_brought_into_view_and_nothing_is_squeezed(hand, width, length):
     hand.page.set_viewport_size({"width": width, "height": 800})
-    hand.page.evaluate(MANY)
+    hand.page.evaluate(MANY, length)
     for number in (9, 1, 0, 2):
         hand.press(str(number))
         chosen, kept, add, seen = (box(hand, selector) for selector in (".g-active", ".g-kept", ".g-add", ".g-classes"))
@@ -127,7 +128,7 @@ NAMES = """(names) => {
 }"""
 
 
-@pytest.mark.parametrize("width", [1280, 390, 320])
+@pytest.mark.parametrize("width", [1280, 961, 761, 390, 320])
 @pytest.mark.parametrize("names", [["cat"], ["cat", "dog"], ["a name longer than there is room for"], ["cat"] * 12], ids=str)
 def test_background_is_in_sight_whatever_the_classes_and_read_as_a_whole(hand, width, names):
     hand.page.set_viewport_size({"width": width, "height": 800})
