@@ -35,6 +35,7 @@ _ARCHIVES = {".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".tbz", ".xz", ".txz"
 _FILMS = {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv", ".3gp"}
 # How files begin that are compressed already: JPEG, PNG, GIF, WebP, AVIF, JPEG 2000, and zips.
 _COMPRESSED = re.compile(rb"\xff\xd8\xff|\x89PNG|GIF8|RIFF....WEBP|....ftyp|....jP  |\xff\x4f\xff\x51|PK\x03\x04", re.DOTALL)
+_KIND_OF_PAGE = 254  # TIFF's tag NewSubfileType, whose first bit says that a page is a smaller version of another
 _UNPACK = "unpack it, and add the files that are in it"
 _RESERVED = {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt") for n in "0123456789¹²³"}
 
@@ -63,14 +64,13 @@ def read_image(source: ImageSource, name: str | None = None) -> Image.Image:
 
 
 def has_pages(image: Image.Image) -> bool:
-    """Whether a second page of the same size comes after the one that is shown, which a smaller preview is not; to count them all
-    takes hours where there are millions."""
-    size = image.size
+    """Whether a second page comes after the first, which a preview in a TIFF is not; counting all takes hours where there are
+    millions."""
     try:
         image.seek(1)
     except Exception:  # there is none; or it is damaged, for which each format has errors of its own
         return False
-    return image.size == size
+    return not getattr(image, "tag_v2", {}).get(_KIND_OF_PAGE, 0) & 1
 
 
 def image_key(image: Image.Image) -> str:

@@ -17,7 +17,7 @@ def photo_bytes(seed, size=(80, 60), form="PNG"):
     return file_of(photo(seed, size), form)
 
 
-def file_of(picture, form="PNG", **options):
+def file_of(picture, form="PNG"):
     buffer = io.BytesIO()
-    picture.save(buffer, form, **options)
+    picture.save(buffer, form)
     return buffer.getvalue()

@@ -1,10 +1,12 @@
 """Annotations taken in from masks, JSON and COCO."""
 
+import io
 import json
 import os
 
 import numpy as np
 import pytest
+import tifffile
 from pictures import file_of
 from PIL import Image
 from pycocotools import mask as coco_mask
@@ -66,11 +68,16 @@ def test_what_is_no_mask_says_so(data, words):
 
 
 def test_a_stack_is_no_mask_and_a_small_preview_makes_none():
-    page = Image.fromarray(LABELS)
-    small, same = (file_of(page, "TIFF", save_all=True, append_images=[page.resize(size)]) for size in ((25, 20), page.size))
-    assert np.array_equal(read_mask(small, NAMES, "a.tif").label_map((50, 40), NAMES), LABELS)
+    def two_pages(**second):
+        buffer = io.BytesIO()
+        with tifffile.TiffWriter(buffer) as file:
+            file.write(LABELS)
+            file.write(LABELS[:20, :25], **second)
+        return buffer.getvalue()
+
+    assert np.array_equal(read_mask(two_pages(subfiletype=1), NAMES, "a.tif").label_map((50, 40), NAMES), LABELS)
     with pytest.raises(InputError, match=r"^a\.tif is a stack"):
-        read_mask(same, NAMES, "a.tif")
+        read_mask(two_pages(), NAMES, "a.tif")
 
 
 def test_a_mask_is_never_given_to_another_program(tmp_path, monkeypatch):
