@@ -103,6 +103,15 @@ def test_a_tile_tells_what_its_masks_cover_and_how_sure_they_are(many):
     assert "\u2068cat\u2069 25 %" in tile.locator(".g-open").get_attribute("title")
 
 
+def test_however_narrow_a_tile_is_it_tells_that_its_photo_is_marked(many):
+    image = {"name": "2007_001225.jpg", "size": [100, 200], "marks": 1, "correct": False}
+    images = [{**image, "key": f"k{i}"} for i in range(10, 19)]
+    many.page.evaluate("(images) => annotator.take({ state: { ...annotator.server, images } })", images)
+    expect(many.tile(11).locator(".g-doubt")).to_contain_text("89 %")
+    caption, name = (many.tile(11).locator(part).bounding_box() for part in (".g-caption", ".g-name"))
+    assert name["x"] - caption["x"] > 13  # the padding, and the sign
+
+
 def test_it_is_told_in_how_many_photos_a_class_is_found_as_far_as_they_were_looked_at(many):
     told = many.page.locator(".g-found > span")
     seen = len(many.asked("masks"))
