@@ -143,6 +143,22 @@ def test_background_is_in_sight_whatever_the_classes_and_read_as_a_whole(hand, w
         assert is_within(box(hand, ".g-add"), box(hand, ".g-classes"))
 
 
+def test_a_mouse_wheel_brings_classes_into_view_and_where_they_are_in_one_row_photos(hand):
+    hand.page.set_viewport_size({"width": 700, "height": 900})
+    hand.page.evaluate(MANY)
+    hand.page.evaluate(
+        """() => {
+          const images = [..."kabcdefghij"].map((key) => ({ key, name: key, size: [400, 300], marks: 0 }));
+          annotator.take({ state: { ...annotator.server, images } });
+        }"""
+    )
+    for pane in (".g-classes", ".g-tiles"):
+        hand.page.locator(pane).hover()
+        for way in (1, -1):
+            hand.page.mouse.wheel(0, 300 * way)
+            hand.page.wait_for_function(f"document.querySelector('{pane}').scrollLeft {'> 250' if way > 0 else '=== 0'}")
+
+
 def test_whoever_goes_through_the_classes_with_the_keyboard_sees_each(hand):
     hand.page.set_viewport_size({"width": 390, "height": 800})
     hand.page.evaluate(MANY)

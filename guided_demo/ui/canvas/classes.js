@@ -1,6 +1,6 @@
 /** The named classes as coloured chips: choose one by clicking or by its number; rename, recolour, add, remove. */
 
-import { button, el, reveal } from "./dom.js";
+import { button, el, reveal, rollSideways } from "./dom.js";
 import { BACKGROUND } from "./marks.js";
 
 const ARROWS = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
@@ -15,6 +15,7 @@ export class Classes {
     this.actions = actions;
     this.list = el("div", { class: "g-chips", role: "radiogroup", "aria-label": "Class to mark" });
     this.element = el("div", { class: "g-classes" }, this.list);
+    rollSideways(this.element);
     // Under a mouse that is pressed, nothing moves: it would be let go elsewhere.
     this.list.addEventListener("focusin", ({ target }) => target.matches(":focus-visible") && this.#reveal(target));
     this.list.addEventListener("keydown", (event) => this.#key(event));

@@ -96,6 +96,17 @@ export function reveal(node, pane, margin, covered = 0) {
   pane.scrollTop += Math.max(0, inner.bottom + margin - outer.bottom) - Math.max(0, outer.top + margin - inner.top);
 }
 
+/** Let a mouse wheel move a pane sideways where that is its only way: most have no second wheel for it. */
+export function rollSideways(pane) {
+  const roll = (event) => {
+    if (event.deltaX || event.ctrlKey) return;
+    const before = pane.scrollLeft;
+    pane.scrollLeft += event.deltaY;
+    if (pane.scrollLeft !== before) event.preventDefault(); // else what is around it would scroll, too
+  };
+  pane.addEventListener("wheel", roll, { passive: false });
+}
+
 /** A labelled slider. */
 export function slider(text, tip, { min, max, value, oninput }) {
   const input = el("input", {

@@ -1,6 +1,6 @@
 /** The gallery: a tile for every photo. Only those on the screen ask for pictures, masks and what is known of these. */
 
-import { button, el, reveal } from "./dom.js";
+import { button, el, reveal, rollSideways } from "./dom.js";
 import { toldApart } from "./names.js";
 import { Picking } from "./picking.js";
 import { Sift, needsSummaries, sift } from "./sift.js";
@@ -34,6 +34,7 @@ export class Gallery {
     Object.assign(this, { read, actions, onProgress, onOrder });
     this.element = el("ul", { class: "g-tiles", "aria-label": "Photos" });
     const all = button("close", "Show all photos again", () => this.#showAll(), { text: "Show all" });
+    rollSideways(this.element); // where they are in one row
     this.none = el("li", { class: "g-none" }, el("p", { text: "No photo is like that." }), all);
     this.picking = new Picking({ shown: () => this.order, takeOut: actions.remove, onChange: () => this.#showPicked() });
     this.sift = new Sift({ onChange: (anew) => this.#siftBy(anew), onSelect: () => this.picking.enter() });
