@@ -123,7 +123,8 @@ class Annotator {
     const classes = this.named;
     const isThere = (name) => classes.some((item) => item.name === name);
     const likely = look.view === "probability" ? look.label : null; // the class whose likelihood is seen
-    if (!isThere(this.active)) this.active = isThere(likely) ? likely : ((classes[1] ?? classes[0])?.name ?? null);
+    const first = (classes[1] ?? classes[0])?.name ?? null;
+    this.active = this.naming.follow(classes, this.active, isThere(likely) ? likely : first);
     if (likely !== null && !isThere(likely) && this.active) return this.look({ label: this.active });
     const marks = [...this.#kept, ...this.#pending];
     this.gallery.show(images, this.current, classes);

@@ -159,6 +159,18 @@ def test_a_mouse_wheel_brings_classes_into_view_and_where_they_are_in_one_row_ph
             hand.page.wait_for_function(f"document.querySelector('{pane}').scrollLeft {'> 250' if way > 0 else '=== 0'}")
 
 
+def test_undo_that_brings_a_class_back_or_its_old_name_brings_back_that_it_is_chosen(hand):
+    chosen = hand.page.locator(".g-active .g-label")
+    hand.press("2")
+    for names, expected in ((["cat"], "cat"), (["cat", "dog"], "dog"), (["cat", "fox"], "fox"), ([], "background")):
+        hand.page.evaluate(NAMES, names)
+        expect(chosen).to_have_text(expected)
+    hand.page.evaluate(NAMES, ["cat"])
+    hand.press("1")  # what is chosen since stays
+    hand.page.evaluate(NAMES, ["cat", "fox"])
+    expect(chosen).to_have_text("cat")
+
+
 def test_whoever_goes_through_the_classes_with_the_keyboard_sees_each(hand):
     hand.page.set_viewport_size({"width": 390, "height": 800})
     hand.page.evaluate(MANY)

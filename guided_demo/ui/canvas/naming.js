@@ -1,9 +1,11 @@
-/** New classes and new names, and what the classes are called before the server has answered. */
+/** New classes and new names, what the classes are called before the server has answered, and which is chosen as they change. */
 
 const UNKNOWN = "#888888"; // the colour of a class until the server has chosen one
 
 export class Naming {
   #asked = []; // what was asked for, each as what makes the new classes of the old
+  #names = []; // of the classes there were
+  #gone = null; // the class that was chosen until it went, and the one that is instead
 
   constructor(annotator) {
     this.annotator = annotator;
@@ -12,6 +14,22 @@ export class Naming {
   /** The server's `classes` as they are once it has done what it was asked for. */
   expected(classes) {
     return this.#asked.reduce((changed, change) => change(changed), classes);
+  }
+
+  /** Which of `classes` is chosen where `active` was: the one in its place that undo gave another name; or, where there is none,
+   * `instead`, until that is back. */
+  follow(classes, active, instead) {
+    const [was, names] = [this.#names, classes.map(({ name }) => name)];
+    const gone = this.#gone?.instead === active ? this.#gone : null; // else another was chosen since
+    this.#names = names;
+    this.#gone = null;
+    if (gone && names.includes(gone.name)) return gone.name;
+    this.#gone = gone;
+    if (names.includes(active)) return active;
+    const place = was.length === names.length ? was.indexOf(active) : -1;
+    if (place >= 0) return names[place];
+    this.#gone = { name: active, instead };
+    return instead;
   }
 
   add(name) {
