@@ -23,7 +23,7 @@ def test_the_steps_follow_what_is_done_and_come_once(context, server, tmp_path):
     page.keyboard.press("Shift+Z")
     visitor.settle()
     visitor.click(*BESIDE_IT, button="right")
-    assert step(page)[0] == "3 of 3"
+    assert step(page)[0] == "3 of 3" and "Download" in step(page)[1]  # the word on the button
     visitor.download("Download masks", tmp_path / "masks.zip")
     page.wait_for_selector(".g-step", state="hidden")
     assert step(page)[0] is None and step(page)[1]

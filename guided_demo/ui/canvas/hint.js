@@ -36,7 +36,7 @@ const STEPS = [
     isTouch()
       ? "Wrong? Choose background, then tap there."
       : "Something missing? Click it, in any photo. Too much? Right-click it.",
-  () => "Take the masks away, or add your own photos.",
+  () => "Download the masks, or add your own photos.",
 ];
 
 export class Hint {
