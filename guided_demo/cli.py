@@ -70,7 +70,7 @@ GUIDE_EXAMPLES = """examples:
   Masks, PNGs named as the photos, in which pixel value 0 is background, 1 is lion and 255 unmarked:
     guide photos/ --masks masks/ --classes background,lion -o lion.safetensors
 
-  What others marked, as COCO:
+  What others marked, as COCO, or as a folder of labelme's files, one a photo:
     guide photos/ --annotations instances.json -o lion.safetensors
 
   Two people's guidance merged:
@@ -284,7 +284,7 @@ def _parser() -> argparse.ArgumentParser:
     make.add_argument("-o", "--out", required=True, type=path_of, metavar="FILE", help="the .safetensors file to write")
     add_marks(make)
     make.add_argument(
-        "--annotations", type=path_of, metavar="JSON", help="points and strokes of many images, see below, COCO or labelme"
+        "--annotations", type=path_of, metavar="JSON", help="points and strokes, see below, COCO or labelme; or a folder of them"
     )
     make.add_argument("--masks", type=path_of, metavar="PATH", help="a mask, or a folder of masks named as the images")
     make.add_argument(

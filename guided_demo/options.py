@@ -101,10 +101,10 @@ def annotations(arguments: argparse.Namespace, failures: Failures) -> list[tuple
     """Each image with a function that gives its annotation, or raises InputError: one that fails stops no other."""
     given = marks(arguments)
     listed = arguments.annotations
-    table = dict(read_json(read_bytes(listed), listed.name)) if listed else {}  # which names photos from where it lies
+    table = _table(listed, failures) if listed else {}  # which names photos from where it lies
     images = list(images_of(arguments.images, failures, arguments.masks))
     if not arguments.images:
-        images = [(name, listed.parent / name) for name in table]
+        images = [(name, (listed if os.path.isdir(listed) else listed.parent) / name) for name in table]
     if not (given or arguments.masks or table or arguments.add):
         raise InputError("Nothing is annotated; give --point, --stroke, --masks or --annotations.")
     if given and len(images) != 1:
@@ -132,6 +132,17 @@ def annotations(arguments: argparse.Namespace, failures: Failures) -> list[tuple
         return found + Annotation(marks=given)
 
     return [(path, partial(annotation, name)) for name, path in images]
+
+
+def _table(listed: Path, failures: Failures) -> dict[str, Callable[[], Annotation]]:
+    """Photos by name, of a JSON file or of all in and below a folder, each with what makes its annotation."""
+    if not os.path.isdir(listed):
+        return dict(read_json(read_bytes(listed), listed.name))
+    table: dict[str, Callable[[], Annotation]] = {}
+    for file in sorted(listed.rglob("*.json")):
+        with failures.of(file):
+            table.update(read_json(read_bytes(file), file.relative_to(listed).as_posix()))
+    return table
 
 
 def _pngs(name: str) -> list[Path]:

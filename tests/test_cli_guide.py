@@ -92,6 +92,20 @@ def test_a_labelme_file_beside_its_photo_is_of_that_photo(call, photos, tmp_path
         assert Guidance.load(tmp_path / "g.safetensors").classes == ("background", "cat")
 
 
+def test_a_folder_of_labelme_files_is_of_the_photos_that_they_name(call, photos, tmp_path):
+    outlines = [{"label": "cat", "shape_type": "polygon", "points": [[2, 2], [30, 2], [30, 30]]}]
+    for name in ("a.jpg", "sub/a.png"):
+        content = {"shapes": outlines, "imagePath": name.split("/")[-1], "imageWidth": 64, "imageHeight": 48}
+        (photos / name).with_suffix(".json").write_text(json.dumps(content))
+    (photos / "broken.json").write_text("{")
+    for images in ([], [photos / "a.jpg", photos]):
+        status, said, errors = call("guide", *images, "--annotations", photos, "-o", tmp_path / "g.safetensors")
+        assert status == 1 and "2 images, classes background, cat" in said
+        about = [f"{photos / 'broken.json'}: broken.json cannot be read"]
+        about += [f"{photos / 'b.png'}: b.png is not in {photos}"] if images else []
+        assert all(line.startswith(start) for line, start in zip(errors.splitlines(), about, strict=True))
+
+
 def test_guidance_of_another_checkpoint_is_made_anew_from_its_photos(call, photos, tmp_path, segmenter):
     checkpoints.save(GuidedNetwork("lite0", 32), other := tmp_path / "other.safetensors", segmenter.metadata)
     old, new = tmp_path / "old.safetensors", tmp_path / "new.safetensors"
