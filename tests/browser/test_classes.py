@@ -122,6 +122,20 @@ def test_the_chosen_class_is_brought_into_view_and_nothing_is_squeezed(hand, wid
     assert hand.page.evaluate("[scrollX, scrollY]") == [0, 0]
 
 
+def test_the_chosen_class_stays_in_view_when_a_window_is_made_narrower(hand):
+    hand.page.set_viewport_size({"width": 1440, "height": 800})
+    hand.page.evaluate(MANY)
+    hand.press("5")
+    for width in (780, 390):
+        hand.page.set_viewport_size({"width": width, "height": 800})
+        hand.page.wait_for_function(
+            """() => {
+              const [chip, kept] = [".g-active", ".g-kept"].map((name) => document.querySelector(name).getBoundingClientRect());
+              return chip.left >= 0 && chip.right <= kept.left;
+            }"""
+        )
+
+
 NAMES = """(names) => {
   const classes = ["background", ...names].map((name) => ({ name, color: "#0099ee" }));
   annotator.take({ state: { ...annotator.server, classes } });

@@ -16,6 +16,8 @@ export class Classes {
     this.list = el("div", { class: "g-chips", role: "radiogroup", "aria-label": "Class to mark" });
     this.element = el("div", { class: "g-classes" }, this.list);
     rollSideways(this.element);
+    // A phone is turned, a window made narrower.
+    new ResizeObserver(() => this.#editing || this.#revealActive()).observe(this.element);
     // Under a mouse that is pressed, nothing moves: it would be let go elsewhere.
     this.list.addEventListener("focusin", ({ target }) => target.matches(":focus-visible") && this.#reveal(target));
     this.list.addEventListener("keydown", (event) => this.#key(event));
@@ -38,7 +40,12 @@ export class Classes {
     this.list.replaceChildren(...chips, this.kept);
     const chipOf = (name) => [...this.list.querySelectorAll("[data-name]")].find(({ dataset }) => dataset.name === name);
     if (focused) (chipOf(focused.name) ?? chipOf(active))?.focus({ preventScroll: true });
-    this.#reveal(this.list.querySelector(".g-active"));
+    this.#revealActive();
+  }
+
+  #revealActive() {
+    const chip = this.list.querySelector(".g-active");
+    if (chip) this.#reveal(chip);
   }
 
   /** Arrows go from class to class, as in any group of which one is chosen, and around its ends. */
