@@ -119,6 +119,7 @@ def test_it_is_told_in_how_many_photos_a_class_is_found_as_far_as_they_were_look
     many.order("help")
     many.settle()
     assert told.inner_text() == "cat in 20 of 300 photos"
+    assert told.get_attribute("title").startswith("cat in 20 of 300 photos\n")  # there may be no room for it
     many.page.get_by_role("button", name="Least sure: odd 293.jpg").click()
     many.page.wait_for_selector("[data-key=k7] [aria-current=true]")
 

@@ -23,7 +23,7 @@ export class Found {
 
   /** `open(key)` opens a photo. */
   constructor({ open }) {
-    this.text = el("span", { title: ABOUT, role: "status" });
+    this.text = el("span", { role: "status" });
     this.name = new Cut("g-doubtful");
     this.check = el("button", { type: "button" }, el("span", { class: "g-lead", text: "Least sure: " }), this.name.element);
     this.check.addEventListener("click", () => open(this.#doubtful));
@@ -44,6 +44,7 @@ export class Found {
 
   #paint(text, doubtful) {
     if (this.text.textContent !== text) this.text.textContent = text;
+    this.text.title = `${text}\n${ABOUT}`; // all of it, where there was no room
     this.#doubtful = doubtful?.key ?? null;
     this.check.hidden = !doubtful;
     if (!doubtful) return;
