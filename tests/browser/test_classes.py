@@ -173,6 +173,18 @@ def test_a_mouse_wheel_brings_classes_into_view_and_where_they_are_in_one_row_ph
             hand.page.wait_for_function(f"document.querySelector('{pane}').scrollLeft {'> 250' if way > 0 else '=== 0'}")
 
 
+@pytest.mark.parametrize("marks", [3, 0])
+def test_whoever_removes_a_class_is_told_of_its_marks_wherever_they_are_and_how_to_have_them_back(hand, marks):
+    hand.page.evaluate("(marks) => { annotator.channel.read = async () => ({ marks }); }", marks)
+    hand.page.get_by_role("button", name="Rename, recolour or remove this class").click()
+    hand.page.get_by_role("button", name="Remove this class and its marks").click()
+    hand.page.wait_for_function("log.some((message) => message.do === 'remove_class')")
+    (removed,) = hand.sent("remove_class")
+    assert removed["name"] == "cat"
+    told = ["“cat” and its 3 marks were removed. Undo (Z) brings them back."] if marks else []
+    expect(hand.page.locator(".g-notice p")).to_have_text(told)
+
+
 def test_undo_that_brings_a_class_back_or_its_old_name_brings_back_that_it_is_chosen(hand):
     chosen = hand.page.locator(".g-active .g-label")
     hand.press("2")

@@ -1,5 +1,7 @@
 /** New classes and new names, what the classes are called before the server has answered, and which is chosen as they change. */
 
+import { short } from "./dom.js";
+
 const UNKNOWN = "#888888"; // the colour of a class until the server has chosen one
 
 export class Naming {
@@ -42,6 +44,16 @@ export class Naming {
     if (this.#has(to)) return (await this.#areOne(name, to)) && this.#merge(name, to);
     const rename = (classes) => classes.map((item) => (item.name === name ? { ...item, name: to, was: name } : item));
     return this.#ask(to, rename, { do: "rename_class", name, to });
+  }
+
+  /** Its marks may be on photos that are not seen, so it is said that they go. */
+  async remove(name) {
+    const { annotator } = this;
+    const { marks } = await annotator.channel.read({ do: "count_marks", name });
+    const { error } = await annotator.change({ do: "remove_class", name });
+    if (error || !marks) return;
+    const what = marks === 1 ? "its mark" : `its ${marks} marks`;
+    annotator.notices.show(`“${short(name)}” and ${what} were removed. Undo (Z) brings them back.`);
   }
 
   #merge(name, to) {

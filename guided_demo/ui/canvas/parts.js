@@ -65,7 +65,7 @@ export function parts(annotator) {
     add: (name) => made.naming.add(name),
     rename: (name, to) => made.naming.rename(name, to),
     recolor: (name, color) => change({ do: "recolor_class", name, color }),
-    remove: (name) => change({ do: "remove_class", name }),
+    remove: (name) => made.naming.remove(name),
   });
   const gallery = new Gallery({
     read: (message) => channel.read(message),
