@@ -98,8 +98,8 @@ VIDEO_EXAMPLES = """examples:
   What you saved on the page, frame by frame:
     video clip.mp4 --guidance lion.safetensors -o masks/
 
-A folder is a film of the images in it, in the order of their names. The masks are indexed PNGs named as those images, or by
-the number of the frame; classes.txt beside them names the class of every pixel value, from 0. Films need the package av."""
+A film is also a folder of images, in the order of their names, a GIF, or a TIFF of pages; others need the package av. Masks
+are indexed PNGs named as the images, or by the number of the frame; classes.txt names the class of each pixel value, from 0."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
