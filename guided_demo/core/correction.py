@@ -4,6 +4,9 @@ Whoever marks background in a mask says of that place that it is wrong. To the h
 a kind that is like the class, so it lowers the class everywhere, where masks were right, too; and as the learned negatives give
 way to what is marked, it raises the class elsewhere. Here such marks only take, and only what is more like them than like the
 class, pixel by pixel or as a whole region of the mask.
+
+In an image where nothing but background is marked, a region with such a mark in it may show nothing of the class at all. As a
+whole it can be told from the class by the deepest features (see `absence`), and then all of it goes.
 """
 
 from __future__ import annotations
@@ -13,10 +16,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from scipy import ndimage
 from torch import Tensor
 
 from ..annotation import BACKGROUND
+from .absence import DEEP
 from .encoder import GROUPS, upsample
 from .guidance import Guidance
 from .scores import normalize
@@ -24,6 +29,7 @@ from .scores import normalize
 LIKE = 0.2  # what is more like the marks than like the class by so much (cosine, mean over the groups) is taken in full
 SURE = 0.1  # likeness that a logit is worth: what is surer than where the marks are is rather right
 USUAL = 3.0  # logits where marks correct, as far as is known of another image
+UNLIKE = 0.2  # a region more like its marks than like the class by so much (cosine) goes in part, by twice as much in full
 MOST = 96  # exemplars of corrections that pixels are compared with, an even choice of more
 
 
@@ -51,14 +57,20 @@ def corrections(guidance: Guidance, own: str | None) -> Split:
 
 
 def confine(
-    before: Tensor, after: Callable[[], Tensor], marked: Tensor, semantic: Tensor, wrong: Tensor, known: Tensor
+    before: Tensor,
+    after: Callable[[], Tensor],
+    marked: Tensor,
+    semantic: Tensor,
+    wrong: Tensor,
+    known: Tensor,
+    shows: bool,
 ) -> Tensor:
     """Logits (K, h4, w4) from those without corrections and those with them, which are only asked for if they matter.
 
     marked (h4, w4) bool: cells of this image with background marks, which may be none: then others were corrected; semantic
     (1, SEMANTIC, h8, w8) of this image; wrong (n, SEMANTIC): exemplars of the corrections; known (K, SEMANTIC): the mean of each
-    class. The smaller the share of this image's marks that were in the class's mask before, the nearer to `after`: marks drawn
-    anywhere correct nothing, and are as good for all of the image as others.
+    class; shows: whether marks of a class are in this image. The smaller the share of this image's marks that were in the class's
+    mask before, the nearer to `after`: marks drawn anywhere correct nothing, and are as good for all of the image as others.
     """
     sure, contradicted = before.new_full((len(before),), USUAL), before.new_ones(len(before))
     if marked.any():
@@ -69,10 +81,11 @@ def confine(
     likeness = upsample(likeness.unflatten(1, semantic.shape[-2:])[None], before)[0]
     likeness = likeness + SURE * (sure[:, None, None] - before.clamp_min(0))
     taken = (torch.maximum(likeness, _by_region(likeness, before > 0)) / LIKE).clamp(0, 1)
-    if contradicted.amin() == 1 and not ((taken > 0) & (before > 0)).any():
+    gone = torch.zeros_like(before) if shows else _unlike(before > 0, marked, semantic[0, -DEEP:], known[:, -DEEP:])
+    if contradicted.amin() == 1 and not (((taken > 0) | (gone > 0)) & (before > 0)).any():
         return before
     changed = after()
-    kept = before + taken * (changed - before).clamp(max=0)
+    kept = torch.minimum(before + taken * (changed - before).clamp(max=0), before * (1 - gone) - gone)
     return changed + contradicted[:, None, None] * (kept - changed)
 
 
@@ -83,3 +96,20 @@ def _by_region(values: Tensor, masks: Tensor) -> Tensor:
         region = ndimage.label(mask)[0][mask]
         mean[mask] = (np.bincount(region, value[mask]) / np.bincount(region).clip(1))[region]
     return means
+
+
+def _unlike(masks: Tensor, marked: Tensor, deep: Tensor, known: Tensor) -> Tensor:
+    """How far the regions of `masks` (K, h4, w4) that marks (h4, w4) are in go as a whole, 0 to 1; 0 elsewhere: (K, h4, w4).
+
+    deep (DEEP, h8, w8) and known (K, DEEP): what the image and the classes look like.
+    """
+    gone = torch.zeros(masks.shape)
+    for mask, mean, out in zip(masks, known, gone, strict=True):
+        regions = torch.from_numpy(ndimage.label(mask.numpy())[0])
+        for number in regions[marked & mask].unique():
+            region = regions == number
+            cells = F.avg_pool2d(torch.stack([region, region & marked])[None].float(), 2)[0].flatten(1)
+            whole, at_marks = (cells / cells.sum(1, keepdim=True)) @ deep.flatten(1).T
+            alike = F.cosine_similarity(whole, torch.stack([at_marks, mean]))
+            out[region] = ((alike[0] - alike[1]) / UNLIKE - 1).clamp(0, 1)
+    return gone

@@ -246,7 +246,7 @@ class GuidedSegmenter:
         before = self._find(encoded.frame, query, classifier, rest, corrected)
         rows, found = [guided.index(name) for name in corrected], cache(found)
         semantic, known = encoded.features.semantic.float(), classifier.means[:, 0].cpu()
-        confined = confine(before, lambda: found()[rows], marked, semantic, split.wrong, known)
+        confined = confine(before, lambda: found()[rows], marked, semantic, split.wrong, known, rest is not None)
         if len(corrected) == len(guided):
             return confined
         every = found()
@@ -260,7 +260,7 @@ class GuidedSegmenter:
         shared = sum(len(c.annotation.marks) for c in its) <= MARKS and not any(c.found for c in its)
         with self._lock:
             kept = self._compiled.setdefault(guidance, {})
-        which = own is None, shown_in(guidance, own).intersection(guided), alone
+        which = own is None, shown_in(guidance, own), alone
         classifier = kept.get(which) if shared else None
         if classifier is None:
             classifier = self.network.head.prepare(assemble(guidance, guided, own, alone).to(self.device))

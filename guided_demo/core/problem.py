@@ -133,16 +133,18 @@ def assemble(guidance: Guidance, guided: tuple[str, ...], own: str | None, alone
 def _parts(guidance: Guidance, own: str | None) -> list[tuple[int, Sample, float]]:
     """What each class in each image is told by: its number, a sample, and the share of its weight that this has.
 
-    What was surely found in an image has some of it, but for the query itself. Where others have more marks, it has less, for a
-    few beside many are corrections, of what is unusual, and what is found by these alone is often wrong.
+    What was surely found in an image has some of it. There is none for the query itself, and for one in which nothing but
+    background is marked, where a few marks have to stand against what is found in others. Where others have more marks, it has
+    less, for a few beside many are corrections, of what is unusual, and what is found by these alone is often wrong.
     """
+    corrected = own is not None and shown_in(guidance, own) <= {BACKGROUND}
     marks = [Counter(mark.label for mark in c.annotation.marks) for c in guidance.ledger.values()]
     most = {name: max(count[name] for count in marks) for name in guidance.classes}
     samples = ((c, count, name) for c, count in zip(guidance.ledger.values(), marks, strict=True) for name in c.samples)
     parts: list[tuple[int, Sample, float]] = []
     for number, (c, count, name) in enumerate(samples):
         share = 0.0
-        if name in c.found and c.key != own:
+        if name in c.found and c.key != own and not corrected:
             share = FOUND * min(1.0, FEW / count[name]) * (count[name] / most[name]) ** CORRECTING
             parts.append((number, c.found[name], share))
         parts.append((number, c.samples[name], 1 - share))

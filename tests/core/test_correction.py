@@ -6,7 +6,8 @@ from pictures import photo
 
 from guided_demo import Annotation, GuidedSegmenter, Stroke
 from guided_demo.core import correction, model
-from guided_demo.core.correction import LIKE, SURE, confine, corrections
+from guided_demo.core.absence import DEEP
+from guided_demo.core.correction import LIKE, SURE, UNLIKE, confine, corrections
 from guided_demo.core.encoder import GROUPS, SEMANTIC
 from guided_demo.core.scores import normalize
 
@@ -44,7 +45,7 @@ AFTER = torch.full((1, *SIZE), -3.0)
 
 
 def test_what_is_like_the_class_keeps_its_mask_and_what_is_like_the_mark_loses_it():
-    out = confine(BEFORE, lambda: AFTER, marked(5, 12), picture(PLACES), WRONG[None], THING[None])
+    out = confine(BEFORE, lambda: AFTER, marked(5, 12), picture(PLACES), WRONG[None], THING[None], True)
     assert (out[..., :6] == 2).all() and (out[..., 10:] == -3).all()
 
 
@@ -53,33 +54,46 @@ def test_a_region_more_like_the_mark_goes_as_a_whole():
     places[2:4, 5:7] = 0  # a part of it is like the class
     before = BEFORE.clone()
     before[..., 6:9] = -1  # it is a region of its own
-    out = confine(before, lambda: AFTER, marked(1, 14), picture(places), WRONG[None], THING[None])
+    out = confine(before, lambda: AFTER, marked(1, 14), picture(places), WRONG[None], THING[None], True)
     assert (out[..., :6] == 2).all() and (out[..., 9:] == -3).all()
+
+
+def test_a_region_unlike_the_class_goes_whatever_the_head_says_where_nothing_of_it_is_marked():
+    places = torch.ones(6, 8, dtype=torch.long)
+    before = BEFORE.clone()
+    before[..., 6:9] = -1  # two regions, the mark in one of them
+    out = confine(before, lambda: before, marked(1, 14), picture(places), WRONG[None], THING[None], False)
+    assert (out[..., :6] == 2).all() and (out[..., 9:] == -1).all()
+    half = torch.cat([THING[:-DEEP], 0.8 * WRONG[-DEEP:] + 0.6 * THING[-DEEP:]])  # a cosine of .8: for the mark's, .2 less
+    out = confine(before, lambda: before, marked(1, 14), picture(places), WRONG[None], half[None], False)
+    assert torch.equal(out, before)
 
 
 def test_marks_where_nothing_was_found_change_all_that_they_change():
     before = BEFORE.clone()
     before[0, 5, 12] = -0.1
-    assert torch.equal(confine(before, lambda: AFTER, marked(5, 12), picture(PLACES), WRONG[None], THING[None]), AFTER)
+    assert torch.equal(confine(before, lambda: AFTER, marked(5, 12), picture(PLACES), WRONG[None], THING[None], True), AFTER)
 
 
 def test_of_marks_that_correct_in_part_what_is_kept_is_that_part():
     before = BEFORE.clone()
     before[0, 5, 12] = -1
     both = marked(5, 12) | marked(5, 14)
-    out = confine(before, lambda: AFTER, both, picture(PLACES), WRONG[None], THING[None])
+    out = confine(before, lambda: AFTER, both, picture(PLACES), WRONG[None], THING[None], True)
     assert torch.allclose(out[..., :6], torch.tensor(-0.5))  # halfway
 
 
 def test_corrections_raise_nothing():
-    assert torch.equal(confine(BEFORE, lambda: BEFORE + 1, marked(5, 12), picture(PLACES), WRONG[None], THING[None]), BEFORE)
+    assert torch.equal(
+        confine(BEFORE, lambda: BEFORE + 1, marked(5, 12), picture(PLACES), WRONG[None], THING[None], True), BEFORE
+    )
 
 
 def test_corrections_of_other_images_take_what_is_like_them_unless_it_is_very_sure():
     before = BEFORE.clone()
     before[..., 12:] = 14
     before[..., 10:12] = -1
-    out = confine(before, lambda: AFTER, NOWHERE, picture(PLACES), WRONG[None], THING[None])
+    out = confine(before, lambda: AFTER, NOWHERE, picture(PLACES), WRONG[None], THING[None], True)
     assert (out[..., :6] == 2).all() and (out[..., 9] == -3).all() and (out[..., 13:] == 14).all()
 
 
@@ -87,7 +101,7 @@ def test_logits_with_corrections_are_not_worked_out_where_nothing_is_like_them()
     before = BEFORE.clone()
     before[..., 6:] = -1
     never = lambda: pytest.fail("they make no difference")  # noqa: E731
-    assert torch.equal(confine(before, never, NOWHERE, picture(PLACES), WRONG[None], THING[None]), before)
+    assert torch.equal(confine(before, never, NOWHERE, picture(PLACES), WRONG[None], THING[None], True), before)
 
 
 def regions(mask: np.ndarray) -> list[list[tuple[int, int]]]:
@@ -104,14 +118,19 @@ def regions(mask: np.ndarray) -> list[list[tuple[int, int]]]:
     return found
 
 
+def cosine(a, b):
+    return float(a @ b) / float(a.norm() * b.norm())
+
+
+@pytest.mark.parametrize("shows", [True, False])
 @pytest.mark.parametrize("seed", range(3))
-def test_it_is_what_a_loop_over_pixels_gives(seed):
+def test_it_is_what_a_loop_over_pixels_gives(seed, shows):
     torch.manual_seed(seed)
     before, after = F.avg_pool2d(torch.randn(2, 2, *SIZE), 3, 1, 1) * 4
     semantic = normalize(torch.randn(6, 8, SEMANTIC) + 10 * torch.stack([THING, WRONG, OTHER])[torch.randint(3, (6, 8))])
     wrong, known = normalize(torch.randn(3, SEMANTIC) + 5 * WRONG), normalize(torch.randn(2, SEMANTIC) + 5 * THING)
     cells = torch.rand(SIZE) < 0.05
-    out = confine(before, lambda: after, cells, semantic.permute(2, 0, 1)[None], wrong, known)
+    out = confine(before, lambda: after, cells, semantic.permute(2, 0, 1)[None], wrong, known, shows)
     parts = [[c.split(GROUPS) for c in rows] for rows in (wrong, known)]
     for k in range(2):
         like = torch.zeros(6, 8)
@@ -125,16 +144,26 @@ def test_it_is_what_a_loop_over_pixels_gives(seed):
         like = F.interpolate(like[None, None], SIZE, mode="bilinear", align_corners=False)[0, 0]
         old, at = before[k], before[k][cells]
         like = like + SURE * (max(0, float(at.max())) - old.clamp_min(0))
-        best = like.clone()
+        best, gone = like.clone(), torch.zeros(SIZE)
         for region in regions((old > 0).numpy()):
             mean = np.mean([float(like[p]) for p in region])
+            mine = [p for p in region if cells[p]]
             for p in region:
                 best[p] = max(float(best[p]), mean)
+            if mine and not shows:
+                whole, place = (
+                    torch.stack([semantic[y // 2, x // 2, -DEEP:] for y, x in part]).mean(0) for part in (region, mine)
+                )
+                unlike = cosine(whole, place) - cosine(whole, known[k, -DEEP:])
+                for p in region:
+                    gone[p] = min(1, max(0, unlike / UNLIKE - 1))
         contradicted = float((at > 0).float().mean())
         for y in range(SIZE[0]):
             for x in range(SIZE[1]):
                 share = min(1, max(0, float(best[y, x]) / LIKE))
                 kept = float(old[y, x]) + share * min(0, float(after[k, y, x] - old[y, x]))
+                left = 1 - float(gone[y, x])
+                kept = min(kept, left * float(old[y, x]) - (1 - left))
                 wanted = contradicted * kept + (1 - contradicted) * float(after[k, y, x])
                 assert float(out[k, y, x]) == pytest.approx(wanted, abs=1e-4)
 

@@ -8,7 +8,7 @@ import torch
 from pictures import photo
 
 from guided_demo import Annotation, Guidance, GuidedSegmenter, InputError, Stroke
-from guided_demo.core import found
+from guided_demo.core import found, model
 
 BOTH = Annotation(points=[(20, 20, "cat"), (55, 50, "background")])
 THREE = BOTH + Annotation(strokes=[Stroke(((30, 40), (40, 45)), "dog", 3)])
@@ -70,6 +70,14 @@ def test_two_marked_images_are_each_told_by_what_was_found_in_the_other(segmente
             seen = segmenter.segment(image, guidance, BOTH)
             anew = segmenter.segment(image, parts[1] + parts[0], BOTH)
             assert torch.equal(seen._logits, anew._logits)
+
+
+def test_where_nothing_but_background_is_marked_others_count_by_their_marks(segmenter, monkeypatch):
+    monkeypatch.setattr(model, "confine", lambda before, after, *_: after())
+    known, false = segmenter.guide(photo(0), BOTH), Annotation(points=[(30, 30, "background")])
+    for own, same in ((false, True), (THREE, False)):
+        logits = [segmenter.segment(photo(1), each, own)._logits for each in (known, told_by_marks_alone(known))]
+        assert torch.equal(*logits) == same
 
 
 def test_nothing_is_looked_for_where_a_mask_says_all_or_no_background_is_known(segmenter):
