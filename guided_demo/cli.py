@@ -18,7 +18,7 @@ from guided_demo.core.parallel import side_by_side
 from guided_demo.errors import InputError
 from guided_demo.events import AddAnnotation, LoadGuidance, RecolorClass
 from guided_demo.export import FORMATS, Mask, file_names, write
-from guided_demo.files import list_images, make_folder, read_bytes, replacing, write_atomic, write_zip
+from guided_demo.files import list_images, make_folder, read_bytes, replacing, write_atomic
 from guided_demo.imports import read_mask
 from guided_demo.options import (
     Failures,
@@ -35,6 +35,7 @@ from guided_demo.project import read_guidance
 from guided_demo.render import overlay
 from guided_demo.video import read_frames, segment_frames, write_film
 from guided_demo.workspace import Workspace
+from guided_demo.zips import write_zip
 
 ELSEWHERE = {
     "train": ("guided_demo.meta.command", "meta-train a network through episodes"),

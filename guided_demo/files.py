@@ -1,4 +1,4 @@
-"""Images of every kind as upright RGB, content digests, files that are whole or absent, safe names, zips."""
+"""Images of every kind as upright RGB, content digests, files that are whole or absent, safe names."""
 
 import errno
 import hashlib
@@ -8,7 +8,6 @@ import re
 import unicodedata
 import uuid
 import warnings
-import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,9 +21,7 @@ from guided_demo.errors import InputError, legible
 ImageSource = str | os.PathLike | bytes | BinaryIO | Image.Image | np.ndarray
 
 MAX_PIXELS = 120_000_000
-MAX_UNPACKED = 2_000_000_000  # bytes
 MAX_TEXT = 50_000_000  # bytes of JSON, which become fifty times as many in memory where that is what they are for
-MOST_FILES = 100_000  # in a zip; to list one takes 500 bytes of memory, and 50 of the zip
 SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pgm", ".pbm", ".avif", ".jp2")
 )
@@ -33,10 +30,8 @@ Image.init()
 FORMATS = tuple({"JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "JPEG2000", "ICO"} & Image.OPEN.keys())
 _ARCHIVES = {".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".tbz", ".xz", ".txz", ".zst"}
 _FILMS = {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv", ".3gp"}
-# How files begin that are compressed already: JPEG, PNG, GIF, WebP, AVIF, JPEG 2000, and zips.
-_COMPRESSED = re.compile(rb"\xff\xd8\xff|\x89PNG|GIF8|RIFF....WEBP|....ftyp|....jP  |\xff\x4f\xff\x51|PK\x03\x04", re.DOTALL)
 _KIND_OF_PAGE = 254  # TIFF's tag NewSubfileType, whose first bit says that a page is a smaller version of another
-_UNPACK = "unpack it, and add the files that are in it"
+UNPACK = "unpack it, and add the files that are in it"
 _RESERVED = {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt") for n in "0123456789¹²³"}
 
 
@@ -202,61 +197,6 @@ def writing(path: Path) -> Iterator[None]:
         raise InputError(f"{path} cannot be written: {error.strerror or error}.") from error
 
 
-def zip_bytes(entries: Iterable[tuple[str, bytes]]) -> bytes:
-    """The zip that `write_zip` writes."""
-    buffer = io.BytesIO()
-    write_zip(buffer, entries)
-    return buffer.getvalue()
-
-
-def write_zip(file: BinaryIO, entries: Iterable[tuple[str, bytes]]) -> None:
-    """A zip of (name, bytes), each written as it comes; equal entries give equal bytes. Names are used as they are: make them
-    safe first."""
-    for _ in writing_zip(file, entries):
-        pass
-
-
-def writing_zip(file: BinaryIO, entries: Iterable[tuple[str, bytes]]) -> Iterator[str]:
-    """`write_zip`, step by step: yields the name of every entry when that is written."""
-    with zipfile.ZipFile(file, "w") as archive:
-        for name, data in entries:
-            info = zipfile.ZipInfo(name)  # dated 1980, so that the archive depends on its content only
-            info.compress_type = zipfile.ZIP_STORED if _COMPRESSED.match(data) else zipfile.ZIP_DEFLATED
-            info.external_attr = 0o644 << 16
-            archive.writestr(info, data)
-            del data  # or it would be held while the next is made
-            yield name
-
-
-def read_zip(data: bytes, name: str, limit: int = MAX_UNPACKED) -> dict[str, bytes]:
-    """The files of a zip by name, of those with one name the last. Raises InputError as `unzip` does."""
-    return dict(unzip(data, name, limit))
-
-
-def unzip(data: bytes, name: str, limit: int = MAX_UNPACKED) -> list[tuple[str, bytes]]:
-    """All files of a zip as (name, bytes); several may have one name. name: what an error calls the zip.
-
-    Raises InputError if it is damaged or locked, has more than MOST_FILES, or would unpack to more than `limit` bytes.
-    """
-    if data.count(b"PK\1\2") > MOST_FILES:  # as each is listed, before all are
-        raise InputError(f"{name} has more than {MOST_FILES} files; split it into smaller ones.")
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            files = [info for info in archive.infolist() if not info.is_dir()]
-            if any(info.flag_bits & 1 for info in files):
-                raise InputError(f"{name} is locked with a password; {_UNPACK}.")
-            if sum(info.file_size for info in files) > limit:
-                room = f"{max(limit, 0) // 1_000_000} MB there is room for"
-                raise InputError(f"{name} unpacks to more than the {room}; add it by itself, or split it into smaller ones.")
-            return [(info.filename, archive.read(info)) for info in files]
-    except InputError:
-        raise
-    except NotImplementedError as error:
-        raise InputError(f"{name} is compressed in a way that cannot be read here; {_UNPACK}.") from error
-    except Exception as error:  # zipfile lets through whatever damage leads to, in the directory or in what is compressed
-        raise InputError(f"{name} is not a complete zip file ({error}).") from error
-
-
 def _open(source: ImageSource, name: str) -> Image.Image:
     if isinstance(source, Image.Image):
         return source
@@ -287,7 +227,7 @@ def _open(source: ImageSource, name: str) -> Image.Image:
     except UnidentifiedImageError:
         suffix = Path(name).suffix.lower()
         if suffix in _ARCHIVES:
-            raise InputError(f"{name} is an archive that cannot be opened here; {_UNPACK}.") from None
+            raise InputError(f"{name} is an archive that cannot be opened here; {UNPACK}.") from None
         if suffix in _FILMS:
             said = f"{name} is a film, and photos are read here; with saved guidance,"
             raise InputError(f"{said} python -m guided_demo video segments its frames.") from None

@@ -17,12 +17,13 @@ from .annotation import Annotation
 from .core.guidance import Guidance
 from .errors import InputError
 from .events import AddAnnotation, LoadGuidance
-from .files import FORMATS, MAX_TEXT, MAX_UNPACKED, SUFFIXES, has_pages, image_key, read_image, unzip
+from .files import FORMATS, MAX_TEXT, SUFFIXES, has_pages, image_key, read_image
 from .imports import ONE_NUMBER, class_names, read_json, read_mask, read_yolo, yolo_names
 from .naming import Naming, common
 from .project import LISTING, read_project
 from .session import Event, ImageItem, Session
 from .workspace import Problem, Workspace
+from .zips import MAX_UNPACKED, unzip
 
 # Each may need those before it. The words are those that `taken` uses, one and many.
 KINDS = {

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from .core.guidance import Guidance
 from .errors import InputError, legible
 from .events import AddClass, LoadGuidance, RecolorClass
-from .files import MAX_TEXT, read_zip, zip_bytes
+from .files import MAX_TEXT
 from .marks import check_name
 from .render import next_color, parse_color
 from .workspace import Problem, Workspace
+from .zips import read_zip, zip_bytes
 
 FORMAT = 1
 LISTING, GUIDANCE, PHOTO = "project.json", "guidance.safetensors", "images/"

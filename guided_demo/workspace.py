@@ -21,11 +21,12 @@ from .core.result import Result
 from .errors import InputError, legible
 from .events import AddImages, LoadGuidance
 from .export import Mask, write
-from .files import ImageSource, zip_bytes
+from .files import ImageSource
 from .recent import Recent
 from .session import ClassItem, Event, ImageItem, Session, State
 from .storage import Journal, Sources
 from .summary import Summary, small, summarize
+from .zips import zip_bytes
 
 KEPT = 256  # contributions of images
 RESULT_BYTES = 256 << 20  # of results that are kept

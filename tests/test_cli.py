@@ -13,9 +13,10 @@ import pytest
 from guided_demo import Annotation, GuidedSegmenter, Point
 from guided_demo.cli import main
 from guided_demo.events import AddClass, Annotate, RecolorClass
-from guided_demo.files import read_zip, replacing
+from guided_demo.files import replacing
 from guided_demo.project import save_project
 from guided_demo.workspace import Workspace
+from guided_demo.zips import read_zip
 
 ROOT = Path(__file__).parents[1]
 CLICKS = ["--point", "5,6,cat", "--point", "50,40,background"]

@@ -13,11 +13,11 @@ from PIL import Image
 from guided_demo import Annotation, Point
 from guided_demo.events import AddClass, Annotate, RemoveImages
 from guided_demo.export import indexed_png
-from guided_demo.files import zip_bytes
 from guided_demo.incoming import Intake
 from guided_demo.naming import Naming
 from guided_demo.project import save_project
 from guided_demo.workspace import Workspace
+from guided_demo.zips import zip_bytes
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from pictures import photo_bytes
 
 from guided_demo import Point
 from guided_demo.events import AddClass, Annotate
-from guided_demo.files import zip_bytes
 from guided_demo.workspace import Workspace
+from guided_demo.zips import zip_bytes
 
 
 @pytest.fixture

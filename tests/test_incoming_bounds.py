@@ -6,8 +6,8 @@ import pytest
 from brought import take_in
 from pictures import photo_bytes
 
-from guided_demo.files import zip_bytes
 from guided_demo.workspace import Workspace
+from guided_demo.zips import zip_bytes
 
 
 @pytest.fixture

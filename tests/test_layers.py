@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = "guided_demo"
 # What each part may import from the package; a part is a folder of it, or a file beside them.
-VALUES = {"errors", "marks", "drawing", "annotation", "geometry", "files", "polygons", "render"}
+VALUES = {"errors", "marks", "drawing", "annotation", "geometry", "files", "zips", "polygons", "render"}
 STATE = VALUES | {"core", "session", "naming", "events"}
 WORK = STATE | {"agreement", "recent", "storage", "export", "summary", "workspace"}
 ALLOWED = {
@@ -20,6 +20,7 @@ ALLOWED = {
     "annotation": {"errors", "marks", "drawing"},
     "geometry": {"annotation"},
     "files": {"errors"},
+    "zips": {"errors", "files"},
     "polygons": set(),
     "render": {"errors"},
     "imports": VALUES,

@@ -9,9 +9,9 @@ from pictures import photo_bytes
 
 from guided_demo import InputError, Point, Stroke
 from guided_demo.events import AddClass, Annotate, LoadGuidance, MarkCorrect
-from guided_demo.files import read_zip, zip_bytes
 from guided_demo.project import project_files, read_project, save_project
 from guided_demo.workspace import Workspace
+from guided_demo.zips import read_zip, zip_bytes
 
 
 @pytest.fixture

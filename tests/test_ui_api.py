@@ -23,8 +23,8 @@ from PIL import Image
 import app
 from guided_demo import GuidedSegmenter
 from guided_demo.cli import main
-from guided_demo.files import read_zip
 from guided_demo.ui.wishes import STRANGE
+from guided_demo.zips import read_zip
 
 DOCS = (Path(__file__).parents[1] / "docs" / "api.md").read_text(encoding="utf-8")
 PHOTOS = Path(gradio.__file__).parent / "media_assets" / "images"

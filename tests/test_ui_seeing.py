@@ -10,11 +10,11 @@ from test_ui_protocol import EDGE, Page, photo_bytes, picture
 
 from guided_demo.annotation import BACKGROUND
 from guided_demo.events import AddClass
-from guided_demo.files import read_zip
 from guided_demo.render import outline
 from guided_demo.ui import seeing
 from guided_demo.ui.protocol import SORRY, Desk
 from guided_demo.workspace import Workspace
+from guided_demo.zips import read_zip
 
 SMALL = (EDGE, EDGE * 60 // 80)
 

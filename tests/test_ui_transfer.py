@@ -13,12 +13,12 @@ from pictures import photo_bytes
 from guided_demo import Point, export
 from guided_demo.errors import InputError
 from guided_demo.events import AddClass, Annotate, RemoveImages
-from guided_demo.files import read_zip, zip_bytes
 from guided_demo.project import save_project
 from guided_demo.ui import transfer as module
 from guided_demo.ui.protocol import Desk
 from guided_demo.ui.transfer import Transfer, offers
 from guided_demo.workspace import Workspace
+from guided_demo.zips import read_zip, zip_bytes
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from PIL import Image
 
 from guided_demo import Annotation
 from guided_demo.export import indexed_png
-from guided_demo.files import read_zip
 from guided_demo.video import Frame, read_frames, segment_frames, write_film
+from guided_demo.zips import read_zip
 
 CLICKS = ["--point", "10,24,square", "--point", "50,40,background"]
 

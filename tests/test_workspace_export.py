@@ -9,7 +9,7 @@ from work import scribble
 
 from guided_demo import Point
 from guided_demo.events import AddClass, Annotate, RemoveImages
-from guided_demo.files import read_zip
+from guided_demo.zips import read_zip
 
 
 def test_export_is_what_segment_gives(workspace):

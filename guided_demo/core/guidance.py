@@ -16,6 +16,10 @@ from . import guidance_file
 from .contribution import Contribution
 
 
+class Itself:
+    """Stands for one object, and lives as long as that."""
+
+
 @dataclass(frozen=True, eq=False)
 class Guidance:
     """What each annotation of each image contributed. Make it with GuidedSegmenter.guide, and add.
@@ -50,6 +54,11 @@ class Guidance:
 
     def __hash__(self) -> int:
         return hash(tuple(self.ledger))
+
+    @cached_property
+    def itself(self) -> Itself:
+        """What is kept for this object is kept under this: with many photos it takes long to find out that two are equal."""
+        return Itself()
 
     @classmethod
     def empty(cls) -> Guidance:

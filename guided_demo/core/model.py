@@ -26,7 +26,7 @@ from .encoded import EncodedImage
 from .encoder import FINE, compact
 from .exemplars import pool
 from .found import surely
-from .guidance import Guidance
+from .guidance import Guidance, Itself
 from .head import Classifier, novelty
 from .network import GuidedNetwork, closeness
 from .problem import MARKS, assemble, shown_in
@@ -53,7 +53,7 @@ class GuidedSegmenter:
         self.device = torch.device(device)
         self.side: int = metadata["side"]
         # Guidance is immutable, so what is worked out for one can be kept as long as somebody holds it.
-        self._compiled: WeakKeyDictionary[Guidance, dict[tuple[bool, frozenset[str], bool], Classifier]] = WeakKeyDictionary()
+        self._compiled: WeakKeyDictionary[Itself, dict[tuple[bool, frozenset[str], bool], Classifier]] = WeakKeyDictionary()
         # Of an image, its last marks (`Contribution.entry`), and the answer to these alone.
         self._answers: WeakKeyDictionary[EncodedImage, tuple[str, Answer]] = WeakKeyDictionary()
         self._lock = threading.Lock()
@@ -259,7 +259,7 @@ class GuidedSegmenter:
         its = [c for c in guidance.ledger.values() if c.key == own]
         shared = sum(len(c.annotation.marks) for c in its) <= MARKS and not any(c.found for c in its)
         with self._lock:
-            kept = self._compiled.setdefault(guidance, {})
+            kept = self._compiled.setdefault(guidance.itself, {})
         which = own is None, shown_in(guidance, own), alone
         classifier = kept.get(which) if shared else None
         if classifier is None:

@@ -24,8 +24,8 @@ from ..core.model import GuidedSegmenter, Scope, check_scope
 from ..errors import InputError
 from ..events import AddAnnotation, LoadGuidance
 from ..export import Mask, indexed_png, write
-from ..files import zip_bytes
 from ..workspace import Problem, Workspace
+from ..zips import zip_bytes
 from .seeing import base64_of
 from .wishes import read_marks
 

@@ -12,10 +12,10 @@ from contextlib import suppress
 from typing import Any, BinaryIO
 
 from ..errors import InputError
-from ..files import writing_zip
 from ..incoming import Intake, missing
 from ..project import project_files
 from ..workspace import Workspace
+from ..zips import writing_zip
 from .seeing import base64_of
 
 Message = dict[str, Any]

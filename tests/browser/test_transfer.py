@@ -13,7 +13,7 @@ from visitor import BESIDE_IT, ON_IT, photos
 
 from guided_demo.cli import main as command_line
 from guided_demo.export import FORMATS, indexed_png
-from guided_demo.files import zip_bytes
+from guided_demo.zips import zip_bytes
 
 DROP = """(files) => {
   const transfer = new DataTransfer();
