@@ -29,7 +29,7 @@ from .scores import normalize
 LIKE = 0.2  # what is more like the marks than like the class by so much (cosine, mean over the groups) is taken in full
 SURE = 0.1  # likeness that a logit is worth: what is surer than where the marks are is rather right
 USUAL = 3.0  # logits where marks correct, as far as is known of another image
-UNLIKE = 0.2  # a region more like its marks than like the class by so much (cosine) goes in part, by twice as much in full
+UNLIKE = 0.15, 0.25  # a region more like its marks than like the class by so much (cosine) begins to go, and goes in full
 MOST = 96  # exemplars of corrections that pixels are compared with, an even choice of more
 
 
@@ -103,7 +103,7 @@ def _unlike(masks: Tensor, marked: Tensor, deep: Tensor, known: Tensor) -> Tenso
 
     deep (DEEP, h8, w8) and known (K, DEEP): what the image and the classes look like.
     """
-    gone = torch.zeros(masks.shape)
+    (begins, full), gone = UNLIKE, torch.zeros(masks.shape)
     for mask, mean, out in zip(masks, known, gone, strict=True):
         regions = torch.from_numpy(ndimage.label(mask.numpy())[0])
         for number in regions[marked & mask].unique():
@@ -111,5 +111,5 @@ def _unlike(masks: Tensor, marked: Tensor, deep: Tensor, known: Tensor) -> Tenso
             cells = F.avg_pool2d(torch.stack([region, region & marked])[None].float(), 2)[0].flatten(1)
             whole, at_marks = (cells / cells.sum(1, keepdim=True)) @ deep.flatten(1).T
             alike = F.cosine_similarity(whole, torch.stack([at_marks, mean]))
-            out[region] = ((alike[0] - alike[1]) / UNLIKE - 1).clamp(0, 1)
+            out[region] = ((alike[0] - alike[1] - begins) / (full - begins)).clamp(0, 1)
     return gone

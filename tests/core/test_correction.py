@@ -64,8 +64,10 @@ def test_a_region_unlike_the_class_goes_whatever_the_head_says_where_nothing_of_
     before[..., 6:9] = -1  # two regions, the mark in one of them
     out = confine(before, lambda: before, marked(1, 14), picture(places), WRONG[None], THING[None], False)
     assert (out[..., :6] == 2).all() and (out[..., 9:] == -1).all()
-    half = torch.cat([THING[:-DEEP], 0.8 * WRONG[-DEEP:] + 0.6 * THING[-DEEP:]])  # a cosine of .8: for the mark's, .2 less
-    out = confine(before, lambda: before, marked(1, 14), picture(places), WRONG[None], half[None], False)
+    alike = torch.cat(
+        [THING[:-DEEP], 0.9 * WRONG[-DEEP:] + 0.19**0.5 * THING[-DEEP:]]
+    )  # by a cosine of .9, which is 1 at the mark
+    out = confine(before, lambda: before, marked(1, 14), picture(places), WRONG[None], alike[None], False)
     assert torch.equal(out, before)
 
 
@@ -156,7 +158,7 @@ def test_it_is_what_a_loop_over_pixels_gives(seed, shows):
                 )
                 unlike = cosine(whole, place) - cosine(whole, known[k, -DEEP:])
                 for p in region:
-                    gone[p] = min(1, max(0, unlike / UNLIKE - 1))
+                    gone[p] = min(1, max(0, (unlike - UNLIKE[0]) / (UNLIKE[1] - UNLIKE[0])))
         contradicted = float((at > 0).float().mean())
         for y in range(SIZE[0]):
             for x in range(SIZE[1]):
