@@ -29,7 +29,7 @@ from .scores import normalize
 LIKE = 0.2  # what is more like the marks than like the class by so much (cosine, mean over the groups) is taken in full
 SURE = 0.1  # likeness that a logit is worth: what is surer than where the marks are is rather right
 USUAL = 3.0  # logits where marks correct, as far as is known of another image
-UNLIKE = 0.15, 0.25  # a region more like its marks than like the class by so much (cosine) begins to go, and goes in full
+UNLIKE = 0.2, 0.3  # a region more like its marks than like the class by so much (cosine) begins to go, and goes in full
 MOST = 96  # exemplars of corrections that pixels are compared with, an even choice of more
 
 
@@ -85,7 +85,7 @@ def confine(
     if contradicted.amin() == 1 and not (((taken > 0) | (gone > 0)) & (before > 0)).any():
         return before
     changed = after()
-    kept = torch.minimum(before + taken * (changed - before).clamp(max=0), before * (1 - gone) - gone)
+    kept = torch.minimum(before + taken * (changed - before).clamp(max=0), before * (1 - gone) - USUAL * gone)
     return changed + contradicted[:, None, None] * (kept - changed)
 
 

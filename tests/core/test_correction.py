@@ -7,7 +7,7 @@ from pictures import photo
 from guided_demo import Annotation, GuidedSegmenter, Stroke
 from guided_demo.core import correction, model
 from guided_demo.core.absence import DEEP
-from guided_demo.core.correction import LIKE, SURE, UNLIKE, confine, corrections
+from guided_demo.core.correction import LIKE, SURE, UNLIKE, USUAL, confine, corrections
 from guided_demo.core.encoder import GROUPS, SEMANTIC
 from guided_demo.core.scores import normalize
 
@@ -63,7 +63,7 @@ def test_a_region_unlike_the_class_goes_whatever_the_head_says_where_nothing_of_
     before = BEFORE.clone()
     before[..., 6:9] = -1  # two regions, the mark in one of them
     out = confine(before, lambda: before, marked(1, 14), picture(places), WRONG[None], THING[None], False)
-    assert (out[..., :6] == 2).all() and (out[..., 9:] == -1).all()
+    assert (out[..., :6] == 2).all() and (out[..., 9:] == -USUAL).all()
     alike = torch.cat(
         [THING[:-DEEP], 0.9 * WRONG[-DEEP:] + 0.19**0.5 * THING[-DEEP:]]
     )  # by a cosine of .9, which is 1 at the mark
@@ -165,7 +165,7 @@ def test_it_is_what_a_loop_over_pixels_gives(seed, shows):
                 share = min(1, max(0, float(best[y, x]) / LIKE))
                 kept = float(old[y, x]) + share * min(0, float(after[k, y, x] - old[y, x]))
                 left = 1 - float(gone[y, x])
-                kept = min(kept, left * float(old[y, x]) - (1 - left))
+                kept = min(kept, left * float(old[y, x]) - (1 - left) * USUAL)
                 wanted = contradicted * kept + (1 - contradicted) * float(after[k, y, x])
                 assert float(out[k, y, x]) == pytest.approx(wanted, abs=1e-4)
 
