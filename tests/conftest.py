@@ -13,6 +13,9 @@ from guided_demo.core.network import GuidedNetwork
 from guided_demo.events import AddClass
 from guided_demo.workspace import Workspace
 
+# As in test.sh, also for who calls pytest: how many threads share a sum moves its last digit, and so now and then a pixel.
+torch.set_num_threads(1)
+
 
 @pytest.fixture(scope="session", autouse=True)
 def work_elsewhere(tmp_path_factory):
