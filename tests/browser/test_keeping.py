@@ -89,11 +89,11 @@ def test_an_open_page_comes_back_by_itself_with_every_click_after_a_kill_in_the_
 
 def test_files_that_were_not_read_when_the_page_was_loaded_again_are_asked_for(visitor, tmp_path):
     page = visitor.page
-    for i in range(12):
+    for i in range(40):  # few enough would all be read before the page is loaded again
         Image.new("RGB", (64 + i, 48), "teal").save(tmp_path / f"{i}.png")
     visitor.give("photos", *sorted(tmp_path.glob("*.png")))
     page.wait_for_selector(".g-progress:not([hidden])")
-    page.wait_for_selector(".g-progress:has-text('of 12')")
+    page.wait_for_selector(".g-progress:has-text('of 40')")
     page.reload()
     said = page.wait_for_selector(".g-problem:has-text('Add what is missing again.')").inner_text()
     visitor.settle()
