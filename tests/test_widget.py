@@ -231,7 +231,7 @@ def test_where_widgets_do_not_run_there_is_a_picture_and_a_sentence(widget, keys
     widget.workspace.apply(Annotate(keys[0], Point(10, 10, "cat")))
     data, _ = widget._repr_mimebundle_()
     assert set(data) == {WIDGET, "image/png", "text/plain"}
-    assert data["text/plain"] == f"Annotator of 3 images, 1 of them marked; classes: background, cat. {NOTE}"
+    assert data["text/plain"] == f"Annotator of 3 images, 1 marked; classes: background, cat. {NOTE}"
     assert NOTE.startswith("A still picture of when it was run.")
     assert widget._still == f"data:image/png;base64,{data['image/png']}"
     picture = Image.open(io.BytesIO(base64.b64decode(data["image/png"])))

@@ -181,7 +181,8 @@ class AnnotatorWidget(anywidget.AnyWidget):
     def __repr__(self) -> str:
         session = self.session
         names = ", ".join(session.class_names)
-        said = f"Annotator of {len(session.images)} images, {len(session.annotations)} of them marked; classes: {names}."
+        count = len(session.images)
+        said = f"Annotator of {count} image{'s' * (count != 1)}, {len(session.annotations)} marked; classes: {names}."
         return said if self.comm else f"{said} It is closed: annotate(workspace=….workspace) shows its work again."
 
 
