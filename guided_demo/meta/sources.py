@@ -103,7 +103,7 @@ def _select(dataset: Dataset, held: set[str], keep: bool) -> Dataset:
             return dataset
         left = [i for i in range(len(dataset)) if not dataset.seen(i) & numbers]
         if not left:
-            raise InputError(f"No image of {dataset.name} is without {names}, which --hold-out leaves out, so none is left to train on.")
+            raise InputError(f"No image of {dataset.name} is without {names}, which --hold-out leaves out: none is left.")
         return dataset.subset(left)
     showing = [i for i in range(len(dataset)) if dataset.present(i) & numbers]
     if not showing:
