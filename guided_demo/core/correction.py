@@ -80,34 +80,37 @@ def confine(
     likeness = (normalize(wrong) @ pixels).amax(0) - normalize(known) @ pixels
     likeness = upsample(likeness.unflatten(1, semantic.shape[-2:])[None], before)[0]
     likeness = likeness + SURE * (sure[:, None, None] - before.clamp_min(0))
-    taken = (torch.maximum(likeness, _by_region(likeness, before > 0)) / LIKE).clamp(0, 1)
-    gone = torch.zeros_like(before) if shows else _unlike(before > 0, marked, semantic[0, -DEEP:], known[:, -DEEP:])
-    if contradicted.amin() == 1 and not (((taken > 0) | (gone > 0)) & (before > 0)).any():
+    regions = torch.from_numpy(np.stack([ndimage.label(mask)[0] for mask in (before > 0).numpy()]))
+    taken = (torch.maximum(likeness, _by_region(likeness, regions)) / LIKE).clamp(0, 1)
+    gone = torch.zeros_like(before) if shows else _unlike(regions, marked, semantic[0, -DEEP:], known[:, -DEEP:])
+    if contradicted.amin() == 1 and not ((torch.maximum(taken, gone) > 0) & (before > 0)).any():
         return before
     changed = after()
     kept = torch.minimum(before + taken * (changed - before).clamp(max=0), before * (1 - gone) - USUAL * gone)
     return changed + contradicted[:, None, None] * (kept - changed)
 
 
-def _by_region(values: Tensor, masks: Tensor) -> Tensor:
-    """The mean of `values` (K, h, w) over the connected region of `masks` (K, h, w) bool that a place is in; -inf elsewhere."""
+def _by_region(values: Tensor, regions: Tensor) -> Tensor:
+    """The mean of `values` (K, h, w) over the connected region that a place is in; -inf where it is in none.
+
+    regions (K, h, w): numbers of the regions of each mask from 1, 0 outside.
+    """
     means = torch.full_like(values, -np.inf)
-    for value, mask, mean in zip(values.numpy(), masks.numpy(), means.numpy(), strict=True):
-        region = ndimage.label(mask)[0][mask]
+    for value, number, mean in zip(values.numpy(), regions.numpy(), means.numpy(), strict=True):
+        region = number[mask := number > 0]
         mean[mask] = (np.bincount(region, value[mask]) / np.bincount(region).clip(1))[region]
     return means
 
 
-def _unlike(masks: Tensor, marked: Tensor, deep: Tensor, known: Tensor) -> Tensor:
-    """How far the regions of `masks` (K, h4, w4) that marks (h4, w4) are in go as a whole, 0 to 1; 0 elsewhere: (K, h4, w4).
+def _unlike(regions: Tensor, marked: Tensor, deep: Tensor, known: Tensor) -> Tensor:
+    """How far the regions that marks (h4, w4) are in go as a whole, 0 to 1; 0 elsewhere: (K, h4, w4).
 
-    deep (DEEP, h8, w8) and known (K, DEEP): what the image and the classes look like.
+    regions (K, h4, w4) as above; deep (DEEP, h8, w8) and known (K, DEEP): what the image and the classes look like.
     """
-    (begins, full), gone = UNLIKE, torch.zeros(masks.shape)
-    for mask, mean, out in zip(masks, known, gone, strict=True):
-        regions = torch.from_numpy(ndimage.label(mask.numpy())[0])
-        for number in regions[marked & mask].unique():
-            region = regions == number
+    (begins, full), gone = UNLIKE, torch.zeros(regions.shape)
+    for numbers, mean, out in zip(regions, known, gone, strict=True):
+        for number in numbers[marked & (numbers > 0)].unique():
+            region = numbers == number
             cells = F.avg_pool2d(torch.stack([region, region & marked])[None].float(), 2)[0].flatten(1)
             whole, at_marks = (cells / cells.sum(1, keepdim=True)) @ deep.flatten(1).T
             alike = F.cosine_similarity(whole, torch.stack([at_marks, mean]))
