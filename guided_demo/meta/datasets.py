@@ -236,7 +236,7 @@ def plain(root: str | Path) -> Dataset:
     named by its number. Hidden files are passed over.
 
     Raises:
-        InputError: if a folder or a mask is missing, or two images would have the same mask.
+        InputError: if a folder or a mask is missing, two images would have the same mask, or two values the same name or none.
     """
     root = Path(root)
     images = expect(root / "images", "A folder of images")
@@ -250,6 +250,10 @@ def plain(root: str | Path) -> Dataset:
     entries = [Entry(stem, partial(read_rgb, image), partial(read_class_map, mask)) for stem, (image, mask) in files.items()]
     listing = root / "classes.txt"
     classes = [line.strip() for line in read_text(listing).rstrip().splitlines()] if listing.exists() else []
+    for value, name in enumerate(classes):
+        if not name or name in classes[:value]:
+            said = f"calls mask value {value} {name!r}, as it does another" if name else f"has no name for mask value {value}"
+            raise InputError(f"{listing} {said}; line {value + 1} wants a name of its own.")
     if not classes:
         values = {int(v) for _, mask in files.values() for v in np.unique(read_numbers(mask))} - {IGNORE}
         classes = ["background", *(str(i) for i in range(1, max(values, default=0) + 1))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -101,14 +102,17 @@ def _listing(task: Task) -> dict[str, Any]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; 0 if all went well, 2 if the call was wrong."""
+    """Run the command; 0 if all went well, 1 if some domains cannot be measured (each is told, the rest done), 2 if the call was
+    wrong."""
     arguments = _parser().parse_args(argv)
     try:
         contestants = [open_contestant(spec, arguments.device) for spec in arguments.model or ["default"]]
         for name, times in Counter(c.name for c in contestants).items():
             if times > 1:
                 raise InputError(f"Two models would be called {name} in the table: give one once, or rename a checkpoint's file.")
-        jobs = _jobs(arguments)
+        jobs, failed = _jobs(arguments)
+        for sentence in failed:
+            print(f"guided_demo: {sentence}", file=sys.stderr)
         if arguments.out:
             make_folder(arguments.out)
         results = evaluate(jobs, contestants, arguments.seed, lambda text: print(text, end="", file=sys.stderr, flush=True))
@@ -121,7 +125,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"guided_demo: {error}", file=sys.stderr)
         return 2
-    return 0
+    return 1 if failed else 0
 
 
 def _write(arguments: argparse.Namespace, jobs: Sequence[Job], results: dict[str, Any], text: str) -> None:
@@ -135,8 +139,9 @@ def _write(arguments: argparse.Namespace, jobs: Sequence[Job], results: dict[str
         write_atomic(arguments.out / "curves.png", picture)
 
 
-def _jobs(a: argparse.Namespace) -> list[Job]:
-    jobs = []
+def _jobs(a: argparse.Namespace) -> tuple[list[Job], list[str]]:
+    """What is to be measured, and a sentence for each domain that cannot be: of many folders one may be broken."""
+    jobs, failed = list[Job](), list[str]()
     # Of each setting one: outcomes of two that are the same would count as those of twice as many tasks.
     curve = list(dict.fromkeys(Setting(p, s) for s in a.shots for p in a.points))
     single = list(dict.fromkeys(map(Setting, a.points)))
@@ -156,8 +161,11 @@ def _jobs(a: argparse.Namespace) -> list[Job]:
         tasks = protocols.many_shots(shown, asked, a.queries, a.seed, a.classes)
         jobs.append(Job("many shots", " ".join(a.many), tasks, many))
     for folder in _domains(a.domains):
-        tasks = protocols.another_image(open_dataset(f"plain:{folder}"), a.tasks, 1, a.seed)
-        jobs.append(Job(f"domain {folder.name}", str(folder), tasks, single))
+        try:
+            tasks = protocols.another_image(open_dataset(f"plain:{folder}"), a.tasks, 1, a.seed)
+            jobs.append(Job(f"domain {folder.name}", str(folder), tasks, single))
+        except InputError as error:
+            failed.append(f"{folder.name} is left out: {error}")
     if a.swap:
         jobs.append(Job("swap", a.swap, protocols.swapped(open_dataset(a.swap), a.tasks, a.seed), single))
     if a.absent:
@@ -166,17 +174,19 @@ def _jobs(a: argparse.Namespace) -> list[Job]:
         tasks = protocols.same_image(open_dataset(a.clicks), a.tasks, a.seed, a.classes)
         jobs.append(Job("clicks", a.clicks, tasks, []))
     if not jobs:
-        raise InputError(
-            "Nothing to evaluate on: give --another, --same, --video, --many, --domains, --swap, --absent or --clicks."
-        )
-    return jobs
+        nothing = "Nothing to evaluate on: give --another, --same, --video, --many, --domains, --swap, --absent or --clicks."
+        raise InputError(" ".join(failed) or nothing)
+    return jobs, failed
 
 
 def _domains(root: Path | None) -> list[Path]:
     if root is None:
         return []
-    folders = [root, *(sorted(root.iterdir()) if root.is_dir() else [])]
-    found = [folder for folder in folders if (folder / "masks").is_dir()]
+    try:
+        folders = [root, *sorted(root.iterdir())]
+    except OSError as error:
+        raise InputError(f"{root} cannot be read: {error.strerror}.") from error
+    found = [folder for folder in folders if os.path.isdir(folder / "masks")]
     if not found:
         raise InputError(f"Folders with images/ and masks/ were expected in {root}; there are none.")
     return found

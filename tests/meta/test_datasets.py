@@ -139,6 +139,19 @@ def test_broken_files_are_named(leaves, monkeypatch):
         plain(leaves)
 
 
+@pytest.mark.parametrize(
+    "names, told",
+    (
+        ("ground\nleaf\nleaf\n", r"calls mask value 2 'leaf', as it does another; line 3"),
+        ("a\n \nb", "has no name for mask value 1; line 2"),
+    ),
+)
+def test_names_of_mask_values_that_are_double_or_empty_are_told(leaves, names, told):
+    (leaves / "classes.txt").write_text(names)
+    with pytest.raises(InputError, match=rf"classes\.txt {told} wants a name of its own"):
+        plain(leaves)
+
+
 def test_labels_that_have_no_name_are_told(leaves):
     (leaves / "classes.txt").write_text("ground\nleaf\n")
     for read in (lambda dataset: dataset[0], lambda dataset: dataset.by_class):

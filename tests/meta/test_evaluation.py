@@ -3,7 +3,9 @@
 import json
 import re
 import shlex
+import shutil
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -133,14 +135,18 @@ def test_a_forest_without_its_packages_is_told_before_the_work(spec, monkeypatch
         open_contestant(spec)
 
 
-def test_the_command_writes_a_table_curves_and_json(trained, tmp_path, capsys):
-    (tmp_path / "domains" / "mud" / "images").mkdir(parents=True)
-    (tmp_path / "domains" / "mud" / "masks").mkdir()
+def write_domain(folder: Path) -> None:
+    (folder / "images").mkdir(parents=True)
+    (folder / "masks").mkdir()
     for i in range(3):
-        Image.fromarray(picture((40, 30), i)).save(tmp_path / "domains" / "mud" / "images" / f"{i}.png")
+        Image.fromarray(picture((40, 30), i)).save(folder / "images" / f"{i}.png")
         mask = np.zeros((30, 40), np.uint8)
         mask[5:20, 5 + i : 25] = 1
-        Image.fromarray(mask).save(tmp_path / "domains" / "mud" / "masks" / f"{i}.png")
+        Image.fromarray(mask).save(folder / "masks" / f"{i}.png")
+
+
+def test_the_command_writes_a_table_curves_and_json(trained, tmp_path, capsys):
+    write_domain(tmp_path / "domains" / "mud")
     still, instances, clips = (f"procedural/1/{kind}/48:24" for kind in ("semantic", "instance", "video"))
     some_classes = open_dataset(still).classes[3:6]
     ridge = str(trained / "their-ridge.safetensors")
@@ -193,6 +199,20 @@ def test_models_are_told_apart_by_the_checkpoint_they_rest_on(trained, capsys):
     assert "| prototype | " in (said := capsys.readouterr().out) and "| prototype=runs/ours | " in said
     assert evaluation.main([*call, "--model", ours, ours]) == 2
     assert "Two models would be called prototype=runs/ours" in capsys.readouterr().err
+
+
+def test_one_broken_domain_leaves_the_others_measured(tmp_path, capsys):
+    for name in ("mud", "rust"):
+        write_domain(tmp_path / name)
+    (tmp_path / "rust" / "masks" / "1.png").unlink()
+    call = ["--model", "forest-filters", "--tasks", "1", "--points", "2", "--domains", str(tmp_path)]
+    assert evaluation.main(call) == 1
+    told, errors = capsys.readouterr()
+    assert "## domain mud" in told and "rust" not in told
+    assert errors.startswith("guided_demo: rust is left out: The mask of 1.png was expected at")
+    shutil.rmtree(tmp_path / "mud")
+    assert evaluation.main(call) == 2
+    assert capsys.readouterr().err.startswith("guided_demo: rust is left out: ")
 
 
 def test_the_recipe_for_the_papers_network_ends_with_something_to_measure():
