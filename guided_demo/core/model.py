@@ -63,6 +63,10 @@ class GuidedSegmenter:
     def __repr__(self) -> str:
         return f"GuidedSegmenter(checkpoint {self.checkpoint_id}, {self.device})"
 
+    def __reduce__(self) -> tuple:
+        # To other processes, which share the work on ten thousand images, go the weights, not what is kept of images here.
+        return GuidedSegmenter, (self.network, self.checkpoint_id, self.metadata, str(self.device))
+
     @classmethod
     def load(cls, name: str | Path = "default", *, device: str = "cpu") -> GuidedSegmenter:
         """The shipped checkpoint ("default"), or any by path. Offline; never unpickles.

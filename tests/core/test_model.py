@@ -177,6 +177,17 @@ def test_a_result_comes_from_another_process_as_it_is(segmenter, copied):
         assert np.array_equal(getattr(other, values), getattr(result, values))
 
 
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda segmenter: pickle.loads(pickle.dumps(segmenter))])
+def test_a_segmenter_goes_to_other_processes_without_what_it_keeps_of_images(segmenter, copied):
+    guidance = segmenter.guide(photo(0), CAT)
+    expected = segmenter.segment(photo(0), guidance, annotation=CAT).probabilities
+    weights = sum(value.nbytes for value in segmenter.network.state_dict().values())
+    assert len(pickle.dumps(segmenter)) < 1.1 * weights
+    other = copied(segmenter)
+    assert np.array_equal(other.segment(photo(0), guidance, annotation=CAT).probabilities, expected)
+    assert repr(other) == repr(segmenter)
+
+
 def test_other_networks_are_not_loaded_but_told_about(tmp_path):
     with pytest.raises(InputError, match="train --config paper"):
         GuidedSegmenter.load("vgg16-paper")
