@@ -78,7 +78,7 @@ def test_meta_training_teaches_classes_that_were_held_out(tmp_path, monkeypatch)
     assert another < after - 0.15  # it reads the annotation, and does not mark whatever stands out
     one, *_, dense = numbers(r"\(S = 1\): ([\d.]+), ([\d.]+), ([\d.]+), ([\d.]+), ([\d.]+)", printed(notebook))
     assert dense > one > before + 0.15
-    encoding, reading = numbers(r"picture: ([\d.]+) ms\nread a click: ([\d.]+) ms", printed(notebook))
+    encoding, reading = numbers(r"picture: ([\d.]+) ms\nanswer a click: ([\d.]+) ms", printed(notebook))
     assert reading > 0 and encoding > 0  # which takes longer depends on what else a machine does: `bench` compares them
     assert pictures(notebook) == 6
 
