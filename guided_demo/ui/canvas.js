@@ -79,13 +79,13 @@ class Annotator {
 
   /** What somebody is about to do: a page that is loaded again by itself must not change it under their hand. */
   get hand() {
-    const { current, active, tool, brush } = this;
-    return { photo: current, label: active, tool, brush };
+    const { current, active, tool, brush, opacity } = this;
+    return { photo: current, label: active, tool, brush, opacity };
   }
 
   /** Go on with what `hand` was, as far as it is there. Says whether the class is. */
-  takeUp({ photo, label, tool, brush }) {
-    this.set({ tool, brush });
+  takeUp({ photo, label, tool, brush, opacity = this.opacity }) {
+    this.set({ tool, brush, opacity });
     this.choose(label);
     if (photo !== this.current && this.server.images.some(({ key }) => key === photo)) this.open(photo);
     return this.active === label;
@@ -130,7 +130,7 @@ class Annotator {
     this.gallery.show(images, this.current, classes);
     this.stage.set({ marks });
     this.classes.show(classes, this.active);
-    this.looks.show({ look, seen: this.stage.mask && this.stage.look, classes, marked });
+    this.looks.show({ look, seen: this.stage.mask && this.stage.look, classes, marked, opacity: this.opacity });
     this.scope.show(look.scope);
     this.tools.show({
       tool: this.tool,
@@ -143,6 +143,7 @@ class Annotator {
     this.agreement.show(this.server.revision, images.filter(({ correct }) => correct).length);
     this.transfer.tellMissing(this.server.missing);
     this.files.show({ guided: marked.length > 0, photos: images.length });
+    this.nextClick.disabled = !images.length;
     // A button that cannot be pressed any more would take the focus with it, and in a notebook all keys.
     if (focused?.disabled) this.stage.ink.focus({ preventScroll: true });
     this.samples.hidden = !samples.length || samples.length === images.length;
@@ -161,7 +162,8 @@ class Annotator {
     this.count.textContent = shown < images.length ? `${shown} of ${images.length}` : all; // as much as a small laptop has room for
     const name = this.image?.name ?? "";
     const place = order.indexOf(this.current) + 1 || "–"; // it may be left out by what was asked for
-    this.tools.showPhoto(this.gallery.told(name), name, name && `${place} / ${shown}`);
+    const canStep = order.some((key) => key !== this.current);
+    this.tools.showPhoto(this.gallery.told(name), name, name && `${place} / ${shown}`, canStep);
   }
 
   /** In how many photos the chosen class is found, as far as that is known. */

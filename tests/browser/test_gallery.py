@@ -245,7 +245,7 @@ def test_masks_are_marked_as_correct_and_a_chart_follows(many):
     many.page.wait_for_selector(".g-curve", state="attached")
     assert many.page.locator(".g-agreed").inner_text() == "100 % after 2 clicks"
     many.tile(1).hover()
-    many.tile(1).get_by_role("button", name="These masks are correct").click()
+    many.tile(1).get_by_role("button", name="are correct").click()
     many.tile(1).locator(".g-tick[aria-pressed=true]").wait_for()
     many.kind("Marked as correct")
     assert many.shown() == [0, 1]
@@ -274,6 +274,41 @@ def test_on_the_page_a_click_in_the_ring_is_followed_and_agreement_charted(page,
     page.wait_for_selector(".g-agreement", state="hidden")
     visitor.settle()
     assert page.locator(".g-correct").count() == 0
+
+
+def test_buttons_of_tiles_say_which_photo_they_are_about(many):
+    for number in (0, 7):
+        name = many.page.evaluate(f"annotator.server.images[{number}].name")
+        for label in (f"Select {name}", f"Take {name} out of the gallery", f"The masks of {name} are correct"):
+            assert many.tile(number).get_by_role("button", name=label, exact=True).count() == 1
+
+
+def test_what_the_keyboard_is_at_is_told_from_what_is_open(many):
+    many.open(1)
+    many.tile(1).locator(".g-open").focus()
+    many.press("Shift+Tab", "Tab")  # so that the browser takes it for the keyboard's
+    open_, other = (many.tile(number).locator(".g-open") for number in (1, 2))
+    expect(open_).to_have_css("outline-style", "dashed")
+    ring = open_.evaluate("(node) => getComputedStyle(node).boxShadow")
+    other.focus()
+    expect(other).to_have_css("outline-style", "dashed")
+    expect(open_).to_have_css("outline-style", "none")
+    assert other.evaluate("(node) => getComputedStyle(node).boxShadow") != ring
+    expect(open_).to_have_css("box-shadow", ring)
+
+
+def test_without_photos_there_is_no_next_click_and_with_one_no_next_photo(visitor):
+    page = visitor.page
+    after = visitor.button("Next photo (→)")
+    expect(visitor.button("Next click")).to_be_enabled()
+    for left in reversed(range(page.locator(".g-tile").count())):
+        page.locator(".g-tile").first.hover()
+        page.locator(".g-tile .g-remove").first.click()
+        expect(page.locator(".g-tile")).to_have_count(left)
+        expect(after).to_be_enabled(enabled=left > 1)
+    expect(visitor.button("Next click")).to_be_disabled()
+    page.keyboard.press("z")
+    expect(visitor.button("Next click")).to_be_enabled()
 
 
 def test_a_photo_whose_only_mark_is_erased_does_not_look_marked(visitor):

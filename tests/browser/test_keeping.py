@@ -105,6 +105,21 @@ def test_files_that_were_not_read_when_the_page_was_loaded_again_are_asked_for(v
     assert page.locator(".g-problem").count() == 0
 
 
+def test_how_somebody_works_is_kept_over_a_reload(visitor):
+    page = visitor.page
+    page.keyboard.press("b")
+    page.get_by_role("slider", name="Brush").fill("40")
+    visitor.button("View").click()
+    page.get_by_role("slider", name="Masks").fill("20")
+    page.reload()
+    visitor.settle()
+    expect(page.get_by_role("button", name="Brush: paint over a thing (B)")).to_have_attribute("aria-pressed", "true")
+    expect(page.get_by_role("slider", name="Brush")).to_have_value("40")
+    visitor.button("View").click()
+    expect(page.get_by_role("slider", name="Masks")).to_have_value("20")
+    expect(page.locator(".g-mask").first).to_have_css("opacity", "0.2")
+
+
 def test_an_undo_whose_answer_was_lost_is_done_once(visitor):
     page = visitor.page
     visitor.click(*ON_IT)

@@ -69,8 +69,9 @@ export class Looks {
   }
 
   /** `look` is the server's {view, label, scope, unsure}; `seen` the view that is on the stage, null where there is no mask;
-   * `marked` names the classes that masks may show. */
-  show({ look, seen, classes, marked }) {
+   * `marked` names the classes that masks may show; `opacity` from 0 to 1. */
+  show({ look, seen, classes, marked, opacity }) {
+    this.opacity.input.value = 100 * opacity;
     for (const [view, node] of this.views) node.setAttribute("aria-pressed", String(view === look.view));
     const [, name] = VIEWS.find(([view]) => view === look.view);
     this.panel.button.lastChild.textContent = name;

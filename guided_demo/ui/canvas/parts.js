@@ -41,6 +41,10 @@ export function parts(annotator) {
     onPaint: (view) => made.suggestion.follow(view),
   });
   const looks = new Looks({ look, opacity: (opacity) => set({ opacity }) }, annotator);
+  const nextClick = button("target", "Open the photo where a click helps most, and show where (N)", () => annotator.suggest(), {
+    text: "Next click",
+    class: "g-suggest",
+  });
   const tools = new Tools(
     {
       tool: (tool) => set({ tool }),
@@ -55,10 +59,7 @@ export function parts(annotator) {
     },
     annotator,
     looks.panel.button,
-    button("target", "Open the photo where a click helps most, and show where (N)", () => annotator.suggest(), {
-      text: "Next click",
-      class: "g-suggest",
-    }),
+    nextClick,
   );
   const classes = new Classes({
     choose: (name) => annotator.choose(name),
@@ -97,7 +98,7 @@ export function parts(annotator) {
     download: (form) => transfer.download(form),
   });
   Object.assign(made, { host, channel, stage, looks, tools, classes, gallery, pictures });
-  Object.assign(made, { found, suggestion, agreement, transfer, files });
+  Object.assign(made, { found, suggestion, nextClick, agreement, transfer, files });
   Object.assign(made, layout(annotator, made));
   const target = host.wholePage ? document : made.element;
   if (host.send) transfer.acceptDrops(target, made.element);

@@ -31,8 +31,15 @@ export class Tile {
     const below = el("span", { class: "g-caption" }, this.caption.element, this.doubt);
     this.open.append(this.photo, this.mask, below, this.shares);
     this.open.addEventListener("click", (event) => actions.click(key, event));
-    const pick = button("tick", "Select this photo", () => actions.pick(key), { class: "g-pick", tabindex: "-1" });
-    const remove = button("close", "Take this photo out of the gallery", () => actions.remove(key), { class: "g-remove" });
+    const pick = button("tick", "Select this photo", () => actions.pick(key), {
+      label: `Select ${name}`,
+      class: "g-pick",
+      tabindex: "-1",
+    });
+    const remove = button("close", "Take this photo out of the gallery", () => actions.remove(key), {
+      label: `Take ${name} out of the gallery`,
+      class: "g-remove",
+    });
     this.tick = button("tick", "", () => actions.correct(key, !this.#isCorrect), { class: "g-tick" });
     const aspect = Math.min(2.5, Math.max(0.5, size[0] / size[1]));
     this.element = el("li", { class: "g-tile", style: `--aspect: ${aspect}` }, this.open, pick, remove, this.tick);
@@ -59,7 +66,7 @@ export class Tile {
     this.element.classList.toggle("g-correct", isCorrect);
     this.tick.setAttribute("aria-pressed", String(isCorrect));
     this.tick.title = isCorrect ? "Said to be correct; press to take that back (C)" : "These masks are correct (C)";
-    this.tick.setAttribute("aria-label", "These masks are correct");
+    this.tick.setAttribute("aria-label", `The masks of ${this.name} are correct`);
     this.#isCorrect = isCorrect;
     this.#tell();
   }

@@ -68,8 +68,9 @@ export class Tools {
     this.clear.disabled = !isMarked;
   }
 
-  /** Which photo is open: what it is called, its whole name, and its place among those that are shown. */
-  showPhoto(told, name, place) {
+  /** Which photo is open: what it is called, its whole name, its place among those that are shown, and whether there is another. */
+  showPhoto(told, name, place, canStep) {
+    this.previous.disabled = this.next.disabled = !canStep;
     this.name.show(told);
     this.name.element.title = name;
     this.place.textContent = place;
