@@ -306,9 +306,21 @@ def test_without_photos_there_is_no_next_click_and_with_one_no_next_photo(visito
         page.locator(".g-tile .g-remove").first.click()
         expect(page.locator(".g-tile")).to_have_count(left)
         expect(after).to_be_enabled(enabled=left > 1)
-    expect(visitor.button("Next click")).to_be_disabled()
+    for name in ("Next click", "Select photos"):
+        expect(visitor.button(name)).to_be_disabled()
     page.keyboard.press("z")
-    expect(visitor.button("Next click")).to_be_enabled()
+    for name in ("Next click", "Select photos"):
+        expect(visitor.button(name)).to_be_enabled()
+
+
+def test_whoever_takes_out_all_photos_that_are_selected_is_left_at_the_page_and_not_at_a_button_that_does_nothing(visitor):
+    page = visitor.page
+    visitor.button("Select photos").click()
+    visitor.button("All").click()
+    page.keyboard.press("Delete")
+    expect(page.locator(".g-tile")).to_have_count(0)
+    expect(visitor.button("Select photos")).to_be_disabled()
+    expect(page.locator(".g-ink")).to_be_focused()
 
 
 def test_a_photo_whose_only_mark_is_erased_does_not_look_marked(visitor):

@@ -119,6 +119,8 @@ def test_the_open_photo_can_be_ticked_and_taken_out_without_a_pointer_that_rests
         expect(others[0]).to_have_css("opacity", "0")
     page.get_by_role("button", name="The masks of").first.tap()
     page.wait_for_selector(".g-tile.g-correct")
+    page.get_by_role("button", name="Select photos").tap()
+    expect(page.locator(".g-number")).to_have_text("Tap photos")
     context.close()
 
 

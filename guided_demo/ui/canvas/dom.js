@@ -76,6 +76,9 @@ export function opener(name, tip, popover, place, options) {
   return node;
 }
 
+/** Whether it is fingers that press, rather than a mouse. */
+export const isTouch = () => window.matchMedia("(pointer: coarse)").matches;
+
 const segmenter = new Intl.Segmenter();
 
 /** The characters of a text; what is seen as one, such as an emoji, is not cut apart. */

@@ -47,6 +47,7 @@ export class Gallery {
   show(images, current, classes) {
     this.#colors = Object.fromEntries(classes.map(({ name, color }) => [name, color]));
     if (this.sift.show(classes)) this.#images = [];
+    this.sift.select.disabled = !images.length;
     const [hasMoved, isNew] = [current !== this.#current, images !== this.#images];
     this.#tiles.get(this.#current)?.open.setAttribute("aria-current", "false");
     this.#current = current;

@@ -1,12 +1,10 @@
 /** The line above the photo: what to do next; on somebody's first visit, the three steps of the whole job. */
 
-import { button, el, short } from "./dom.js";
+import { button, el, isTouch, short } from "./dom.js";
 import { BACKGROUND } from "./marks.js";
 
 const SEEN = "guided-demo-first-run";
 const NAME = 16; // letters of a class, so that a line on a desk and two on a phone hold the sentence
-
-const isTouch = () => window.matchMedia("(pointer: coarse)").matches;
 
 /** `state` is the server's, with `active` (the class), `current` (the image) and `canAdd`. */
 export function hint({ images, classes, marked, active, current, canAdd, suggested }) {

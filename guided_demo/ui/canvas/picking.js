@@ -1,6 +1,6 @@
 /** Photos of the gallery that are selected together, and what can be done with them. */
 
-import { button, el } from "./dom.js";
+import { button, el, isTouch } from "./dom.js";
 
 export class Picking {
   keys = new Set();
@@ -65,7 +65,7 @@ export class Picking {
     this.keys = new Set(keys);
     this.isOn = isOn;
     const { size } = this.keys;
-    this.number.textContent = size ? `${size} selected` : "Click photos";
+    this.number.textContent = size ? `${size} selected` : `${isTouch() ? "Tap" : "Click"} photos`;
     this.remove.disabled = !size;
     this.onChange();
   }
