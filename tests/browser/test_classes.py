@@ -149,14 +149,10 @@ def test_background_is_in_sight_whatever_the_classes_and_read_as_a_whole(hand, w
     hand.page.evaluate(NAMES, [name + " " * i for i, name in enumerate(names)])
     for number in (1, len(names)):
         hand.page.evaluate("(number) => annotator.choose(annotator.named[number].name)", number)
-        # A window that was made another size is laid out anew a moment later, so these two are measured at once, and until it is.
-        hand.page.wait_for_function(
-            """() => {
-              const [chip, kept] = [".g-active", "[data-name=background]"].map((name) => document.querySelector(name));
-              return chip.getBoundingClientRect().right <= kept.getBoundingClientRect().left;
-            }"""
-        )
-        assert is_within(box(hand, "[data-name=background]"), box(hand, ".g-classes"))
+        background = box(hand, "[data-name=background]")
+        # A row that is scrolled to its start leaves up to a pixel of the chip's edge below what stays in sight.
+        assert box(hand, ".g-active")["x"] + box(hand, ".g-active")["width"] <= background["x"] + 1
+        assert is_within(background, box(hand, ".g-classes"))
         label = hand.page.locator("[data-name=background] .g-label")
         assert label.evaluate("(node) => node.scrollWidth <= node.clientWidth")
         assert is_within(box(hand, ".g-add"), box(hand, ".g-classes"))
