@@ -16,6 +16,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from guided_demo.depth import to_8_bit
 from guided_demo.errors import InputError, legible
 
 ImageSource = str | os.PathLike | bytes | BinaryIO | Image.Image | np.ndarray
@@ -43,7 +44,9 @@ def read_image(source: ImageSource, name: str | None = None) -> Image.Image:
     name: what an error calls the image; by default the path, or "the image".
 
     Returns a PIL image of mode "RGB" and the size it has when held upright as its EXIF orientation says. Transparency
-    is laid over white, of an animation the first frame is taken, more than 8 bits are scaled to 8.
+    is laid over white, of an animation or a stack the first page is taken. More than 8 bits become 8 as `depth.to_8_bit` has
+    it, which stretches what they use. Of colour files of 16 bits Pillow reads the upper 8 only: if they use 12, as of many
+    cameras, 4 are left; save such as grey, or as 8 bits.
     Raises InputError, with a sentence that names the image, if it cannot be read or has over 120 megapixels.
     """
     if name is None:
@@ -243,7 +246,7 @@ def _from_array(array: np.ndarray, name: str) -> Image.Image:
     # What resampling leaves below black is little; far below lie values that were normalized, or are no brightness.
     if array.dtype.kind in "if" and array.min() < -0.25 * max(1, array.max()):
         raise InputError(f"{name} has values from {array.min():g} to {array.max():g}; give uint8, or float from 0 to 1.")
-    return Image.fromarray(array if array.dtype == np.uint8 else _to_8_bit(array, name))
+    return Image.fromarray(array if array.dtype == np.uint8 else to_8_bit(array, name))
 
 
 def _to_rgb(image: Image.Image, name: str) -> Image.Image:
@@ -251,9 +254,11 @@ def _to_rgb(image: Image.Image, name: str) -> Image.Image:
         raise InputError(f"{name} has no pixels.")
     if image.width * image.height > MAX_PIXELS:
         raise InputError(_too_large(name, image.size))
+    # Of colour with 16 bits, it is only before decoding that one can tell.
+    is_deep = image.mode in ("I", "F") or image.mode.startswith("I;16") or (image.mode == "RGB" and _has_16_bits(image))
     image = ImageOps.exif_transpose(image)  # decodes the file too
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        return Image.fromarray(_to_8_bit(np.asarray(image), name)).convert("RGB")
+    if is_deep:
+        return Image.fromarray(to_8_bit(np.asarray(image), name)).convert("RGB")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
@@ -263,21 +268,8 @@ def _to_rgb(image: Image.Image, name: str) -> Image.Image:
     return result
 
 
-def _to_8_bit(array: np.ndarray, name: str) -> np.ndarray:
-    """Scale deeper pixels to uint8, by the fewest bits that hold the brightest: 12-bit cameras fill 16.
-
-    Floats may be a quarter brighter than white, as they are where a photo was resampled.
-    """
-    if array.dtype == bool:
-        return array.astype(np.uint8) * 255
-    if array.dtype.kind not in "iuf":
-        raise InputError(f"{name} has pixels of type {array.dtype}; give uint8, uint16 or float.")
-    values = np.nan_to_num(array.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
-    top = float(values.max())
-    full, over = (1.0, 1.25) if array.dtype.kind == "f" else (255.0, 1.0)
-    while full * over < top:
-        full = 2 * full + 1
-    return np.clip(values * (255 / full) + 0.5, 0, 255).astype(np.uint8)
+def _has_16_bits(image: Image.Image) -> bool:
+    return any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
 
 
 def _too_large(name: str, size: tuple[int, int] | None = None) -> str:

@@ -95,14 +95,6 @@ def test_animation_gives_its_first_frame():
         assert read_image(data).getpixel((2, 2)) == (255, 0, 0), kind
 
 
-@pytest.mark.parametrize("top, bits", [(65535, 16), (4095, 12), (255, 8)])
-def test_deep_pixels_are_scaled_by_the_bits_they_use(top, bits):
-    deep = np.linspace(0, top, 256).round().astype(np.uint16).reshape(16, 16)
-    expected = np.round(deep.astype(float) * 255 / (2**bits - 1))
-    for source in (deep, encoded(Image.fromarray(deep)), encoded(Image.fromarray(deep), "TIFF")):
-        assert np.abs(np.asarray(read_image(source), float)[..., 0] - expected).max() <= 1
-
-
 def test_float_and_bool_arrays():
     array = np.array([[0.0, 0.5], [1.0, np.nan]])
     assert np.asarray(read_image(array))[..., 0].tolist() == [[0, 128], [255, 0]]
