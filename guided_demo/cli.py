@@ -31,6 +31,7 @@ from guided_demo.options import (
     path_of,
     probability,
 )
+from guided_demo.pages import first_only
 from guided_demo.project import read_guidance
 from guided_demo.render import overlay
 from guided_demo.video import read_frames, segment_frames, write_film
@@ -140,6 +141,7 @@ def guide(arguments: argparse.Namespace, failures: Failures) -> None:
             added = annotation()
             key = add()
             workspace.apply(AddAnnotation(key, added))
+            failures.note(first_only(image, str(image)))
             workspace.contribution(key)  # while it is encoded: of very many photos, not all are kept so
     guidance = workspace.guidance
     if not guidance.images:
@@ -169,6 +171,7 @@ def segment(arguments: argparse.Namespace, failures: Failures) -> None:
         for (_, path), making in zip(images, side_by_side(made, images), strict=True):
             with failures.of(path):
                 mask = making.result()
+                failures.note(first_only(path, str(path)))
                 done += 1
                 yield mask
 

@@ -31,7 +31,6 @@ Image.init()
 FORMATS = tuple({"JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "JPEG2000", "ICO"} & Image.OPEN.keys())
 _ARCHIVES = {".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".tbz", ".xz", ".txz", ".zst"}
 _FILMS = {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv", ".3gp"}
-_KIND_OF_PAGE = 254  # TIFF's tag NewSubfileType, whose first bit says that a page is a smaller version of another
 UNPACK = "unpack it, and add the files that are in it"
 _RESERVED = {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt") for n in "0123456789¹²³"}
 
@@ -59,16 +58,6 @@ def read_image(source: ImageSource, name: str | None = None) -> Image.Image:
         raise InputError(_too_large(name)) from None
     except Exception as error:  # what a decoder raises on damaged bytes is its own affair, and differs by format
         raise InputError(f"{name} is cut short or damaged ({error}); save it again as PNG or JPEG.") from error
-
-
-def has_pages(image: Image.Image) -> bool:
-    """Whether a second page comes after the first, which a preview in a TIFF is not; counting all takes hours where there are
-    millions."""
-    try:
-        image.seek(1)
-    except Exception:  # there is none; or it is damaged, for which each format has errors of its own
-        return False
-    return not getattr(image, "tag_v2", {}).get(_KIND_OF_PAGE, 0) & 1
 
 
 def image_key(image: Image.Image) -> str:

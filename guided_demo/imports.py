@@ -14,7 +14,8 @@ from PIL import Image, ImageDraw
 
 from guided_demo.annotation import BACKGROUND, MAX_CLASSES, Annotation, Mark, Point, Stroke
 from guided_demo.errors import InputError
-from guided_demo.files import FORMATS, MAX_PIXELS, has_pages
+from guided_demo.files import FORMATS, MAX_PIXELS
+from guided_demo.pages import has_pages
 from guided_demo.polygons import Region, fill
 
 ONE_NUMBER = ("P", "L", "1", "I;16", "I;16B", "I")  # Pillow's modes of pictures with one whole number a pixel

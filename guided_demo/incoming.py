@@ -17,9 +17,10 @@ from .annotation import Annotation
 from .core.guidance import Guidance
 from .errors import InputError
 from .events import AddAnnotation, LoadGuidance
-from .files import FORMATS, MAX_TEXT, SUFFIXES, has_pages, image_key, read_image
+from .files import FORMATS, MAX_TEXT, SUFFIXES, image_key, read_image
 from .imports import ONE_NUMBER, class_names, read_json, read_mask, read_yolo, yolo_names
 from .naming import Naming, common
+from .pages import first_only, has_pages
 from .project import LISTING, read_project
 from .session import Event, ImageItem, Session
 from .workspace import Problem, Workspace
@@ -52,9 +53,9 @@ class Intake:
     of its name; a classes.txt, data.yaml or dataset.yaml that comes along names the numbers, the nearest one where several do.
     Masks, COCO, labelme, YOLO and points go to the photos that have their names, and join what is marked there. In folders and
     zips, files of other kinds are passed over.
-    done, known: how many files are done, and how many there are by now; problems: those that could not be used; keys: of the
-    images that were brought, whether they were in the gallery before or not; together: by which word all that is brought is
-    undone at once; awaited: photos that projects came without and that are not here yet, see `missing`.
+    done, known: how many files are done, and how many there are by now; problems: those that could not be used, or not all of
+    them; keys: of the images that were brought, whether they were in the gallery before or not; together: by which word all that
+    is brought is undone at once; awaited: photos that projects came without and that are not here yet, see `missing`.
     """
 
     def __init__(self, workspace: Workspace, awaited: dict[str, tuple[str, str]] | None = None) -> None:
@@ -78,7 +79,7 @@ class Intake:
         self._waiting += [file for file in brought if file[0] != "photo"]
         photos = [(name, data) for kind, _, name, data in brought if kind == "photo"]
         adding = zip(photos, self.workspace.adding(photos), strict=True)
-        yield from self._each((name, partial(self._added, name, add)) for (name, _), add in adding)
+        yield from self._each((name, partial(self._added, name, add, data)) for (name, data), add in adding)
 
     def finish(self) -> Iterator[str]:
         """Take in what waits, now that all files are there; yields the name of each before it is done."""
@@ -174,7 +175,7 @@ class Intake:
         self.keys += project.names
         self._taken["project"] += 1
 
-    def _added(self, name: str, add: Callable[[], str]) -> str:
+    def _added(self, name: str, add: Callable[[], str], data: bytes) -> str:
         before = self.workspace.session
         key = add()
         self.keys.append(key)
@@ -182,6 +183,8 @@ class Intake:
         first = self.workspace.session.image(key).name
         if self.workspace.session.images == before.images and PurePosixPath(first).name != PurePosixPath(name).name:
             raise InputError(f"It is the same picture as {first}, which is here already.")
+        if said := first_only(data, name):
+            self.problems.append(Problem(name, said))
         return "photo"
 
     def _names_at(self, place: Place) -> list[str] | None:
@@ -205,7 +208,7 @@ class Intake:
             raise InputError(f"{name} is a stack, and pages are not read here; bring a mask file for each photo, or COCO.")
         if item is None or item.key == image_key(image):
             if numbers is None or is_colored:
-                return self._added(name, partial(self.workspace.add_image, name, data))
+                return self._added(name, partial(self.workspace.add_image, name, data), data)
             raise InputError(f"{name} looks like a mask, but the gallery has no photo of this name; add the photo first.")
         item = self._about(name, is_mask=True) or item  # not that of the same ending, as if it were this photo
         if item.size != image.size:

@@ -32,6 +32,11 @@ class Failures:
         self._count += 1
         print(f"{name}: {sentence}", file=sys.stderr)
 
+    def note(self, sentence: str) -> None:
+        """Say something that is worth to know, and is no failure; nothing where it is empty."""
+        if sentence:
+            print(sentence, file=sys.stderr)
+
     @contextlib.contextmanager
     def of(self, name: object) -> Iterator[None]:
         """What is done inside concerns one input; where it cannot be used, that is said and the rest goes on."""

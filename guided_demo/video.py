@@ -19,10 +19,10 @@ from .core.guidance import Guidance
 from .core.model import GuidedSegmenter
 from .core.parallel import side_by_side
 from .errors import InputError
-from .files import has_pages, list_images, read_image, writing
+from .files import list_images, read_image, writing
+from .pages import PICTURES, has_pages
 
 FRAMES_PER_SECOND = 25  # of a folder or of pages, which do not say
-PICTURES = ("GIF", "WEBP", "PNG", "TIFF")  # Pillow's formats of those that may move or have pages
 SUFFIXES = (".mp4", ".mkv", ".mov")  # of films that can be written
 _TICKS = 90_000  # a second; video containers agree on it
 

@@ -24,6 +24,7 @@ from ..errors import InputError
 from ..events import AddClass
 from ..files import ImageSource
 from ..marks import check_name
+from ..pages import first_only
 from ..session import Session
 from ..workspace import Workspace
 from . import assets
@@ -215,18 +216,20 @@ class Masks(Mapping[str, np.ndarray]):
 
 
 def _add(place: Place, sources: list[tuple[str, ImageSource]]) -> DisplayHandle | None:
-    """Add images to a workspace, and name those that could not be. Where it takes its time, a bar is shown and returned.
+    """Add images to a workspace, and name those that could not be, or not all of them. Where it takes its time, a bar is shown and returned.
 
     Raises InputError if none of them could be.
     """
     total = len(sources)
     bar = display(_bar(0, total), raw=True, display_id=True) if total > FEW and _in_notebook() else None
-    keys, problems = set(), []
-    for done, ((name, _), add) in enumerate(zip(sources, place.workspace.adding(sources), strict=True)):
+    keys: set[str] = set()
+    problems: list[str] = []
+    for done, ((name, source), add) in enumerate(zip(sources, place.workspace.adding(sources), strict=True)):
         if bar:
             bar.update(_bar(done, total), raw=True)
         try:
             keys.add(add())
+            problems += filter(None, [first_only(source, name)])
         except InputError as error:
             problems.append(str(error) if name in str(error) else f"{name}: {error}")
     if problems and not keys:
