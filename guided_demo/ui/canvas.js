@@ -185,7 +185,8 @@ class Annotator {
     const isNews = reply.state.revision > this.server.revision;
     this.server = { ...this.server, ...reply.state, look: { ...reply.state.look, ...this.#wish } };
     const has = (key) => this.server.images.some((image) => image.key === key);
-    const key = [reply.focus, this.current, this.server.images[0]?.key].find((wanted) => wanted && has(wanted)) ?? null;
+    const focus = this.stage.gestures.isBusy ? null : reply.focus; // what is being drawn is not taken from under the hand
+    const key = [focus, this.current, this.server.images[0]?.key].find((wanted) => wanted && has(wanted)) ?? null;
     if (key !== this.current) this.open(key);
     else if (isNews && !("mask" in reply)) this.showMarks();
     if (reply.key && reply.key === this.current) {

@@ -308,3 +308,27 @@ def test_photos_that_came_with_an_older_answer_are_asked_for_again(hand):
     )
     assert "all" in asked
     assert hand.page.evaluate("annotator.server.images.length") == 1
+
+
+@pytest.mark.parametrize("tool", ["b", "l"])
+def test_photos_that_arrive_while_something_is_drawn_leave_the_open_one_open(hand, tool):
+    arrive = """() => {
+      const images = ["k", "b"].map((key) => ({ key, name: key, size: [400, 300], marks: 0 }));
+      annotator.take({ state: { ...annotator.server, images }, focus: "b" });
+      return annotator.current;
+    }"""
+    hand.press(tool)
+    if tool == "l":
+        hand.click(50, 50)
+        hand.click(150, 50)
+        assert hand.page.evaluate(arrive) == "k"
+        hand.click(150, 150)
+        hand.press("Enter")
+    else:
+        hand.page.mouse.move(*hand.at(50, 50))
+        hand.page.mouse.down()
+        assert hand.page.evaluate(arrive) == "k"
+        hand.page.mouse.move(*hand.at(150, 50), steps=5)
+        hand.page.mouse.up()
+    assert [message["key"] for message in hand.sent()] == ["k"] and len(hand.marks()[0]["stroke"]) > 2
+    assert hand.page.evaluate(arrive) == "b"

@@ -38,6 +38,11 @@ export class Gestures {
     return this.#draft && { ...this.#draft, label: this.#label };
   }
 
+  /** Whether something is under a hand: another photo would take it away. */
+  get isBusy() {
+    return this.#draft !== null || this.#mode !== null;
+  }
+
   get isDrawingPolygon() {
     return this.#draft?.shape === "polygon" && this.#mode === null;
   }
