@@ -88,8 +88,8 @@ SEGMENT_EXAMPLES = """examples:
 With --scope object, a photo that was annotated in the guidance gets the regions its strokes are in, not all that looks
 like them. An annotated pixel keeps its class either way.
 
-A mask is an indexed PNG named as its photo; classes.txt beside it names the class of every pixel value, from 0. OpenCV makes
-colours of these values, but not of those of --form tiff. With --unsure .8, a pixel whose likeliest class has a probability
+A mask is an indexed PNG named as its photo, a.jpg.png where there is an a.tif, too; classes.txt beside it names the class of
+every pixel value, from 0. OpenCV makes colours of these values, but not of those of --form tiff. With --unsure .8, a pixel whose likeliest class has a probability
 below .8 gets no class: 255, or nothing in other formats. What is in the folder of -o is never taken for photos of one above."""
 
 VIDEO_EXAMPLES = """examples:
@@ -175,7 +175,7 @@ def segment(arguments: argparse.Namespace, failures: Failures) -> None:
                 done += 1
                 yield mask
 
-    _write(arguments.out, write(masks(), classes, arguments.form))
+    _write(arguments.out, write(masks(), classes, arguments.form, (name for name, _ in images)))
     print(f"{arguments.out}: {_count(done, 'image')}, classes {', '.join(item.name for item in classes)}")
 
 
@@ -214,8 +214,9 @@ def video(arguments: argparse.Namespace, failures: Failures) -> None:
 
     with write_film(arguments.overlay) if arguments.overlay else contextlib.nullcontext() as add:
         if arguments.out:
-            _prepare(arguments.out, list(list_images([arguments.film], arguments.out)))
-            _write(arguments.out, write(masks(), classes))
+            images = list(list_images([arguments.film], arguments.out))
+            _prepare(arguments.out, images)
+            _write(arguments.out, write(masks(), classes, names=(name for name, _ in images)))
         else:
             for _ in masks():
                 pass

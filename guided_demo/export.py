@@ -4,14 +4,15 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from guided_demo.errors import InputError
-from guided_demo.files import safe_name, unique_names
+from guided_demo.errors import InputError, legible
+from guided_demo.files import unique_stems
 from guided_demo.polygons import polygons
 from guided_demo.render import overlay
 from guided_demo.session import ClassItem
@@ -22,11 +23,12 @@ Files = Iterator[tuple[str, bytes]]
 @dataclass(frozen=True)
 class Mask:
     """One segmented image. name: the image's; labels: HxW uint8, an index into the classes, or 255 for no class;
-    photo: gives the image."""
+    photo: gives the image; stem: what a file of it is called but for the ending, which `write` says."""
 
     name: str
     labels: np.ndarray
     photo: Callable[[], Image.Image]
+    stem: str = ""
 
 
 def voc_palette() -> bytes:
@@ -46,9 +48,8 @@ def indexed_png(labels: np.ndarray) -> bytes:
 def write_png(masks: Iterable[Mask], classes: Sequence[ClassItem]) -> Files:
     """Indexed PNGs named as the images, and classes.txt: line i, from 0, names the class of pixel value i; 255 has none."""
     yield _class_list(classes)
-    name = unique_names(".png")
     for mask in masks:
-        yield name(mask.name), indexed_png(mask.labels)
+        yield f"{mask.stem}.png", indexed_png(mask.labels)
 
 
 def write_coco_rle(masks: Iterable[Mask], classes: Sequence[ClassItem]) -> Files:
@@ -74,7 +75,6 @@ def write_yolo(masks: Iterable[Mask], classes: Sequence[ClassItem]) -> Files:
     """YOLO segmentation: labels/*.txt with a polygon a line, and data.yaml. Class 0 is the first after background."""
     names = "".join(f"  {i}: {json.dumps(item.name, ensure_ascii=False)}\n" for i, item in enumerate(classes[1:]))
     yield "data.yaml", f"path: .\ntrain: images\nval: images\nnames:{'' if names else ' {}'}\n{names}".encode()
-    name = unique_names(".txt")
     for mask in masks:
         size = mask.labels.shape[::-1]
         lines = [
@@ -82,12 +82,11 @@ def write_yolo(masks: Iterable[Mask], classes: Sequence[ClassItem]) -> Files:
             for label, region in _regions(mask, classes)
             for outline in polygons(region)
         ]
-        yield f"labels/{name(mask.name)}", "".join(f"{line}\n" for line in lines).encode()
+        yield f"labels/{mask.stem}.txt", "".join(f"{line}\n" for line in lines).encode()
 
 
 def write_labelme(masks: Iterable[Mask], classes: Sequence[ClassItem]) -> Files:
     """labelme JSON, one a photo, to lie beside it; polygons through the outermost pixels, as labelme draws them."""
-    name = unique_names(".json")
     for mask in masks:
         shapes = [
             {"label": classes[label].name, "points": outline.tolist(), "group_id": None, "description": "",
@@ -95,8 +94,8 @@ def write_labelme(masks: Iterable[Mask], classes: Sequence[ClassItem]) -> Files:
             for label, region in _regions(mask, classes)
             for outline in polygons(region, inset=True)
         ]  # fmt: skip
-        yield name(mask.name), _json(
-            version="5.0.0", flags={}, shapes=shapes, imagePath=safe_name(mask.name).split("/")[-1], imageData=None,
+        yield f"{mask.stem}.json", _json(
+            version="5.0.0", flags={}, shapes=shapes, imagePath=PurePosixPath(legible(mask.name)).name, imageData=None,
             imageHeight=mask.labels.shape[0], imageWidth=mask.labels.shape[1],
         )  # fmt: skip
 
@@ -107,7 +106,7 @@ def write_tiff(masks: Iterable[Mask], classes: Sequence[ClassItem]) -> Files:
 
     def pages() -> Iterator[Image.Image]:
         for mask in masks:
-            names.append(safe_name(mask.name))  # of one line
+            names.append("_".join(legible(mask.name).splitlines()))
             yield Image.fromarray(mask.labels)
 
     page = pages()
@@ -137,10 +136,9 @@ def _cell(name: str) -> str:
 
 def write_overlays(masks: Iterable[Mask], classes: Sequence[ClassItem]) -> Files:
     """The photos as JPEG, every class but the background tinted in its colour."""
-    name = unique_names(".jpg")
     colors = [item.color for item in classes]
     for mask in masks:
-        yield name(mask.name), _file(overlay(mask.photo(), mask.labels, colors), "JPEG", quality=90)
+        yield f"{mask.stem}.jpg", _file(overlay(mask.photo(), mask.labels, colors), "JPEG", quality=90)
 
 
 FORMATS: dict[str, Callable[[Iterable[Mask], Sequence[ClassItem]], Files]] = {
@@ -155,18 +153,22 @@ FORMATS: dict[str, Callable[[Iterable[Mask], Sequence[ClassItem]], Files]] = {
 }
 
 
-def write(masks: Iterable[Mask], classes: Sequence[ClassItem], form: str = "png") -> Files:
-    """The files of an export. form: a key of FORMATS; raises InputError for any other. Masks are taken one at a time."""
+def write(masks: Iterable[Mask], classes: Sequence[ClassItem], form: str = "png", names: Iterable[str] = ()) -> Files:
+    """The files of an export. form: a key of FORMATS; raises InputError for any other. Masks are taken one at a time.
+
+    names: those of all images, as far as they are known before; see `unique_stems`.
+    """
     if form not in FORMATS:
         raise InputError(f"There is no export called {form!r}; choose one of {', '.join(FORMATS)}.")
-    return FORMATS[form](masks, classes)
+    stem = unique_stems(names)
+    return FORMATS[form]((replace(mask, stem=stem(mask.name)) for mask in masks), classes)
 
 
 def file_names(names: Iterable[str], form: str = "png") -> list[str]:
     """What `write` calls the files of images that have these names."""
-    blank = np.zeros((1, 1), np.uint8)
+    names, blank = list(names), np.zeros((1, 1), np.uint8)
     masks = (Mask(name, blank, lambda: Image.new("RGB", (1, 1))) for name in names)
-    return [file for file, _ in write(masks, (), form)]
+    return [file for file, _ in write(masks, (), form, names)]
 
 
 def run_lengths(region: np.ndarray) -> str:
@@ -194,7 +196,7 @@ def _write_coco(
     annotations: list[dict] = []
     for mask in masks:
         height, width = mask.labels.shape
-        images.append({"id": len(images) + 1, "file_name": safe_name(mask.name), "width": width, "height": height})
+        images.append({"id": len(images) + 1, "file_name": legible(mask.name), "width": width, "height": height})
         for label, region in _regions(mask, classes):
             for shape, segmentation in parts(region):
                 area, box = _area_and_box(shape)

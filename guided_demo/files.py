@@ -8,6 +8,7 @@ import re
 import unicodedata
 import uuid
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -117,22 +118,36 @@ def safe_name(name: str) -> str:
     return "/".join(parts) or "image"
 
 
-def unique_names(suffix: str) -> Callable[[str], str]:
-    """A function that makes a name safe and gives it `suffix` for an extension.
+def safe_stem(name: str) -> str:
+    """`safe_name` without the ending: what a file that is made of an image is called but for its own."""
+    return _split(safe_name(name))[0]
 
-    Names that would collide with one it gave before on any system, as with another case, get -2, -3 … appended.
+
+def unique_stems(names: Iterable[str] = ()) -> Callable[[str], str]:
+    """A function that gives each name a `safe_stem` that no other has, on any system, whatever the case.
+
+    Names that differ in the ending only keep it, so that s.png and s.tif are told apart as s.png.json and s.tif.json; those that
+    are one even so get -2, -3 … appended.
+    names: all there will be; of those that differ in the ending and are not among them, the first loses it.
     """
-    taken: set[str] = set()
+    taken: dict[str, str] = {}  # by whom
+    alike = Counter(_folded(_split(whole)[0]) for whole in {_folded(safe_name(name)) for name in names})
 
     def give(name: str) -> str:
-        stem = re.sub(r"\.[A-Za-z0-9]{1,5}$", "", safe_name(name)) or "image"
-        candidate, number = stem + suffix, 2
-        while (same := unicodedata.normalize("NFC", candidate).casefold()) in taken:
-            candidate, number = f"{stem}-{number}{suffix}", number + 1
-        taken.add(same)
+        whole, stem = safe_name(name), safe_stem(name)
+        is_other = taken.get(_folded(stem), _folded(whole)) != _folded(whole)
+        base = candidate = whole if is_other or alike[_folded(stem)] > 1 else stem
+        number = 2
+        while _folded(candidate) in taken:
+            candidate, number = f"{base}-{number}", number + 1
+        taken[_folded(candidate)] = _folded(whole)
         return candidate
 
     return give
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def read_bytes(path: str | os.PathLike, name: str | None = None) -> bytes:
@@ -267,7 +282,14 @@ def _too_large(name: str, size: tuple[int, int] | None = None) -> str:
 
 
 def _safe_part(part: str) -> str:
-    part = re.sub(r'[\x00-\x1f\x7f<>:"|?*]', "_", part).strip(" ").lstrip(".")[:120]
+    stem, suffix = _split(re.sub(r'[\x00-\x1f\x7f<>:"|?*]', "_", part).strip(" ").lstrip("."))
     # Most systems allow 255 bytes, and what makes names unique and says their kind needs some of them.
-    part = part.encode(errors="ignore")[:220].decode(errors="ignore").rstrip(". ") or "_"
+    stem = stem[: 120 - len(suffix)].encode(errors="ignore")[: 220 - len(suffix)].decode(errors="ignore")
+    part = (stem + suffix).rstrip(". ") or "_"
     return f"_{part}" if part.split(".")[0].lower() in _RESERVED else part
+
+
+def _split(name: str) -> tuple[str, str]:
+    """A name without its ending, and the ending, empty where there is none or nothing else."""
+    ending = re.search(r"(?<=.)\.[A-Za-z0-9]{1,5}$", name)
+    return (name[: ending.start()], ending.group()) if ending else (name, "")

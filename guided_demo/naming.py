@@ -16,7 +16,10 @@ class Naming:
     def __init__(self, images: Iterable[ImageItem]) -> None:
         self._alike: dict[str, list[tuple[tuple[str, ...], ImageItem]]] = {}
         for item in images:
-            for path in {_upwards(item.name), _upwards(safe_name(item.name))}:
+            safe = PurePosixPath(safe_name(item.name))
+            files = item.name, str(safe), str(safe.parent / PurePosixPath(item.name).name)  # the last as labelme's JSON has it
+            # Whole, too: s.tif.png is about s.tif, which may be beside an s.jpg.
+            for path in {_upwards(file + ending) for file in files for ending in ("", ".png")}:
                 self._alike.setdefault(path[0] if path else "", []).append((path, item))
 
     def find(self, name: str, is_mask: bool = False) -> ImageItem | None:
@@ -35,7 +38,8 @@ class Naming:
         if len(found) > 1:
             said = f"{name} may be about {' or '.join(item.name for item in found[:2])}: several photos are called so"
             if _upwards(found[0].name) == _upwards(found[1].name):
-                raise InputError(f"{said} but for the ending. Bring it as COCO or labelme, which name photos with theirs.")
+                whole = PurePosixPath(found[0].name).name + PurePosixPath(name).suffix
+                raise InputError(f"{said} but for the ending. Call it by the whole name of its photo, such as {whole}.")
             raise InputError(f"{said}. Put it into a folder that is called as that of its photo, and add the folder.")
         return found[0] if found else None
 

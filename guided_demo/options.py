@@ -14,7 +14,7 @@ from typing import Any
 from guided_demo.annotation import BACKGROUND, Annotation, Mark, Point, Stroke
 from guided_demo.core.model import check_device
 from guided_demo.errors import InputError
-from guided_demo.files import list_images, read_bytes, safe_name
+from guided_demo.files import list_images, read_bytes, safe_name, safe_stem
 from guided_demo.imports import class_names, read_json, read_mask
 from guided_demo.marks import check_name
 
@@ -123,7 +123,7 @@ def annotations(arguments: argparse.Namespace, failures: Failures) -> list[tuple
         found = Annotation()
         if masks:
             pngs = _pngs(name)
-            png = next((png for png in pngs if os.path.exists(masks / png)), pngs[0])
+            png = next((png for png in pngs if os.path.exists(masks / png)), pngs[-1])
             file = masks / png if in_folder else masks
             if in_folder and of_mask[png] > 1:
                 raise InputError(f"Several photos would have the mask {file}; rename them, and their masks.")
@@ -151,10 +151,11 @@ def _table(listed: Path, failures: Failures) -> dict[str, Callable[[], Annotatio
 
 
 def _pngs(name: str) -> list[Path]:
-    """What a photo's mask may be called: as the photo, or as `segment` writes it, without signs that not every system has."""
+    """What a photo's mask may be called: as the photo, or as `segment` writes it, without signs that not every system has, and
+    with the photo's ending where there is another that differs in that."""
     path = Path(name)
     path = path.with_suffix(".png") if path.name else path  # "" or "." of a JSON file is no photo, as will be said
-    return list(dict.fromkeys([path, Path(safe_name(path.as_posix()))]))
+    return list(dict.fromkeys([Path(f"{name}.png"), Path(f"{safe_name(name)}.png"), path, Path(f"{safe_stem(name)}.png")]))
 
 
 def mask_classes(arguments: argparse.Namespace, masks: Path) -> list[str]:

@@ -239,7 +239,8 @@ class Workspace:
     def export(self, form: str = "png", scope: Scope = "everywhere", unsure: float = 0.0) -> Iterator[tuple[str, bytes]]:
         """The masks of all images as (file name, bytes). form: a key of export.FORMATS; unsure: as for `mask`."""
         with self._lock:
-            return write(self.masks(scope, unsure), self.mask_classes, form)
+            names = [item.name for item in self._session.images]
+            return write(self.masks(scope, unsure), self.mask_classes, form, names)
 
     def export_zip(self, form: str = "png", scope: Scope = "everywhere", unsure: float = 0.0) -> bytes:
         """The same files in one zip."""

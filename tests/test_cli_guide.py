@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 from pictures import photo
+from PIL import Image
 
 from guided_demo import Annotation, EncodedImage, Guidance, GuidedSegmenter, Point, Stroke
 from guided_demo.cli import main
@@ -13,6 +14,8 @@ from guided_demo.core import checkpoint as checkpoints
 from guided_demo.core.features import FeatureCache
 from guided_demo.core.network import GuidedNetwork
 from guided_demo.export import indexed_png
+from guided_demo.files import image_key, read_image
+from guided_demo.workspace import Workspace
 
 CLICKS = ["--point", "5,6,cat", "--point", "50,40,background"]
 
@@ -184,3 +187,27 @@ def test_guidance_is_added_and_merged(call, photos, tmp_path):
     (annotation,) = Guidance.load(first).annotations.values()
     assert annotation.marks[-1] == Point(30, 30, "dog")
     assert len(annotation.marks) == 3
+
+
+def test_masks_of_photos_that_differ_in_the_ending_guide_those_they_are_of(call, photos, tmp_path):
+    photo(5, (64, 48)).save(photos / "a.tif")
+    call("guide", photos / "b.png", *CLICKS, "-o", tmp_path / "g.safetensors")
+    assert call("segment", tmp_path / "g.safetensors", photos, "-o", tmp_path / "masks")[0] == 0
+    written = sorted(path.relative_to(tmp_path / "masks").as_posix() for path in (tmp_path / "masks").rglob("*.png"))
+    assert written == ["a.jpg.png", "a.tif.png", "b.png", "sub/a.png"]
+    assert call("guide", photos, "--masks", tmp_path / "masks", "-o", tmp_path / "h.safetensors")[0] == 0
+    guides = Guidance.load(tmp_path / "h.safetensors").annotations
+    for name in ("a.jpg", "a.tif"):
+        labels = guides[image_key(read_image(photos / name))].label_map((64, 48), ("background", "cat"))
+        assert np.array_equal(labels, Image.open(tmp_path / "masks" / f"{name}.png"))
+
+
+def test_masks_are_called_on_the_page_as_here(call, photos, tmp_path, checkpoint):
+    photo(5, (64, 48)).save(photos / "a.tif")
+    page = Workspace(GuidedSegmenter.load(str(checkpoint)))
+    page.add_images((name, photos / name) for name in ("a.jpg", "a.tif", "b.png", "sub/a.png"))
+    call("guide", photos / "b.png", *CLICKS, "-o", tmp_path / "g.safetensors")
+    for form in ("png", "yolo", "labelme", "overlays"):
+        assert call("segment", tmp_path / "g.safetensors", photos, "-o", tmp_path / form, "--form", form)[0] == 0
+        written = {path.relative_to(tmp_path / form).as_posix() for path in (tmp_path / form).rglob("*") if path.is_file()}
+        assert written == {name for name, _ in page.export(form)}

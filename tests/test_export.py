@@ -64,10 +64,10 @@ def test_indexed_png_keeps_every_value():
 
 
 def test_png_files(masks):
-    files = dict(write(masks, CLASSES, "png"))
-    assert list(files) == ["classes.txt", "cat.png", "sub/one.png", "cat-2.png"]
+    files = dict(write(masks, CLASSES, "png", [mask.name for mask in masks]))
+    assert list(files) == ["classes.txt", "cat.jpg.png", "sub/one.png", "cat.png.png"]
     assert files["classes.txt"].decode() == "background\ncat\nZürich: dog\n"
-    for mask, name in zip(masks, ["cat.png", "sub/one.png", "cat-2.png"], strict=True):
+    for mask, name in zip(masks, list(files)[1:], strict=True):
         assert np.array_equal(Image.open(io.BytesIO(files[name])), mask.labels)
 
 
@@ -117,7 +117,7 @@ def test_pixels_without_a_class_are_nothing_in_any_format(masks, form):
 def test_yolo(masks):
     files = dict(write(masks, CLASSES, "yolo"))
     assert yaml.safe_load(files["data.yaml"])["names"] == {0: "cat", 1: "Zürich: dog"}
-    assert list(files)[1:] == ["labels/cat.txt", "labels/sub/one.txt", "labels/cat-2.txt"]
+    assert list(files)[1:] == ["labels/cat.txt", "labels/sub/one.txt", "labels/cat.png.txt"]
     for number, value, expected in regions(masks):
         lines = [line.split() for line in list(files.values())[number + 1].decode().splitlines()]
         height, width = expected.shape
@@ -130,7 +130,7 @@ def test_yolo(masks):
                 codes = coco_mask.frPyObjects([polygon.ravel().tolist()], height, width)
                 found |= coco_mask.decode(codes)[..., 0].astype(bool)
         assert (found & expected).sum() >= 0.99 * (found | expected).sum()
-    assert files["labels/cat-2.txt"] == b""
+    assert files["labels/cat.png.txt"] == b""
 
 
 def test_yolo_keeps_any_class_name():
@@ -171,7 +171,17 @@ def test_any_name_of_a_photo_can_be_written(form):
     blank = [Mask(name, np.zeros((4, 5), np.uint8), lambda: Image.new("RGB", (5, 4))) for name in ("a\nb.jpg", "c\ud800.jpg")]
     files = dict(write(blank, CLASSES, form))
     if form == "tiff":
-        assert files["pages.txt"].decode().splitlines() == ["a_b.jpg", "c.jpg"]
+        assert files["pages.txt"].decode().splitlines() == ["a_b.jpg", "c?.jpg"]
+
+
+def test_inside_of_files_photos_have_their_own_names_and_not_those_that_files_may_have():
+    names = ["at 12:30?.jpg", "day: 1/con.png", "long" * 50 + ".jpeg"]
+    masks = [Mask(name, np.ones((4, 5), np.uint8), lambda: None) for name in names]
+    made = {form: dict(write(masks, CLASSES, form, names)) for form in ("coco-rle", "coco-polygons", "tiff", "labelme")}
+    for form in ("coco-rle", "coco-polygons"):
+        assert [image["file_name"] for image in json.loads(made[form]["annotations.json"])["images"]] == names
+    assert made["tiff"]["pages.txt"].decode().splitlines() == names
+    assert [json.loads(data)["imagePath"] for data in made["labelme"].values()] == [names[0], "con.png", names[2]]
 
 
 def test_overlays(masks):

@@ -36,9 +36,10 @@ def test_a_name_that_is_as_near_to_several_is_refused(name):
 def test_of_a_mask_the_ending_says_nothing_and_of_a_name_it_does():
     photos = naming("a.jpg", "a.png", "b.jpg", "day/b.png")
     for name in ("a.png", "masks/a.png", "labels/a.txt"):
-        with pytest.raises(InputError, match=r"a\.jpg or a\.png: several photos are called so but for the ending\. Bring"):
+        with pytest.raises(InputError, match=r"a\.jpg or a\.png: several photos .* but for the ending\. .*, such as a\.jpg\."):
             photos.find(name, is_mask=True)
     assert [photos.find(name).name for name in ("a.png", "images/a.jpg", "b.png")] == ["a.png", "a.jpg", "day/b.png"]
+    assert [photos.find(f"m/{name}", is_mask=True).name for name in ("a.png.png", "a.jpg.png")] == ["a.png", "a.jpg"]
 
 
 def test_a_mask_that_has_all_of_the_path_of_a_photo_is_about_that():

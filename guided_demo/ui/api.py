@@ -121,7 +121,7 @@ class Endpoints:
                 except InputError as error:
                     problems.append(Problem(_name(image), str(error)))
 
-        data = zip_bytes(_bounded(write(masks(), workspace.mask_classes, form)))
+        data = zip_bytes(_bounded(write(masks(), workspace.mask_classes, form, map(_name, images))))
         return {"zip": base64_of(data), "problems": [vars(problem) for problem in problems]}
 
     def _workspace(self, guidance: str) -> Workspace:

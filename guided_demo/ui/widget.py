@@ -216,7 +216,8 @@ class Masks(Mapping[str, np.ndarray]):
 
 
 def _add(place: Place, sources: list[tuple[str, ImageSource]]) -> DisplayHandle | None:
-    """Add images to a workspace, and name those that could not be, or not all of them. Where it takes its time, a bar is shown and returned.
+    """Add images to a workspace, and name those that could not be, or not all of them. A bar is shown and returned where it takes
+    its time.
 
     Raises InputError if none of them could be.
     """
