@@ -135,7 +135,7 @@ class Annotator {
     this.tools.show({
       tool: this.tool,
       brush: this.brush,
-      undo,
+      undo: undo || this.stage.gestures.isOutlining, // whose last corner goes
       redo,
       isMarked: this.#isDense || marks.length > 0,
     });
@@ -232,6 +232,11 @@ class Annotator {
     if (keys.length > 1) this.notices.show(`${keys.length} photos were taken out. Undo (Z) brings them back.`);
   }
 
+  /** Take back the last change, or the last corner of an outline under way. */
+  undo() {
+    this.stage.gestures.takeBackCorner() || this.change({ do: "undo" });
+  }
+
   toggleCorrect() {
     if (this.image) this.change({ do: "mark_correct", photo: this.current, correct: !this.image.correct });
   }
@@ -272,6 +277,7 @@ class Annotator {
   }
 
   async open(key) {
+    if (this.image) this.stage.gestures.finishPolygon(); // what was outlined stays with its photo
     this.current = key;
     this.suggestion.hide();
     this.#maskRevision = -1;

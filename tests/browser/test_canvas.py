@@ -4,6 +4,7 @@ import json
 
 import pytest
 from hand import near
+from playwright.sync_api import expect
 
 CHANNEL = """async (script) => {
   const { Channel } = modules.module_channel;
@@ -332,3 +333,33 @@ def test_photos_that_arrive_while_something_is_drawn_leave_the_open_one_open(han
         hand.page.mouse.up()
     assert [message["key"] for message in hand.sent()] == ["k"] and len(hand.marks()[0]["stroke"]) > 2
     assert hand.page.evaluate(arrive) == "b"
+
+
+def test_the_undo_button_takes_back_the_last_corner_of_an_outline_as_its_key_does(hand):
+    undo = hand.page.get_by_role("button", name="Undo (Z)")
+    hand.page.evaluate("annotator.take({ state: { ...annotator.server, undo: false } })")
+    expect(undo).to_be_disabled()
+    hand.press("l")
+    corners = [(100, 80), (200, 80), (200, 200)]
+    for corner in (*corners, (300, 250)):
+        hand.click(*corner)
+    undo.click()
+    expect(undo).to_be_enabled()
+    hand.click(*corners[0])
+    (mark,) = hand.marks()
+    assert mark["stroke"] == [near(*corner) for corner in corners] and hand.sent("undo") == []
+
+
+def test_an_outline_is_of_the_photo_it_was_drawn_on_also_if_another_is_opened_before_it_is_closed(hand):
+    hand.page.evaluate(TWO_PHOTOS)
+    hand.press("l")
+    corners = [(100, 80), (200, 80), (200, 200)]
+    for corner in corners:
+        hand.click(*corner)
+    hand.press("ArrowRight")
+    hand.click(50, 50)
+    hand.click(80, 80)
+    hand.press("ArrowLeft", "Enter")  # two corners are no outline
+    (message,) = hand.sent()
+    assert message["key"] == "k" and message["marks"][0]["stroke"] == [near(*corner) for corner in corners]
+    assert hand.page.evaluate("annotator.stage.gestures.draft") is None

@@ -143,3 +143,12 @@ def test_on_a_phone_without_connection_what_gradio_says_of_it_leaves_the_classes
     said, stage = toast.bounding_box(), visitor.page.locator(".g-stage").bounding_box()
     assert stage["y"] <= said["y"] and said["y"] + said["height"] <= stage["y"] + stage["height"]
     context.close()
+
+
+def test_a_second_finger_during_the_first_corner_leaves_no_outline_behind(hand):
+    send = fingers(hand)
+    hand.press("l")
+    send("touchStart", (100, 100))
+    send("touchStart", (100, 100), (200, 100))
+    send("touchEnd")
+    assert hand.page.evaluate("annotator.stage.gestures.isBusy") is False

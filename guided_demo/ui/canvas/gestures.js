@@ -43,6 +43,11 @@ export class Gestures {
     return this.#draft !== null || this.#mode !== null;
   }
 
+  /** Whether there are corners of an outline: they stay from one gesture to the next. */
+  get isOutlining() {
+    return this.#settings.tool === "polygon" && this.#path.length > 0;
+  }
+
   get isDrawingPolygon() {
     return this.#draft?.shape === "polygon" && this.#mode === null;
   }
@@ -68,7 +73,7 @@ export class Gestures {
 
   /** Give up what the pointer that is down has begun: all but the corners of an outline. */
   #giveUp() {
-    if (this.#settings.tool !== "polygon") this.cancel();
+    if (!this.isOutlining) this.cancel();
     this.#mode = null;
   }
 
@@ -79,12 +84,14 @@ export class Gestures {
     if (corners.length >= 3) this.#emit(corners, "polygon");
   }
 
-  /** Draw the outline on as if its last corner had not been. */
+  /** Draw the outline on as if its last corner had not been. Says whether there is one. */
   takeBackCorner() {
+    if (!this.isOutlining) return false;
     const corner = this.#path.pop();
     const pointer = this.#draft.stroke.at(-1);
     if (!this.#path.length) this.cancel();
     else this.#sketch(pointer === corner ? this.#path.at(-1) : pointer); // a finger leaves no pointer behind
+    return true;
   }
 
   /** Mark a place without a pointer: with the brush or the eraser as much as it covers, with another tool a point. */

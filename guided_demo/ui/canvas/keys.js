@@ -80,7 +80,6 @@ export function listen(target, stage, actions) {
     if (stage.element.closest("[inert]")) return false; // nothing is there yet
     if (event.altKey || (modal && !(modal.matches(".g-help") && ABOVE.has(key)))) return false;
     if (key === "Tab") stage.leave(); // whoever goes from button to button means them with Space
-    if (key === "z" && !event.shiftKey && stage.gestures.isDrawingPolygon) return run(() => stage.gestures.takeBackCorner());
     if (key === "z") return run(event.shiftKey ? actions.redo : actions.undo);
     if (event.ctrlKey || event.metaKey) return key === "y" && run(actions.redo);
     if (key === "v") return run(() => actions.view(event.shiftKey ? -1 : 1));

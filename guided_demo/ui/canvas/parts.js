@@ -37,6 +37,7 @@ export function parts(annotator) {
   const stage = new Stage({
     settings: () => annotator.settings(),
     onMark: (mark) => annotator.mark(mark),
+    onOutline: () => set({}),
     onBlurred: () => annotator.sharpen(),
     onPaint: (view) => made.suggestion.follow(view),
   });
@@ -48,7 +49,7 @@ export function parts(annotator) {
   const tools = new Tools(
     {
       tool: (tool) => set({ tool }),
-      undo: () => change({ do: "undo" }),
+      undo: () => annotator.undo(),
       redo: () => change({ do: "redo" }),
       clear: () => change({ do: "clear" }),
       step: (by) => annotator.step(by),
@@ -155,7 +156,7 @@ function keyActions(annotator, { stage, gallery, help }) {
     tool: (tool) => annotator.set({ tool }),
     classNumber: (number) => annotator.choose(annotator.named[number]?.name),
     brush: (factor) => annotator.set({ brush: annotator.brush * factor }),
-    undo: () => annotator.change({ do: "undo" }),
+    undo: () => annotator.undo(),
     redo: () => annotator.change({ do: "redo" }),
     step: (by) => annotator.step(by),
     suggest: () => annotator.suggest(),

@@ -24,10 +24,13 @@ export class Stage {
   #frame = 0;
   #baseIsStale = true;
   #isBlurred = false;
+  #wasOutlining = false;
 
-  /** `settings()` gives {tool, label, radius, colors, opacity}; `onMark(mark)` takes every mark made;
-   * `onBlurred()` is called once for a photo that is shown larger than its picture is, `onPaint(view)` with every painting. */
-  constructor({ settings, onMark, onBlurred, onPaint }) {
+  /** `settings()` gives {tool, label, radius, colors, opacity}; `onMark(mark)` takes every mark made, `onOutline()` is called when
+   * the corners of one are begun and when they have ended, `onBlurred()` once for a photo that is shown larger than its picture is,
+   * `onPaint(view)` with every painting. */
+  constructor({ settings, onMark, onOutline, onBlurred, onPaint }) {
+    this.onOutline = onOutline;
     this.onBlurred = onBlurred;
     this.onPaint = onPaint;
     this.settings = settings;
@@ -35,7 +38,7 @@ export class Stage {
     this.base = el("canvas");
     this.ink = el("canvas", { class: "g-ink", tabindex: "0", role: "application", "aria-label": "Photo to mark" });
     this.element = el("div", { class: "g-stage" }, this.base, this.ink);
-    this.gestures = new Gestures(this.ink, this.view, { settings, onMark, onChange: (moved) => this.draw(moved) });
+    this.gestures = new Gestures(this.ink, this.view, { settings, onMark, onChange: (moved) => this.#change(moved) });
     this.ink.addEventListener("pointermove", (event) => this.#track(event));
     this.ink.addEventListener("pointerleave", () => this.leave());
     new ResizeObserver(() => this.#resize()).observe(this.element);
@@ -109,6 +112,14 @@ export class Stage {
       this.#baseIsStale = false;
       this.#paintInk();
     });
+  }
+
+  #change(moved) {
+    this.draw(moved);
+    const { isOutlining } = this.gestures;
+    if (isOutlining === this.#wasOutlining) return;
+    this.#wasOutlining = isOutlining;
+    this.onOutline();
   }
 
   #track(event) {
