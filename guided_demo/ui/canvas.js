@@ -10,6 +10,7 @@
  * Everything lives in `mount({ element, host })`, which builds the annotator inside `element`.
  */
 
+import { keyed } from "./canvas/dom.js";
 import { BACKGROUND } from "./canvas/marks.js";
 import { parts } from "./canvas/parts.js";
 import { loadImage } from "./canvas/pictures.js";
@@ -220,6 +221,7 @@ class Annotator {
 
   /** A change to the session, shown with its effect on the open photo; resolves to the reply, which `heard` hears of first. */
   async change(message, heard = () => {}) {
+    if (message.do !== "look") this.notices.withdraw();
     const reply = await this.channel.change({ key: this.current, edge: MASK_EDGE, ...message });
     heard();
     this.take(reply);
@@ -229,7 +231,7 @@ class Annotator {
   /** Take photos out of the gallery, and say how to have them back. */
   async takeOut(keys) {
     await this.change({ do: "remove_images", keys });
-    if (keys.length > 1) this.notices.show(`${keys.length} photos were taken out. Undo (Z) brings them back.`);
+    if (keys.length > 1) this.notices.offer(`${keys.length} photos were taken out. ${keyed("Undo", "Z")} brings them back.`);
   }
 
   /** Take back the last change, or the last corner of an outline under way. */
@@ -265,6 +267,7 @@ class Annotator {
     if (!key) return;
     this.#pending = [...this.#pending, mark];
     this.suggestion.forget();
+    this.notices.withdraw();
     this.#update();
     const reply = await this.channel.change({ do: "mark", key, edge: MASK_EDGE, marks: [mark] });
     this.#pending = this.#pending.filter((other) => other !== mark);

@@ -121,6 +121,15 @@ def test_a_message_is_said_once_but_not_in_place_of_one_with_other_details(hand)
     assert hand.page.locator(".g-notice li").all_inner_texts() == ["a.pdf", "b.pdf"]
 
 
+def test_of_several_messages_the_last_is_in_sight_until_it_is_closed(hand):
+    for name in "abc":
+        hand.page.evaluate("(name) => annotator.notices.show(name, { problem: true })", name)
+    for name in "cba":
+        expect(hand.page.locator(".g-notice p:visible")).to_have_text([name])
+        hand.page.get_by_role("button", name="Close this message").click()
+    expect(hand.page.locator(".g-notice")).to_have_count(0)
+
+
 def test_zoom_keeps_the_pixel_under_the_pointer(canvas):
     before, after, fitted = canvas.evaluate(
         """() => {

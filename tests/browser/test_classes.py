@@ -5,7 +5,7 @@ from playwright.sync_api import expect
 
 
 @pytest.mark.parametrize(
-    ("opener", "name"), [("Rename, recolour or remove this class", "fox"), ("Add class", "fox"), ("Add class", "dog")]
+    ("opener", "name"), [("Rename, recolour or remove this class", "fox"), ("Add class", "fox")]
 )
 def test_a_name_that_is_refused_leaves_the_class_chosen(hand, opener, name):
     hand.page.evaluate("annotator.channel.change = async () => ({ error: 'A class cannot be called so.' })")
@@ -254,3 +254,55 @@ def test_add_class_is_seen_on_a_phone_held_sideways(hand):
     assert is_within(box(hand, ".g-add"), box(hand, ".g-classes"))
     hand.page.get_by_role("button", name="View").click()
     assert hand.page.locator(".g-panel .g-scope").is_visible()  # where it is instead
+
+
+def open_form(hand, opener, name):
+    hand.page.get_by_role("button", name=opener).click()
+    hand.page.get_by_label("Name of the class").fill(name)
+
+
+@pytest.mark.parametrize(
+    ("opener", "verb"), [("Add class", "add_class"), ("Rename, recolour or remove this class", "rename_class")]
+)
+def test_a_mark_made_while_a_name_is_written_is_of_the_class_of_that_name(hand, opener, verb):
+    slow = "new Promise((resolve) => (window.release = resolve))"
+    hand.page.evaluate(f"() => {{ window.gates = {{ {verb}: {slow} }}; }}")  # whose server forgets what it is asked for
+    open_form(hand, opener, "lion")
+    hand.click(100, 100)
+    hand.page.evaluate("release()")
+    (mark,) = hand.marks()
+    assert [message["do"] for message in hand.log()] == [verb, "mark"]
+    assert mark["label"] == "lion"
+    expect(hand.page.locator(".g-form")).to_have_count(0)
+
+
+def test_a_form_without_a_name_is_closed_by_a_press_elsewhere_but_not_by_one_within(hand):
+    open_form(hand, "Add class", " ")
+    hand.page.get_by_label("Name of the class").click()
+    expect(hand.page.locator(".g-form")).to_have_count(1)
+    hand.page.locator(".g-count").click()
+    expect(hand.page.locator(".g-form")).to_have_count(0)
+    assert hand.log() == []
+
+
+def test_adding_a_class_that_is_there_chooses_it(hand):
+    open_form(hand, "Add class", "dog")
+    hand.press("Enter")
+    expect(hand.page.locator(".g-active .g-label")).to_have_text("dog")
+    assert hand.log() == [] and hand.page.locator(".g-notice").count() == 0
+
+
+@pytest.mark.parametrize("after", ["undo", "mark"])
+def test_what_undo_brings_back_is_said_until_something_else_is_done_and_of_its_key_where_there_are_keys(hand, after):
+    notice = hand.page.locator(".g-notice p")
+    if after == "mark":
+        hand.page.context.new_cdp_session(hand.page).send("Emulation.setTouchEmulationEnabled", {"enabled": True})
+    hand.page.get_by_role("button", name="Rename, recolour or remove this class").click()
+    hand.page.get_by_role("button", name="Remove this class and its marks").click()
+    undo = "Undo (Z)" if after == "undo" else "Undo"
+    expect(notice).to_have_text(f"“cat” and its 3 marks were removed. {undo} brings them back.")
+    hand.press("v")
+    hand.sent("look")
+    expect(notice).to_have_count(1)
+    hand.press("z") if after == "undo" else hand.click(100, 100)
+    expect(notice).to_have_count(0)

@@ -7,7 +7,7 @@ const ARROWS = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
 const EDGE = 5; // around a chip, where it is marked as chosen and as the one that hears keys
 
 export class Classes {
-  #editing = false;
+  #editing = null; // while the form is there, what ends its hearing of the page
   #shown = "";
 
   /** `actions` has {choose(name), add(name), rename(old, new), recolor(name, color), remove(name)}. */
@@ -97,7 +97,7 @@ export class Classes {
 
   /** A small form in place of the chips; `name` null makes a new class. */
   #edit(name) {
-    this.#editing = true;
+    this.#editing = new AbortController();
     this.#shown = "";
     const item = this.classes.find((other) => other.name === name);
     const field = el("input", {
@@ -127,10 +127,14 @@ export class Classes {
       remove,
     );
     form.append(button("close", "Leave it as it is", () => this.#close()));
+    const save = () => this.#close(() => this.#save(item, field.value.trim(), color?.value));
     form.addEventListener("submit", (event) => {
       event.preventDefault();
-      this.#close(() => this.#save(item, field.value.trim(), color?.value));
+      save();
     });
+    // Whoever goes on elsewhere means what is written here: a mark that is begun with this press is of that class.
+    const leave = ({ target }) => form.contains(target) || save();
+    document.addEventListener("pointerdown", leave, { capture: true, signal: this.#editing.signal });
     form.addEventListener("keydown", (event) => {
       event.stopPropagation();
       if (event.key === "Escape") this.#close();
@@ -151,7 +155,8 @@ export class Classes {
   }
 
   #close(action) {
-    this.#editing = false;
+    this.#editing.abort();
+    this.#editing = null;
     action?.();
     this.show(this.classes, this.active);
   }

@@ -79,6 +79,9 @@ export function opener(name, tip, popover, place, options) {
 /** Whether it is fingers that press, rather than a mouse. */
 export const isTouch = () => window.matchMedia("(pointer: coarse)").matches;
 
+/** What is done, with the key that does it where there may be keys. */
+export const keyed = (text, key) => (isTouch() ? text : `${text} (${key})`);
+
 const segmenter = new Intl.Segmenter();
 
 /** The characters of a text; what is seen as one, such as an emoji, is not cut apart. */

@@ -1,6 +1,6 @@
 /** New classes and new names, what the classes are called before the server has answered, and which is chosen as they change. */
 
-import { short } from "./dom.js";
+import { keyed, short } from "./dom.js";
 
 const UNKNOWN = "#888888"; // the colour of a class until the server has chosen one
 
@@ -34,9 +34,11 @@ export class Naming {
     return instead;
   }
 
-  add(name) {
+  /** One that is there already is chosen. */
+  async add(name) {
+    if (this.#has(name)) return this.annotator.choose(name);
     const add = (classes) => (classes.some((item) => item.name === name) ? classes : [...classes, { name, color: UNKNOWN }]);
-    return this.#ask(name, !this.#has(name) && add, { do: "add_class", name });
+    return this.#ask(name, add, { do: "add_class", name });
   }
 
   /** `was` is what marks are called that the server has not renamed yet. Where another class has the name, they may be one. */
@@ -53,7 +55,7 @@ export class Naming {
     const { error } = await annotator.change({ do: "remove_class", name });
     if (error || !marks) return;
     const what = marks === 1 ? "its mark" : `its ${marks} marks`;
-    annotator.notices.show(`“${short(name)}” and ${what} were removed. Undo (Z) brings them back.`);
+    annotator.notices.offer(`“${short(name)}” and ${what} were removed. ${keyed("Undo", "Z")} brings them back.`);
   }
 
   #merge(name, to) {
@@ -66,23 +68,23 @@ export class Naming {
     const { channel, question } = this.annotator;
     const { marks } = await channel.read({ do: "count_marks", name });
     const moving = marks === 1 ? "1 mark moves" : `${marks || "No"} marks move`;
-    return question.ask(`Merge “${name}” into “${to}”?`, `${moving}. Undo (Z) takes it back.`, "Merge", "Keep both");
+    return question.ask(`Merge “${name}” into “${to}”?`, `${moving}. ${keyed("Undo", "Z")} takes it back.`, "Merge", "Keep both");
   }
 
   #has(name) {
     return this.annotator.named.some((item) => item.name === name);
   }
 
-  /** Ask for other classes. Where they are known before the answer comes, by `change`, one of them is chosen at once: a mark made
-   * until then is meant for that one. */
+  /** Ask for other classes, which are known by `change` before the answer comes. One of them is chosen at once: a mark made until
+   * then is meant for that one. */
   async #ask(chosen, change, message) {
     const { annotator } = this;
     const before = annotator.active;
-    if (change) this.#asked = [...this.#asked, change];
-    if (change) annotator.set({ active: chosen });
+    this.#asked = [...this.#asked, change];
+    annotator.set({ active: chosen });
     let isStill = false;
     const { error } = await annotator.change(message, () => {
-      isStill = annotator.active === (change ? chosen : before);
+      isStill = annotator.active === chosen;
       this.#asked = this.#asked.filter((other) => other !== change);
     });
     if (isStill) annotator.choose(error ? before : chosen);

@@ -5,8 +5,10 @@ import { KEYS } from "./keys.js";
 
 const LONG_ENOUGH = 7000;
 
-/** Messages in a corner. Problems stay until they are closed, everything else leaves by itself. */
+/** Messages in a corner, the last of them in sight. Problems stay until they are closed, everything else leaves by itself. */
 export class Notices {
+  #offer = null;
+
   element = el("div", { class: "g-notices", role: "status", "aria-live": "polite" });
 
   show(text, { problem = false, details = [] } = {}) {
@@ -17,6 +19,17 @@ export class Notices {
     this.element.append(notice);
     if (!problem) setTimeout(() => notice.remove(), LONG_ENOUGH);
     return notice;
+  }
+
+  /** Say that undo brings something back, as long as it does. */
+  offer(text) {
+    this.#offer = this.show(text);
+  }
+
+  /** Something else was done: undo would take that back. */
+  withdraw() {
+    this.#offer?.remove();
+    this.#offer = null;
   }
 }
 
