@@ -89,8 +89,9 @@ With --scope object, a photo that was annotated in the guidance gets the regions
 like them. An annotated pixel keeps its class either way.
 
 A mask is an indexed PNG named as its photo, a.jpg.png where there is an a.tif, too; classes.txt beside it names the class of
-every pixel value, from 0. OpenCV makes colours of these values, but not of those of --form tiff. With --unsure .8, a pixel whose likeliest class has a probability
-below .8 gets no class: 255, or nothing in other formats. What is in the folder of -o is never taken for photos of one above."""
+every pixel value, from 0. OpenCV makes colours of these values, but not of those of --form tiff. With --unsure .8, a pixel whose
+likeliest class has a probability below .8 gets no class: 255, or nothing in other formats. What is in the folder of -o is never
+taken for photos of one above."""
 
 VIDEO_EXAMPLES = """examples:
   What is marked is on the first frame; a mask of it counts as well:

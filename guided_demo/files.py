@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -30,10 +30,14 @@ SUFFIXES = frozenset(
 Image.init()
 # Formats whose decoder runs another program (EPS, WMF), or takes any bytes for an image (TGA), are left out on purpose.
 FORMATS = tuple({"JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "JPEG2000", "ICO"} & Image.OPEN.keys())
-_ARCHIVES = {".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".tbz", ".xz", ".txz", ".zst"}
+_ARCHIVES = {".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".tbz", ".xz", ".txz", ".zst"}
 _FILMS = {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv", ".3gp"}
 UNPACK = "unpack it, and add the files that are in it"
 _RESERVED = {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt") for n in "0123456789¹²³"}
+
+
+class NotAnImage(InputError):
+    """A file is of another kind."""
 
 
 def read_image(source: ImageSource, name: str | None = None) -> Image.Image:
@@ -58,6 +62,8 @@ def read_image(source: ImageSource, name: str | None = None) -> Image.Image:
     except Image.DecompressionBombError:
         raise InputError(_too_large(name)) from None
     except Exception as error:  # what a decoder raises on damaged bytes is its own affair, and differs by format
+        if "raw mode" in str(error):  # Pillow's, of a TIFF
+            raise InputError(_no_layout(name)) from error
         raise InputError(f"{name} is cut short or damaged ({error}); save it again as PNG or JPEG.") from error
 
 
@@ -238,7 +244,9 @@ def _open(source: ImageSource, name: str) -> Image.Image:
         if suffix in _FILMS:
             said = f"{name} is a film, and photos are read here; with saved guidance,"
             raise InputError(f"{said} python -m guided_demo video segments its frames.") from None
-        raise InputError(f"{name} is not an image that can be read here; use JPEG, PNG, WebP or TIFF.") from None
+        if _is_tiff(source):
+            raise InputError(_no_layout(name)) from None
+        raise NotAnImage(f"{name} is not an image that can be read here; use JPEG, PNG, WebP or TIFF.") from None
     return image
 
 
@@ -274,6 +282,19 @@ def _to_rgb(image: Image.Image, name: str) -> Image.Image:
 
 def _has_16_bits(image: Image.Image) -> bool:
     return any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
+
+
+def _is_tiff(source: Any) -> bool:
+    try:
+        source.seek(0)
+        return source.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+    except (AttributeError, OSError, ValueError):  # what cannot be read twice
+        return False
+
+
+def _no_layout(name: str) -> str:
+    said = f"{name} is a TIFF that cannot be read here, as it is damaged or of a layout such as two channels or 64-bit floats"
+    return f"{said}; save it as grey or RGB, of 8 or 16 bits."
 
 
 def _too_large(name: str, size: tuple[int, int] | None = None) -> str:

@@ -17,7 +17,7 @@ from .annotation import Annotation
 from .core.guidance import Guidance
 from .errors import InputError
 from .events import AddAnnotation, LoadGuidance
-from .files import FORMATS, MAX_TEXT, SUFFIXES, image_key, read_image
+from .files import FORMATS, MAX_TEXT, SUFFIXES, NotAnImage, image_key, read_image
 from .imports import ONE_NUMBER, class_names, read_json, read_mask, read_yolo, yolo_names
 from .naming import Naming, common
 from .pages import first_only, has_pages
@@ -177,7 +177,13 @@ class Intake:
 
     def _added(self, name: str, add: Callable[[], str], data: bytes) -> str:
         before = self.workspace.session
-        key = add()
+        try:
+            key = add()
+        except NotAnImage:
+            if PurePosixPath(name.lower()).suffix in SUFFIXES:
+                raise
+            said = f"{name} is no photo that can be read here, and no guidance, project, masks or annotation of photos"
+            raise InputError(f"{said}; guidance files end in .safetensors, and projects in .zip.") from None
         self.keys.append(key)
         self.awaited.pop(key, None)
         first = self.workspace.session.image(key).name

@@ -16,7 +16,7 @@ from guided_demo.events import AddClass, Annotate, RecolorClass
 from guided_demo.files import replacing
 from guided_demo.project import save_project
 from guided_demo.workspace import Workspace
-from guided_demo.zips import read_zip
+from guided_demo.zips import read_zip, zip_bytes
 
 ROOT = Path(__file__).parents[1]
 CLICKS = ["--point", "5,6,cat", "--point", "50,40,background"]
@@ -249,3 +249,10 @@ def test_help_is_complete(command, capsys):
                  "video": ["--point", "--stroke", "--guidance", "--mask", "--classes", "--out", "--overlay", "examples"],
                  "bench": ["--checkpoint", "--rounds"]}["".join(command)]:  # fmt: skip
         assert word in said
+
+
+def test_a_zip_of_photos_is_to_be_unpacked_first(call, photos, tmp_path):
+    call("guide", photos / "a.jpg", *CLICKS, "-o", tmp_path / "g.safetensors")
+    (tmp_path / "photos.zip").write_bytes(zip_bytes([("a.jpg", (photos / "a.jpg").read_bytes())]))
+    status, _, errors = call("segment", tmp_path / "g.safetensors", tmp_path / "photos.zip", "-o", tmp_path / "m")
+    assert status == 1 and "photos.zip is an archive that cannot be opened here; unpack it" in errors

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from guided_demo import files
@@ -301,7 +302,7 @@ def test_write_atomic_keeps_the_old_file_when_it_fails(tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["new"]
 
 
-@pytest.mark.parametrize("name", ["photos.7z", "photos.tar.gz", "PHOTOS.RAR"])
+@pytest.mark.parametrize("name", ["photos.7z", "photos.tar.gz", "PHOTOS.RAR", "photos.zip"])
 def test_another_archive_says_what_to_do(name):
     with pytest.raises(InputError, match=f"{name} is an archive that cannot be opened here; unpack it"):
         read_image(b"7z\xbc\xaf'\x1c" + bytes(50), name)
@@ -310,3 +311,19 @@ def test_another_archive_says_what_to_do(name):
 def test_a_film_says_which_command_is_for_it():
     with pytest.raises(InputError, match=r"^Day 1\.MOV is a film, .* python -m guided_demo video segments its frames\.$"):
         read_image(b"\x00\x00\x00\x14ftypqt  " + bytes(50), "Day 1.MOV")
+
+
+@pytest.mark.parametrize("layout", [
+    {"shape": (20, 30, 2), "dtype": np.uint8, "planarconfig": "contig"},
+    {"shape": (2, 20, 30), "dtype": np.uint16, "planarconfig": "separate", "photometric": "minisblack"},
+    {"shape": (20, 30), "dtype": np.float64},
+])  # fmt: skip
+def test_a_tiff_that_is_whole_and_of_no_layout_for_photos_says_how_to_save_it(layout, tmp_path):
+    tifffile.imwrite(tmp_path / "two.tif", **layout)
+    assert tifffile.imread(tmp_path / "two.tif").shape == layout["shape"]
+    with (tmp_path / "two.tif").open("rb") as file:
+        for source in (tmp_path / "two.tif", (tmp_path / "two.tif").read_bytes(), file):
+            with pytest.raises(
+                InputError, match=r"^two\.tif is a TIFF that .* layout .*; save it as grey or RGB, of 8 or 16 bits\.$"
+            ):
+                read_image(source, "two.tif")

@@ -275,6 +275,12 @@ def test_what_else_lies_in_a_folder_is_passed_over_but_a_file_given_by_itself_is
     assert len(workspace.session.images) == 1
 
 
+def test_a_file_of_no_use_is_not_said_to_be_a_photo_of_the_wrong_kind(workspace):
+    notes, photo = take_in(workspace, [("notes.txt", b"hello"), ("a.jpg", b"hello")])
+    assert notes.sentence.startswith("notes.txt is no photo that can be read here, and no guidance, project, masks")
+    assert photo.sentence == "a.jpg is not an image that can be read here; use JPEG, PNG, WebP or TIFF."
+
+
 def test_the_photos_of_a_project_count(workspace, segmenter):
     source = Workspace(segmenter)
     take_in(source, [("a.png", photo_bytes(1)), ("b.png", photo_bytes(2))])
