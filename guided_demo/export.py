@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from guided_demo.errors import InputError, legible
-from guided_demo.files import unique_stems
+from guided_demo.names import unique_stems
 from guided_demo.polygons import polygons
 from guided_demo.render import overlay
 from guided_demo.session import ClassItem

@@ -1,15 +1,12 @@
-"""Images of every kind as upright RGB, content digests, files that are whole or absent, safe names."""
+"""Images of every kind as upright RGB, content digests, files that are whole or absent."""
 
 import errno
 import hashlib
 import io
 import os
-import re
-import unicodedata
 import uuid
 import warnings
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -33,7 +30,6 @@ FORMATS = tuple({"JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "JP
 _ARCHIVES = {".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".tbz", ".xz", ".txz", ".zst"}
 _FILMS = {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv", ".3gp"}
 UNPACK = "unpack it, and add the files that are in it"
-_RESERVED = {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt") for n in "0123456789¹²³"}
 
 
 class NotAnImage(InputError):
@@ -116,44 +112,6 @@ def _real(path: Path) -> Path:
 
 def _is_locked(path: Path) -> bool:
     return os.path.isdir(path) and not os.access(path, os.R_OK | os.X_OK)
-
-
-def safe_name(name: str) -> str:
-    """A relative path with forward slashes that is safe in a zip and on every file system, close to `name`."""
-    parts = [_safe_part(part) for part in re.split(r"[\\/]+", name) if part.strip(" .")]
-    return "/".join(parts) or "image"
-
-
-def safe_stem(name: str) -> str:
-    """`safe_name` without the ending: what a file that is made of an image is called but for its own."""
-    return _split(safe_name(name))[0]
-
-
-def unique_stems(names: Iterable[str] = ()) -> Callable[[str], str]:
-    """A function that gives each name a `safe_stem` that no other has, on any system, whatever the case.
-
-    Names that differ in the ending only keep it, so that s.png and s.tif are told apart as s.png.json and s.tif.json; those that
-    are one even so get -2, -3 … appended.
-    names: all there will be; of those that differ in the ending and are not among them, the first loses it.
-    """
-    taken: dict[str, str] = {}  # by whom
-    alike = Counter(_folded(_split(whole)[0]) for whole in {_folded(safe_name(name)) for name in names})
-
-    def give(name: str) -> str:
-        whole, stem = safe_name(name), safe_stem(name)
-        is_other = taken.get(_folded(stem), _folded(whole)) != _folded(whole)
-        base = candidate = whole if is_other or alike[_folded(stem)] > 1 else stem
-        number = 2
-        while _folded(candidate) in taken:
-            candidate, number = f"{base}-{number}", number + 1
-        taken[_folded(candidate)] = _folded(whole)
-        return candidate
-
-    return give
-
-
-def _folded(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()
 
 
 def read_bytes(path: str | os.PathLike, name: str | None = None) -> bytes:
@@ -300,17 +258,3 @@ def _no_layout(name: str) -> str:
 def _too_large(name: str, size: tuple[int, int] | None = None) -> str:
     measured = f"has {size[0]}x{size[1]} pixels" if size else "has too many pixels"
     return f"{name} {measured}; at most {MAX_PIXELS // 1_000_000} megapixels can be read, so make it smaller first."
-
-
-def _safe_part(part: str) -> str:
-    stem, suffix = _split(re.sub(r'[\x00-\x1f\x7f<>:"|?*]', "_", part).strip(" ").lstrip("."))
-    # Most systems allow 255 bytes, and what makes names unique and says their kind needs some of them.
-    stem = stem[: 120 - len(suffix)].encode(errors="ignore")[: 220 - len(suffix)].decode(errors="ignore")
-    part = (stem + suffix).rstrip(". ") or "_"
-    return f"_{part}" if part.split(".")[0].lower() in _RESERVED else part
-
-
-def _split(name: str) -> tuple[str, str]:
-    """A name without its ending, and the ending, empty where there is none or nothing else."""
-    ending = re.search(r"(?<=.)\.[A-Za-z0-9]{1,5}$", name)
-    return (name[: ending.start()], ending.group()) if ending else (name, "")

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from .errors import InputError, legible
-from .files import safe_name
+from .names import safe_name
 from .session import ImageItem
 
 

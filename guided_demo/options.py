@@ -14,9 +14,10 @@ from typing import Any
 from guided_demo.annotation import BACKGROUND, Annotation, Mark, Point, Stroke
 from guided_demo.core.model import check_device
 from guided_demo.errors import InputError
-from guided_demo.files import list_images, read_bytes, safe_name, safe_stem
+from guided_demo.files import list_images, read_bytes
 from guided_demo.imports import class_names, read_json, read_mask
 from guided_demo.marks import check_name
+from guided_demo.names import safe_name, safe_stem
 
 
 class Failures:

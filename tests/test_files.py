@@ -18,8 +18,6 @@ from guided_demo.files import (
     image_key,
     list_images,
     read_image,
-    safe_name,
-    unique_stems,
     write_atomic,
 )
 
@@ -236,50 +234,6 @@ def test_what_may_not_be_looked_at_is_listed_and_has_a_sentence(tmp_path, monkey
     assert list(list_images([locked, too_long])) == [("locked", locked), (too_long.name, too_long)]
     with pytest.raises(InputError, match="locked is a folder that may not be looked into"):
         read_image(locked)
-
-
-@pytest.mark.parametrize(
-    "name, safe",
-    [
-        ("cat.jpg", "cat.jpg"), ("sub/cat.jpg", "sub/cat.jpg"), ("../../etc/passwd", "etc/passwd"), ("/root", "root"),
-        ("C:\\a\\b.png", "C_/a/b.png"), ("a\0b\n.png", "a_b_.png"), ("con.png", "_con.png"), ("...", "image"),
-        ("COM¹.png", "_COM¹.png"),
-        (".env", "env"), ("Zürich ☀.jpg", "Zürich ☀.jpg"), ("", "image"), ("a\ud800.png", "a.png"),
-    ],
-)  # fmt: skip
-def test_safe_names(name, safe):
-    assert safe_name(name) == safe
-
-
-def test_stems_are_told_apart_by_the_endings_of_their_names_and_else_by_numbers():
-    names = ["cat.jpg", "cat.png", "CAT.gif", "Cat.JPG", "sub/cat.jpg", "v1.2 final.jpg", "\xe9.jpg", "e\u0301.jpg", "\xe9.jpg"]
-    known = [
-        "cat.jpg", "cat.png", "CAT.gif", "Cat.JPG-2", "sub/cat", "v1.2 final", "\xe9", "e\u0301-2", "\xe9-3",
-    ]  # fmt: skip
-    assert list(map(unique_stems(names), names)) == known
-    assert list(map(unique_stems(), names)) == ["cat", "cat.png", "CAT.gif", "Cat-2", *known[4:]]
-
-
-@pytest.mark.parametrize("sign", ["a", "é", "漢", "🐆"])
-def test_a_file_of_any_name_can_be_written(sign, tmp_path):
-    name = sign * (250 // len(sign.encode())) + ".png"
-    write_atomic(tmp_path / name, b"as it is")
-    give = unique_stems()
-    safe = [f"{give(f'{sign * 200}.jpg')}.labels.json" for _ in range(2)]
-    for each in safe:
-        write_atomic(tmp_path / each, b"made safe")
-    assert len({name, *safe}) == len(list(tmp_path.iterdir())) == 3
-
-
-def test_a_name_that_is_cut_does_not_end_as_none_may():
-    assert safe_name("a" * 118 + " . b") == "a" * 118
-
-
-@pytest.mark.parametrize("sign", ["a", "é", "漢", "🐆"])
-def test_a_name_that_is_cut_keeps_its_ending(sign):
-    safe = safe_name(f"{sign * 200}/{sign * 200}.jpeg")
-    folder, file = safe.split("/")
-    assert file.endswith(f"{sign}.jpeg") and max(len(file), len(folder)) <= 120 and len(file.encode()) <= 220
 
 
 def test_write_atomic_keeps_the_old_file_when_it_fails(tmp_path, monkeypatch):
