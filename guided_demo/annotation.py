@@ -26,6 +26,12 @@ FARTHEST, WIDEST = 10_000_000, 100_000  # pixels; what draws strokes counts in 3
 _DRAWINGS = Drawings(512 << 20)
 
 
+def class_called(name: str) -> str:
+    """The class that a person means by a name, see `check_name`: `background` in whatever letters, and else as it is written."""
+    name = check_name(name)
+    return BACKGROUND if name.casefold() == BACKGROUND else name
+
+
 class Annotation:
     """The marks on one image, in the order they were made; strokes given to the constructor come before points.
 

@@ -91,7 +91,8 @@ def read_numbers(data: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
 def class_names(data: bytes, name: str) -> list[str]:
     """The class names of a text file, one a line, the first being pixel value 0. Raises InputError."""
     try:
-        return [line.rstrip("\r") for line in data.decode("utf-8-sig").removesuffix("\n").split("\n")]
+        lines = [line.rstrip("\r") for line in data.decode("utf-8-sig").removesuffix("\n").split("\n")]
+        return [BACKGROUND if line.casefold() == BACKGROUND else line for line in lines]
     except UnicodeDecodeError as error:
         raise InputError(f"{name} cannot be read: {error}.") from error
 

@@ -11,12 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from guided_demo.annotation import BACKGROUND, Annotation, Mark, Point, Stroke
+from guided_demo.annotation import BACKGROUND, Annotation, Mark, Point, Stroke, class_called
 from guided_demo.core.model import check_device
 from guided_demo.errors import InputError
 from guided_demo.files import list_images, read_bytes
 from guided_demo.imports import class_names, read_json, read_mask
-from guided_demo.marks import check_name
 from guided_demo.names import safe_name, safe_stem
 
 
@@ -218,7 +217,7 @@ def _point(text: str) -> Point:
     """For argparse: "310,220,lion" to a point."""
     try:
         x, y, label = text.split(",", 2)
-        return Point(float(x), float(y), check_name(label))
+        return Point(float(x), float(y), class_called(label))
     except ValueError:
         raise argparse.ArgumentTypeError(f"a point is X,Y,CLASS, such as 310,220,lion, and not {text!r}") from None
 
@@ -232,7 +231,7 @@ class _AddStroke(argparse.Action):
             path = tuple((float(x), float(y)) for x, y in (corner.split(",") for corner in corners))
             if not path:
                 raise ValueError
-            strokes = [*getattr(namespace, self.dest), Stroke(path, check_name(label))]
+            strokes = [*getattr(namespace, self.dest), Stroke(path, class_called(label))]
         except ValueError:
             parser.error(f"{option_string} is CLASS X,Y X,Y ..., not {' '.join(values)!r}")
         setattr(namespace, self.dest, strokes)
@@ -241,6 +240,6 @@ class _AddStroke(argparse.Action):
 def _classes(text: str) -> list[str]:
     """For argparse: names with commas between them."""
     try:
-        return [check_name(name) for name in text.split(",")]
+        return [class_called(name) for name in text.split(",")]
     except InputError as error:
         raise argparse.ArgumentTypeError(str(error)) from None

@@ -193,3 +193,8 @@ def test_images_are_named_as_people_know_them(folder, images, names):
 def test_a_pattern_that_fits_no_image_is_answered_with_a_sentence(folder, images):
     with pytest.raises(InputError, match="no images at"):
         list(named_images(images))
+
+
+def test_the_background_is_there_already_in_whatever_letters(workspace):
+    annotate({}, ["Background", "cat"], workspace)
+    assert workspace.session.class_names == ("background", "cat")

@@ -211,3 +211,15 @@ def test_masks_are_called_on_the_page_as_here(call, photos, tmp_path, checkpoint
         assert call("segment", tmp_path / "g.safetensors", photos, "-o", tmp_path / form, "--form", form)[0] == 0
         written = {path.relative_to(tmp_path / form).as_posix() for path in (tmp_path / form).rglob("*") if path.is_file()}
         assert written == {name for name, _ in page.export(form)}
+
+
+def test_the_background_is_one_class_in_whatever_letters(call, photos, tmp_path):
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "masks" / "a.png").write_bytes(indexed_png(np.eye(48, 64, dtype=np.uint8)))
+    (tmp_path / "masks" / "classes.txt").write_text("Background\ncat\n")
+    clicks = ["--point", "5,6,cat", "--point", "50,40,Background", "--stroke", "BACKGROUND", "20,30", "25,30"]
+    for marked in (clicks, ["--masks", tmp_path / "masks"], ["--masks", tmp_path / "masks", "--classes", "BackGround,cat"]):
+        assert call("guide", photos / "a.jpg", *marked, "-o", tmp_path / "g.safetensors")[0] == 0
+        guidance = Guidance.load(tmp_path / "g.safetensors")
+        (annotation,) = guidance.annotations.values()
+        assert guidance.classes == annotation.classes == ("background", "cat")

@@ -248,6 +248,8 @@ def test_classes_are_added_renamed_merged_recoloured_and_removed(page):
     assert [item["name"] for item in reply["state"]["classes"]] == [BACKGROUND, "cat", "<b>fox</b>"]
     assert reply["marks"][0]["label"] == "<b>fox</b>"
     assert "error" in page.change("add_class", name="cat")
+    for change in (("add_class", {"name": " Background"}), ("rename_class", {"name": "cat", "to": "BACKGROUND"})):
+        assert "would be a second background; choose another name" in page.change(change[0], **change[1])["error"]
     assert "called 'cat' already" in page.change("rename_class", name="<b>fox</b>", to="cat")["error"]
     assert page.read("count_marks", name="<b>fox</b>") == {"marks": 1}
     reply = page.change("merge_class", name="<b>fox</b>", to="cat")

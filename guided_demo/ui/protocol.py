@@ -30,7 +30,7 @@ from ..workspace import Workspace
 from .memory import Memory, read_memory
 from .seeing import Seeing, base64_of, edge_of, marked
 from .transfer import Message, Transfer, offers
-from .wishes import read_marks, read_wish
+from .wishes import new_name, read_marks, read_wish
 
 SORRY = "Something went wrong here; it was written to the server's log. What you marked before is kept."
 ANYTHING = "thing"  # what there is to mark on people's own photos, until they name it
@@ -204,8 +204,8 @@ class Desk:
         "mark_correct": lambda self, m: self._change(
             m, lambda: self.workspace.apply(MarkCorrect(m["photo"], bool(m["correct"])))
         ),
-        "add_class": lambda self, m: self._change(m, lambda: self.workspace.apply(AddClass(m["name"]))),
-        "rename_class": lambda self, m: self._change(m, lambda: self.workspace.apply(RenameClass(m["name"], m["to"]))),
+        "add_class": lambda self, m: self._change(m, lambda: self.workspace.apply(AddClass(new_name(m["name"])))),
+        "rename_class": lambda self, m: self._change(m, lambda: self.workspace.apply(RenameClass(m["name"], new_name(m["to"])))),
         "merge_class": lambda self, m: self._change(m, lambda: self.workspace.apply(MergeClass(m["name"], m["to"]))),
         "recolor_class": lambda self, m: self._change(m, lambda: self.workspace.apply(RecolorClass(m["name"], m["color"]))),
         "remove_class": lambda self, m: self._change(m, lambda: self.workspace.apply(RemoveClass(m["name"]))),

@@ -19,11 +19,11 @@ except ModuleNotFoundError as error:
     raise ImportError("annotate needs the package anywidget; install it: pip install anywidget") from error
 import numpy as np
 
+from ..annotation import class_called
 from ..core.guidance import Guidance
 from ..errors import InputError
 from ..events import AddClass
 from ..files import ImageSource
-from ..marks import check_name
 from ..pages import first_only
 from ..session import Session
 from ..workspace import Workspace
@@ -59,7 +59,7 @@ def annotate(
     Raises InputError where no image is found or none can be used, or where a class cannot be called so.
     """
     sources = list(named_images(images))
-    names = [check_name(str(name)) for name in ([classes] if isinstance(classes, str) else classes)]
+    names = [class_called(str(name)) for name in ([classes] if isinstance(classes, str) else classes)]
     place = place_of(workspace)
     for name in names:
         if name not in place.workspace.session.class_names:

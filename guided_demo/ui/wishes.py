@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container
 from typing import Any
 
-from ..annotation import Annotation
+from ..annotation import BACKGROUND, Annotation, class_called
 from ..errors import InputError
 
 STRANGE = "The page asked for something that is not known here; reload it."
@@ -42,6 +42,14 @@ def read_wish(message: Any, known: Container[str]) -> Wish:
     if not all(fits(wish[name]) for name, fits in FORMS.items() if name in wish) or wish["do"] not in known:
         raise InputError(STRANGE)
     return wish
+
+
+def new_name(name: str) -> str:
+    """The name that a class is to get. Raises InputError for one that cannot be told from `background`; of work from before, the
+    classes may be called so."""
+    if class_called(name) == BACKGROUND:
+        raise InputError(f"{name.strip()!r} would be a second background; choose another name, or mark with that.")
+    return name
 
 
 def read_marks(data: dict[str, Any], before: int = 0) -> Annotation:
