@@ -12,15 +12,18 @@ from guided_demo.errors import InputError
 
 BACKGROUND_COLOR = "#888888"
 # Found by search: each has a contrast of at least 3 to white and to a near-black page, and any two stay apart (0.09 and
-# more in OKLab, the first nine with grey) for normal, protan, deutan and tritan vision. The last three are closer.
+# more in OKLab, the first eight and grey) for normal, protan, deutan and tritan vision. Those of the second line are closer, and
+# those after them closer still: 0.07 and more for normal vision, 0.035 for the others.
 PALETTE = (
     "#0099ee", "#bb8800", "#9933bb", "#007700", "#ff33cc", "#7722ff", "#dd0044", "#bb1177",
     "#6688bb", "#666699", "#cc6666",
+    "#8866ee", "#886644", "#5555dd", "#bb77dd", "#446666", "#009966", "#996688", "#dd6699",
+    "#00aa33", "#aa4400", "#bb33aa",
 )  # fmt: skip
 
 
 def next_color(used: Iterable[str]) -> str:
-    """The first palette colour that is used least: distinct for the first eleven classes, then again from the start."""
+    """The first palette colour that is used least: distinct for the first 22 classes, then again from the start."""
     taken = Counter(used)
     return min(PALETTE, key=lambda color: taken[color])
 
