@@ -116,7 +116,7 @@ export class Help {
     this.element.append(
       el("h2", { text: "How it works" }),
       el("p", {
-        text: "Mark a few pixels of a thing in one photo. The same kind of thing is then looked for in all photos. Where a mask is wrong, mark that place, too: every mark improves every mask.",
+        text: "Mark a few pixels of a thing in one photo. The same kind of thing is then looked for in all photos. Where a mask is wrong, mark that place, too: each mark counts in all photos.",
       }),
       el("p", { text: "On a touch screen one finger marks, two fingers move and zoom." }),
       el("dl", {}, ...rows),
