@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import PurePosixPath
 
-import numpy as np
 from PIL import Image
 
 from .annotation import Annotation
@@ -19,6 +18,7 @@ from .errors import InputError
 from .events import AddAnnotation, LoadGuidance
 from .files import FORMATS, MAX_TEXT, SUFFIXES, NotAnImage, image_key, read_image
 from .imports import ONE_NUMBER, class_names, read_json, read_mask, read_yolo, yolo_names
+from .kinds import MOST_NUMBERS, ZIPS, count_things, kind_of
 from .naming import Naming, common
 from .pages import first_only, has_pages
 from .project import LISTING, read_project
@@ -36,12 +36,8 @@ KINDS = {
     "guidance": ("guidance file", "guidance files"),
     "annotations": ("file of annotations", "files of annotations"),
 }
-CLASS_LISTS = ("classes.txt", "data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
-MOST_NUMBERS = 64  # or colours, in a mask; a photo has more
-MOST_THINGS = 10_000  # that a picture of 16 bits numbers; a photo has more values, with gaps between them
 # Text that is made for it becomes fifty times as long in memory when it is read, and a data.yaml three hundred times.
 LONGEST = {"class list": 500_000, "outlines": 10_000_000, "annotations": MAX_TEXT}  # bytes; lists of class names are kept
-ZIPS = (b"PK\x03\x04", b"PK\x05\x06")  # the second is an empty one
 
 Place = tuple[int | str, ...]  # where a file lies: the number of the zip it came in, or 0, and its folders
 
@@ -74,7 +70,7 @@ class Intake:
 
     def take(self, files: Iterable[tuple[str, bytes]]) -> Iterator[str]:
         """Take files in, (name, bytes); yields the name of each before it is done."""
-        brought = [(kind, *file) for file in self._unpacked(files) if (kind := _kind(*file))]
+        brought = [(kind, *file) for file in self._unpacked(files) if (kind := kind_of(*file[1:], file[0] != (0,)))]
         self.known += len(brought)
         self._waiting += [file for file in brought if file[0] != "photo"]
         photos = [(name, data) for kind, _, name, data in brought if kind == "photo"]
@@ -208,7 +204,7 @@ class Intake:
         item = self._about(name)
         with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
             is_colored = opened.mode not in ONE_NUMBER
-            count = len(np.unique(np.asarray(opened))) if opened.mode.startswith("I;") else 0  # others have few, see _kind
+            things = 0 if is_colored else count_things(opened)
             is_stack = has_pages(opened)
         if item is None and is_stack:
             raise InputError(f"{name} is a stack, and pages are not read here; bring a mask file for each photo, or COCO.")
@@ -224,9 +220,9 @@ class Intake:
         if is_colored:
             said = f"{name} looks like a mask of {item.name} in colours; save it with one number a pixel, as an indexed PNG"
             raise InputError(f"{said}, or rename it if it is a photo itself.")
-        if count > MOST_NUMBERS:
-            said = f"{name} has {count} numbers, as if each thing in {item.name} had one of its own; give its pixels the number"
-            raise InputError(f"{said} of their class, or rename it if it is a photo itself.")
+        if things > MOST_NUMBERS or (things and numbers is None):
+            said = f"{name} has {things} numbers, as if each thing in {item.name} had one of its own; give its pixels the number"
+            raise InputError(f"{said} of their class, with a classes.txt that names these, or rename it if it is a photo itself.")
         self._mark(item, read_mask(data, numbers, name))
         return "mask"
 
@@ -291,39 +287,3 @@ def _folder(source: int, name: str) -> Place:
 
 def _hidden(name: str) -> bool:
     return any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(name).parts)
-
-
-def _kind(place: Place, name: str, data: bytes) -> str | None:
-    """A key of KINDS; None for a file of another kind that lay in a folder or a zip with others."""
-    path = PurePosixPath(name.lower())
-    if path.name in CLASS_LISTS:
-        return "class list"
-    if data.startswith(ZIPS):
-        return "project"
-    by_suffix = {".safetensors": "guidance", ".json": "annotations", ".txt": "outlines"}
-    if path.suffix in by_suffix and not (path.suffix == ".txt" and not _numbers(data)):
-        return by_suffix[path.suffix]
-    if path.suffix not in SUFFIXES and path.suffix and place != (0,):
-        return None
-    try:
-        with Image.open(io.BytesIO(data), formats=("PNG", "TIFF", "BMP")) as image:
-            # A grey photo has to be there before its mask is looked at, whatever order they come in.
-            # In colours, too; but that takes long to find out of a photo, which has more bytes.
-            if image.mode not in ONE_NUMBER and len(data) > image.width * image.height:
-                return "photo"
-            numbers = image.convert("I") if image.mode.startswith("I;") else image  # of 16 bits, which cannot be counted
-            is_mask = numbers.getcolors(MOST_NUMBERS) is not None or (image.mode != numbers.mode and _counts(numbers))
-            return "mask" if is_mask else "photo"
-    except Exception:  # a photo of another format, or one that reading will say more about
-        return "photo"
-
-
-def _counts(numbers: Image.Image) -> bool:
-    """Whether all numbers from 0 to the largest are there, as where each thing in a photo has a number of its own."""
-    values = np.unique(np.asarray(numbers))
-    return len(values) <= MOST_THINGS and values[0] == 0 and values[-1] == len(values) - 1
-
-
-def _numbers(data: bytes) -> bool:
-    """Whether a text file has numbers only, as YOLO's have."""
-    return not data.translate(None, b"0123456789.eE+- \t\r\n")

@@ -238,6 +238,28 @@ def test_a_picture_in_which_each_thing_has_a_number_is_no_photo_where_its_photo_
     assert not workspace.session.annotations
 
 
+def cells(count):
+    """A mask as Cellpose makes them: each of so many cells, which may touch, has a number."""
+    y, x = np.mgrid[:60, :80]
+    return (np.where(x % 8 > 0, y // 10 * 10 + x // 8 + 1, 0) * (y // 10 * 10 + x // 8 < count)).astype(np.uint8)
+
+
+def test_a_mask_in_which_each_cell_has_a_number_is_not_one_of_as_many_classes(workspace, segmenter):
+    photos = [("a.png", photo_bytes(1)), ("b.png", photo_bytes(2)), ("c.png", photo_bytes(3))]
+    apart = cells(12)
+    apart[50:, 70:] = 3  # of a class there are two
+    masks = {"m/a.png": cells(12), "m/b.png": cells(8), "m/c.png": apart}
+    (problem,) = take_in(workspace, photos + [(name, file_of(Image.fromarray(mask))) for name, mask in masks.items()])
+    assert problem.name == "m/a.png" and "12 numbers, as if each thing in a.png had one" in problem.sentence
+    marked = {item.name: workspace.session.annotation(item.key) for item in workspace.session.images}
+    assert {name: len(annotation.classes) for name, annotation in marked.items()} == {"a.png": 0, "b.png": 9, "c.png": 13}
+    names = "".join(f"{name}\n" for name in ("background", *"abcdefghijkl")).encode()
+    named = Workspace(segmenter)
+    files = [("a.png", photo_bytes(1)), ("m/classes.txt", names), ("m/a.png", file_of(Image.fromarray(cells(12))))]
+    assert take_in(named, files) == []
+    assert np.array_equal(labels(named, "a"), cells(12))
+
+
 def test_a_zip_that_is_of_no_use_says_why(workspace):
     inner = zip_bytes([("a.png", photo_bytes(1))])
     problems = take_in(workspace, [("outer.zip", zip_bytes([("inner.zip", inner)])), ("empty.zip", zip_bytes([]))])
