@@ -134,6 +134,7 @@ class Annotator {
     this.looks.show({ look, seen: this.stage.mask && this.stage.look, classes, marked, opacity: this.opacity });
     this.scope.show(look.scope);
     this.tools.show({
+      isEmpty: !this.image,
       tool: this.tool,
       brush: this.brush,
       undo: undo || this.stage.gestures.isOutlining, // whose last corner goes
@@ -150,7 +151,7 @@ class Annotator {
     this.samples.hidden = !samples.length || samples.length === images.length;
     const canAdd = Boolean(this.host.send);
     const seen = { active: this.active, current: this.image, suggested: this.suggestion.key !== null };
-    if (this.server.revision >= 0) this.hint.show({ ...this.server, ...seen, classes, canAdd });
+    if (this.server.revision >= 0) this.hint.show({ ...this.server, ...seen, classes, canAdd, tool: this.tool });
     this.element.style.setProperty("--mask-opacity", this.opacity);
   }
 
@@ -173,8 +174,8 @@ class Annotator {
     this.found.show({ marked, active: this.active, known: this.gallery.known(), total: images.length });
   }
 
-  /** Take in what a reply says of the session, unless something newer is known. */
-  take(reply) {
+  /** Take in what a reply says of the session, unless something newer is known; `isJustSeen`: only how masks are seen has changed. */
+  take(reply, isJustSeen = false) {
     if (reply === this.#lastReply) return;
     this.#lastReply = reply;
     if (reply.error) this.notices.show(reply.error, { problem: true });
@@ -194,7 +195,7 @@ class Annotator {
       if (reply.marks) this.#keep(reply.marks, reply.dense, reply.count);
       if ("mask" in reply) this.#showMask(reply.key, reply.mask, reply.state);
     }
-    this.gallery.refresh(this.server.revision);
+    this.gallery.refresh(this.server.revision, isJustSeen);
     this.#update();
   }
 
@@ -224,7 +225,7 @@ class Annotator {
     if (message.do !== "look") this.notices.withdraw();
     const reply = await this.channel.change({ key: this.current, edge: MASK_EDGE, ...message });
     heard();
-    this.take(reply);
+    this.take(reply, message.do === "look" && !("scope" in message || "unsure" in message));
     return reply;
   }
 
@@ -249,6 +250,7 @@ class Annotator {
     this.stage.draw();
     this.#update();
     if (isFound) return;
+    if (!this.image) return;
     const isMarked = this.server.marked.some((name) => name !== BACKGROUND);
     const unknown = "Mark something first; then it is known where a click helps most.";
     this.notices.show(isMarked ? "All photos are marked as correct." : unknown);
@@ -288,7 +290,7 @@ class Annotator {
     this.#isDense = false;
     this.#pending = [];
     this.stage.show(
-      this.image?.size ?? [1, 1],
+      this.image?.size ?? null,
       this.image ? `Photo ${this.image.name}. Press H for help.` : "No photo",
       this.gallery.picture(key),
     );

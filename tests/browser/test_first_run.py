@@ -2,6 +2,7 @@
 
 import pytest
 from PIL import Image
+from playwright.sync_api import expect
 from visitor import BESIDE_IT, ON_IT, Visitor
 
 
@@ -59,3 +60,10 @@ def test_own_photos_end_it(page, server, tmp_path):
     Image.new("RGB", (64, 48), "teal").save(tmp_path / "mine.png")
     visitor.give("photos", tmp_path / "mine.png")
     page.wait_for_selector(".g-step", state="hidden")
+
+
+def test_whoever_goes_through_it_with_the_keyboard_is_left_at_the_photo(visitor):
+    visitor.click(*ON_IT)
+    for name in ("Next", "Skip the introduction"):
+        visitor.button(name).press("Enter")
+        expect(visitor.page.locator(".g-ink")).to_be_focused()

@@ -156,3 +156,63 @@ def test_a_list_that_a_mouse_has_chosen_from_leaves_the_keys_to_the_photo(hand):
     hand.press("Tab")
     kind.select_option("unmarked")
     expect(kind).to_be_focused()  # whoever came with the keyboard goes on with it
+
+
+# Whether anything is painted above the photo, once all that was asked for is.
+INKED = """async () => {
+  await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
+  const { ink } = annotator.stage;
+  return ink.getContext("2d").getImageData(0, 0, ink.width, ink.height).data.some((value) => value > 0);
+}"""
+
+
+def test_while_the_photo_is_moved_the_pointer_is_a_hand_and_no_cross(hand):
+    ink = hand.page.locator(".g-ink")
+
+    def seen():
+        return hand.page.evaluate(INKED), ink.evaluate("(node) => getComputedStyle(node).cursor")
+
+    hand.page.mouse.move(*hand.at(200, 150))
+    assert seen() == (True, "crosshair")
+    hand.page.keyboard.down(" ")
+    assert seen() == (False, "grab")
+    hand.page.mouse.down()
+    assert seen() == (False, "grabbing")
+    hand.page.mouse.up()
+    hand.page.keyboard.up(" ")
+    assert seen() == (True, "crosshair")
+    hand.page.mouse.down(button="middle")
+    assert seen() == (False, "grabbing")
+    hand.page.mouse.up(button="middle")
+    assert seen() == (True, "crosshair")
+
+
+def test_where_there_is_no_photo_there_is_no_cross_and_nothing_to_zoom_or_to_say_of_a_click(hand):
+    hand.page.evaluate("annotator.take({ state: { ...annotator.server, images: [] } })")
+    hand.page.mouse.move(*hand.page.evaluate("[innerWidth / 3, innerHeight / 2]"))
+    assert hand.page.evaluate(INKED) is False
+    expect(hand.page.locator(".g-ink")).to_have_css("cursor", "default")
+    for name in ("Zoom out", "Zoom in", "Show the whole photo"):
+        expect(hand.page.get_by_role("button", name=name)).to_be_disabled()
+    hand.page.evaluate("annotator.suggest()")
+    hand.page.wait_for_function("annotator.channel.idle")
+    assert hand.page.locator(".g-notice").count() == 0
+
+
+def test_the_size_of_the_brush_is_seen_while_it_is_set_and_the_arrows_are_the_photos_again_after_a_mouse_has(hand):
+    brush = hand.page.get_by_role("slider", name="Brush")
+    left, top, width, height = brush.bounding_box().values()
+    assert hand.page.evaluate(INKED) is False
+    hand.page.mouse.move(left + width / 4, top + height / 2)
+    hand.page.mouse.down()
+    hand.page.mouse.move(left + width / 2, top + height / 2)
+    assert hand.page.evaluate(INKED) is True
+    hand.page.mouse.up()
+    assert hand.page.evaluate(INKED) is False
+    expect(hand.page.locator(".g-ink")).to_be_focused()
+    size = brush.input_value()
+    hand.press("ArrowRight")
+    expect(brush).to_have_value(size)
+    brush.focus()
+    hand.press("ArrowRight")
+    assert hand.page.evaluate(INKED) is True and brush.input_value() != size

@@ -92,7 +92,7 @@ HINTS = """() => {
   const state = { images, classes, marked: ["wild boar", "background"], active: "wild boar, the grown", canAdd: true };
   const states = [
     {}, { images: [] }, { classes: [] }, { suggested: true }, { suggested: true, active: "background" }, { marked: [] },
-    { marked: [], active: "background" }, { marked: ["wild boar"] }, { current: { marks: 0 } },
+    { marked: [], active: "background" }, { marked: ["wild boar"] }, { tool: "polygon" }, { current: { marks: 0 } },
   ];
   const status = document.querySelector(".g-hint [role=status]");
   return states.map((change) => {
@@ -152,3 +152,20 @@ def test_a_second_finger_during_the_first_corner_leaves_no_outline_behind(hand):
     send("touchStart", (100, 100), (200, 100))
     send("touchEnd")
     assert hand.page.evaluate("annotator.stage.gestures.isBusy") is False
+
+
+def test_whoever_outlines_is_told_how_that_ends(hand):
+    said = hand.page.locator(".g-hint [role=status]")
+    hand.press("l")
+    expect(said).to_have_text("Click the corners; click the first again to finish.")
+    hand.press("p")
+    expect(said).not_to_contain_text("corners")
+
+
+def test_on_a_touch_screen_the_help_tells_what_fingers_do(chromium, server):
+    context = chromium.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page = Visitor(context.new_page(), server).page
+    page.get_by_role("button", name="Help").tap()
+    terms = page.locator(".g-help dt").all_inner_texts()
+    assert "Two fingers" in terms and "P  B  E" not in terms
+    context.close()

@@ -10,7 +10,7 @@ const CLOSE_ENOUGH = 12;
 const ERASER_END = 5; // the button of a pointer event
 
 export class Gestures {
-  spaceHeld = false;
+  #spaceHeld = false;
   #draft = null;
   #pointers = new Map();
   #areFingers = false; // what is down
@@ -36,6 +36,20 @@ export class Gestures {
   /** The mark being made, as it would be if it ended now; null between gestures. */
   get draft() {
     return this.#draft && { ...this.#draft, label: this.#label };
+  }
+
+  /** Whether a drag moves the photo. */
+  get spaceHeld() {
+    return this.#spaceHeld;
+  }
+
+  set spaceHeld(isHeld) {
+    this.#spaceHeld = isHeld;
+    this.onChange(false);
+  }
+
+  get isMoving() {
+    return this.#mode === "move";
   }
 
   /** Whether something is under a hand: another photo would take it away. */
@@ -122,6 +136,7 @@ export class Gestures {
       this.#mode = "pinch";
     } else if (event.button === 1 || this.spaceHeld) {
       this.#mode = "move";
+      this.onChange(false);
     } else if ([0, 2].includes(event.button) || (event.button === ERASER_END && !this.isDrawingPolygon)) {
       this.#begin(event);
     }

@@ -6,8 +6,8 @@ import { BACKGROUND } from "./marks.js";
 const SEEN = "guided-demo-first-run";
 const NAME = 16; // letters of a class, so that a line on a desk and two on a phone hold the sentence
 
-/** `state` is the server's, with `active` (the class), `current` (the image) and `canAdd`. */
-export function hint({ images, classes, marked, active, current, canAdd, suggested }) {
+/** `state` is the server's, with `active` (the class), `current` (the image), `tool`, `canAdd` and `suggested`. */
+export function hint({ images, classes, marked, active, current, tool, canAdd, suggested }) {
   const click = isTouch() ? "Tap" : "Click";
   if (!images.length && !canAdd) return "There are no photos.";
   if (!images.length) return isTouch() ? "Tap Add photos to begin." : "Drop photos here, or press Add photos.";
@@ -16,6 +16,7 @@ export function hint({ images, classes, marked, active, current, canAdd, suggest
     return isTouch() || active === BACKGROUND
       ? `Choose the class of what is in the ring, then ${click.toLowerCase()} there.`
       : `Click in the ring if that is “${short(active, NAME)}”, right-click if it is background.`;
+  if (tool === "polygon") return `${click} the corners; ${click.toLowerCase()} the first again to finish.`;
   if (marked.every((name) => name === BACKGROUND))
     return active === BACKGROUND
       ? `${click} on something that is not wanted, or choose a class.`
@@ -41,10 +42,11 @@ export class Hint {
   #step = null; // of the first run, from 0; null where there is none
   #state = null;
 
-  /** `firstRun`: whether somebody who is new here is to be shown around; `point(step)` is called when they are. */
-  constructor({ firstRun = false, point = () => {} } = {}) {
+  /** `firstRun`: whether somebody who is new here is to be shown around; `point(step)` is called when they are, `leave()` when the
+   * button that has the focus goes. */
+  constructor({ firstRun = false, point = () => {}, leave = () => {} } = {}) {
     this.mayRun = firstRun;
-    this.point = point;
+    Object.assign(this, { point, leave });
     this.count = el("span", { class: "g-step", hidden: true });
     this.text = el("span", { role: "status", text: "Loading …" });
     this.next = button("next", "Nothing is wrong: the next step", () => this.#go(2), { text: "Next", hidden: true });
@@ -88,10 +90,14 @@ export class Hint {
 
   #paint() {
     const isRun = this.#step !== null;
-    this.text.textContent = isRun && !this.#state.suggested ? STEPS[this.#step](this.#state) : hint(this.#state);
+    const focused = [this.next, this.skip].find((node) => node === document.activeElement);
+    const { suggested, tool } = this.#state;
+    const isHow = suggested || tool === "polygon"; // how it is done comes before what is next
+    this.text.textContent = isRun && !isHow ? STEPS[this.#step](this.#state) : hint(this.#state);
     this.count.textContent = isRun ? `${this.#step + 1} of ${STEPS.length}` : "";
     this.count.hidden = this.skip.hidden = !isRun;
     this.next.hidden = this.#step !== 1;
+    if (focused?.hidden) this.leave();
   }
 }
 

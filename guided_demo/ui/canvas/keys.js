@@ -25,6 +25,17 @@ export const KEYS = [
   ["H", "show or hide this help"],
 ];
 
+/** What fingers do instead. */
+export const TOUCHES = [
+  ["Tap, drag", "mark the chosen class; choose background for what is not wanted"],
+  ["Two fingers", "move the photo and zoom"],
+  ["Outline", "tap the corners, and the first again to finish; undo takes back the last"],
+  ["Rectangle", "drag from corner to corner"],
+  ["Pen", "marks as a finger does; its other end erases"],
+  ["Tap a photo", "open it; its tick says that its masks are correct"],
+  ["Hold a photo", "select it, and others by tapping them, to take them out together"],
+];
+
 /**
  * Listen on `target`. `stage` is the drawing surface, `actions` has {tool, classNumber, brush, undo, redo, step, suggest, correct,
  * view, scope, takeOut, leave, help, markHere}.

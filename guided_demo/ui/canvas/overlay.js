@@ -1,7 +1,7 @@
 /** What comes and goes above the rest: messages, questions, progress of long work, and the help. */
 
-import { button, el } from "./dom.js";
-import { KEYS } from "./keys.js";
+import { button, el, isTouch } from "./dom.js";
+import { KEYS, TOUCHES } from "./keys.js";
 
 const LONG_ENOUGH = 7000;
 
@@ -111,14 +111,14 @@ export class Progress {
 
 export class Help {
   constructor() {
-    const rows = KEYS.map(([keys, text]) => el("div", {}, el("dt", { text: keys }), el("dd", { text })));
+    const rows = (isTouch() ? TOUCHES : KEYS).map(([keys, text]) => el("div", {}, el("dt", { text: keys }), el("dd", { text })));
     this.element = el("dialog", { class: "g-help", "aria-label": "Help" });
     this.element.append(
       el("h2", { text: "How it works" }),
       el("p", {
         text: "Mark a few pixels of a thing in one photo. The same kind of thing is then looked for in all photos. Where a mask is wrong, mark that place, too: each mark counts in all photos.",
       }),
-      el("p", { text: "On a touch screen one finger marks, two fingers move and zoom." }),
+      isTouch() ? "" : el("p", { text: "On a touch screen one finger marks, two fingers move and zoom." }),
       el("dl", {}, ...rows),
       button("close", "Close the help (Esc)", () => this.toggle(false)),
     );

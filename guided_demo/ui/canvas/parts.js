@@ -36,6 +36,7 @@ export function parts(annotator) {
   });
   const stage = new Stage({
     settings: () => annotator.settings(),
+    isSizing: () => made.tools.isSizing,
     onMark: (mark) => annotator.mark(mark),
     onOutline: () => set({}),
     onBlurred: () => annotator.sharpen(),
@@ -57,6 +58,7 @@ export function parts(annotator) {
       fit: () => stage.fit(),
       help: () => help.toggle(),
       brushSize: (brush) => set({ brush }),
+      sizing: () => stage.draw(false),
     },
     annotator,
     looks.panel.button,
@@ -111,7 +113,11 @@ function layout(annotator, made) {
   const { host, stage, classes, scope, tools, looks, suggestion } = made;
   const { files, gallery, found, agreement, progress, notices, question, help } = made;
   const count = el("h2", { class: "g-count" });
-  const hint = new Hint({ firstRun: host.wholePage, point: (step) => pointAt(step, element) });
+  const hint = new Hint({
+    firstRun: host.wholePage,
+    point: (step) => pointAt(step, element),
+    leave: () => stage.ink.focus({ preventScroll: true }),
+  });
   const top = el("div", { class: "g-top" }, classes.element, scope.element);
   stage.element.append(suggestion.element);
   const work = el("div", { class: "g-work" }, stage.element, looks.legend, looks.panel.element);
@@ -132,12 +138,12 @@ function layout(annotator, made) {
   const side = el("section", { class: "g-side", "aria-label": "Gallery", inert: true }, ...rows);
   const above = [notices.element, question.element, help.element];
   const element = el("div", { class: "guided", "data-ready": "false" }, main, side, ...above);
-  // Keys are the photo's again when a mouse has chosen from a list or a class, which would take letters and arrows for another
-  // choice.
+  // Keys are the photo's again when a mouse has chosen from a list or a class or set a slider, which would take letters and arrows
+  // for another choice.
   let pressed = null;
   element.addEventListener("pointerdown", ({ target }) => (pressed = target));
   element.addEventListener("focusout", ({ target }) => target === pressed && (pressed = null));
-  const isChosen = ({ target }) => target === pressed && target.matches("select");
+  const isChosen = ({ target }) => target === pressed && target.matches("select, [type=range]");
   element.addEventListener("change", (event) => isChosen(event) && stage.ink.focus({ preventScroll: true }));
   const isClass = ({ target, detail }) => detail > 0 && target.closest(".g-choose");
   element.addEventListener("click", (event) => isClass(event) && stage.ink.focus({ preventScroll: true }));

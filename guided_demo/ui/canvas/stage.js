@@ -7,12 +7,14 @@ import { paintOf } from "./looks.js";
 import { View } from "./view.js";
 
 const CROSSHAIR = 11;
+const HANDLE = 6;
 const PIXELS_SHOW_AT = 4;
 const LOOSE = 1.25; // how far a picture may be stretched before that shows
 const MASK_PAPER = "#10151d"; // below masks that are shown without their photo
 
 export class Stage {
   view = new View();
+  isEmpty = true;
   photo = null;
   preview = null; // what stands in for the photo until that is there
   mask = null;
@@ -26,11 +28,11 @@ export class Stage {
   #isBlurred = false;
   #wasOutlining = false;
 
-  /** `settings()` gives {tool, label, radius, colors, opacity}; `onMark(mark)` takes every mark made, `onOutline()` is called when
-   * the corners of one are begun and when they have ended, `onBlurred()` once for a photo that is shown larger than its picture is,
-   * `onPaint(view)` with every painting. */
-  constructor({ settings, onMark, onOutline, onBlurred, onPaint }) {
-    this.onOutline = onOutline;
+  /** `settings()` gives {tool, label, radius, colors, opacity}, `isSizing()` whether the size of the brush is being set. `onMark(mark)`
+   * takes every mark made, `onOutline()` is called when an outline begins and ends, `onBlurred()` once for a photo that is shown
+   * larger than its picture is, `onPaint(view)` with every painting. */
+  constructor({ settings, isSizing, onMark, onOutline, onBlurred, onPaint }) {
+    Object.assign(this, { isSizing, onOutline });
     this.onBlurred = onBlurred;
     this.onPaint = onPaint;
     this.settings = settings;
@@ -44,13 +46,13 @@ export class Stage {
     new ResizeObserver(() => this.#resize()).observe(this.element);
   }
 
-  /** Show a photo of `size` (W, H) pixels; its pixels and mask follow when they are there, `preview` stands in for them. */
+  /** Show a photo of `size` (W, H) pixels, or none (null); its pixels and mask follow when they are there, `preview` stands in. */
   show(size, label, preview) {
-    Object.assign(this, { photo: null, preview, mask: null, marks: [] });
+    Object.assign(this, { photo: null, preview, mask: null, marks: [], isEmpty: !size });
     this.#isBlurred = false;
     this.gestures.cancel();
     this.#keyboardCursor = null;
-    this.view.image = size;
+    this.view.image = size ?? [1, 1];
     this.view.fit();
     this.ink.setAttribute("aria-label", label);
     this.draw();
@@ -177,10 +179,14 @@ export class Stage {
 
   #paintInk() {
     const context = this.#start(this.ink);
-    const { draft } = this.gestures;
+    const { draft, isMoving, spaceHeld, isOutlining } = this.gestures;
+    this.ink.style.cursor = isMoving ? "grabbing" : spaceHeld ? "grab" : this.isEmpty ? "default" : "";
+    if (this.isEmpty) return;
     if (draft) this.#paintDraft(context, draft);
+    if (isOutlining) paintHandle(context, this.view.toStage(...draft.stroke[0]));
     const at = this.#keyboardCursor ?? this.#pointer;
-    if (at) this.#paintCursor(context, at);
+    if (at && !isMoving && !spaceHeld) this.#paintCursor(context, at);
+    else if (this.isSizing()) this.#paintBrush(context);
   }
 
   #paintDraft(context, draft) {
@@ -189,6 +195,15 @@ export class Stage {
     if (draft.point) paintPoint(context, draft, this.view, colors);
     else paintDraft(context, draft, this.view, color);
     if (draft.shape === "polygon") outline(context, color, 2);
+  }
+
+  /** How large the brush is that is being set, in the middle of the photo: the pointer is elsewhere. */
+  #paintBrush(context) {
+    const { label, radius, colors } = this.settings();
+    const [x, y] = this.view.stage.map((length) => length / 2);
+    context.beginPath();
+    context.arc(x, y, radius, 0, 7);
+    outline(context, colors[label], 2);
   }
 
   /** What the next click does: a cross or the brush's circle in the colour of the class, and its name. */
@@ -222,6 +237,15 @@ function fadeColors(context, place) {
   context.fillStyle = "#888";
   context.fillRect(...place);
   context.globalCompositeOperation = "source-over";
+}
+
+/** The first corner of an outline, which closes it. */
+function paintHandle(context, [x, y]) {
+  context.beginPath();
+  context.arc(x, y, HANDLE, 0, 7);
+  context.fillStyle = "#fff";
+  context.fill();
+  outline(context, "#1d5fd1", 2);
 }
 
 function outline(context, color, width) {

@@ -15,8 +15,8 @@ const TOOLS = [
 ];
 
 export class Tools {
-  /** `actions` has {tool(name), undo, redo, clear, step(by), zoom(factor), fit, help, brushSize(value)}; `below` are more controls for
-   * the row below the photo. */
+  /** `actions` has {tool(name), undo, redo, clear, step(by), zoom(factor), fit, help, brushSize(value), sizing}, the last called as
+   * the size begins or ends to be set; `below` are more controls for the row below the photo. */
   constructor(actions, { brush }, ...below) {
     this.tools = new Map(
       TOOLS.map(([name, tip]) => [name, button(name, tip, () => actions.tool(name), { "aria-pressed": "false" })]),
@@ -39,7 +39,9 @@ export class Tools {
       value: brush,
       oninput: actions.brushSize,
     });
-    const zoom = group(
+    for (const event of ["pointerdown", "pointerup", "pointercancel", "focus", "blur"])
+      this.brush.input.addEventListener(event, () => actions.sizing());
+    this.zoom = group(
       "View",
       button("out", "Zoom out (−, or the mouse wheel)", () => actions.zoom(1 / 1.4)),
       button("in", "Zoom in (+, or the mouse wheel)", () => actions.zoom(1.4)),
@@ -57,15 +59,21 @@ export class Tools {
       this.place,
       this.next,
     );
-    this.below = el("div", { class: "g-below" }, this.brush.element, ...below, photos, zoom);
+    this.below = el("div", { class: "g-below" }, this.brush.element, ...below, photos, this.zoom);
   }
 
-  show({ tool, brush, undo, redo, isMarked }) {
+  show({ tool, brush, undo, redo, isMarked, isEmpty }) {
+    for (const node of this.zoom.children) node.disabled = isEmpty;
     for (const [name, node] of this.tools) node.setAttribute("aria-pressed", String(name === tool));
     this.brush.input.value = brush;
     this.undo.disabled = !undo;
     this.redo.disabled = !redo;
     this.clear.disabled = !isMarked;
+  }
+
+  /** Whether the size of the brush is being set, by a mouse, a finger or keys. */
+  get isSizing() {
+    return this.brush.input.matches(":active, :focus-visible");
   }
 
   /** Which photo is open: what it is called, its whole name, its place among those that are shown, and whether there is another. */
