@@ -108,6 +108,7 @@ def test_the_end_of_a_name_is_kept_where_cameras_count_and_of_a_short_one_the_st
     assert canvas.evaluate(cut, name) == [start, end]
 
 
+TELL = "(said) => annotator.found.parts.forEach((part, i) => (part.textContent = said[i]))"
 TRAPS = """(names) => {
   const image = { size: [400, 300], marks: 0, correct: false };
   annotator.take({ state: { ...annotator.server, images: names.map((name, i) => ({ ...image, key: `k${7 + i}`, name })) } });
@@ -140,8 +141,7 @@ def test_the_least_sure_photo_is_told_by_the_end_of_its_name_beside_any_number_o
     many.page.set_viewport_size({"width": width, "height": 800})
     many.page.evaluate(TRAPS, [f"photos of a place/IMG_{i:04}.JPG" for i in range(60)])
     many.settle()
-    tell = "(node) => { node.textContent = 'lichen in 13 of 14 photos looked at, a trace in 3'; }"
-    many.page.locator(".g-found [role=status]").evaluate(tell)
+    many.page.evaluate(TELL, ["lichen", " in 13 of 14 photos", " looked at, a trace in 3"])
     end = many.page.locator(".g-doubtful > :last-child")
     outer, inner = many.page.locator(".g-doubtful").bounding_box(), end.bounding_box()
     assert end.text_content().endswith(".JPG")
@@ -152,11 +152,59 @@ def test_a_short_name_of_the_least_sure_photo_leaves_the_room_to_what_was_found(
     many.page.set_viewport_size({"width": 1440, "height": 900})
     many.page.evaluate(TRAPS, [f"{i}/lion.jpg" for i in range(60)])
     many.settle()
-    whole = """(node) => {
-      node.textContent = "cheetah in 3 of 5 photos, a trace in 1";
-      return [node, document.querySelector(".g-doubtful")].map((part) => part.scrollWidth <= part.clientWidth);
+    many.page.evaluate(TELL, ["cheetah", " in 3 of 5 photos", ", a trace in 1"])
+    whole = "(nodes) => nodes.map((node) => node.scrollWidth <= node.clientWidth)"
+    assert many.page.locator(".g-told > *, .g-doubtful").evaluate_all(whole) == [True] * 4
+
+
+@pytest.mark.parametrize("width", [1440, 1280, 1180, 390])
+def test_the_number_of_photos_is_read_as_a_whole_beside_names_of_any_length(many, width):
+    many.page.set_viewport_size({"width": width, "height": 800})
+    many.page.evaluate(TRAPS, [f"photos of a place/IMG_{i:04}.JPG" for i in range(60)])
+    many.settle()
+    many.page.evaluate(TELL, ["a very long class n…", " in 270 of 300 photos", ", a trace in 12"])
+    number, line, lead = (many.page.locator(name) for name in (".g-number-of", ".g-told", ".g-lead"))
+    inner, outer = number.bounding_box(), line.bounding_box()
+    assert number.evaluate("(node) => node.scrollWidth <= node.clientWidth")
+    assert outer["x"] < inner["x"] and inner["x"] + inner["width"] <= outer["x"] + outer["width"] + 0.5
+    expect(lead).to_be_visible()
+    assert many.page.locator(".g-doubtful").bounding_box()["width"] > 50
+
+
+def test_masks_that_are_seen_in_another_way_are_known_to_cover_what_they_did(many):
+    many.order("help")
+    many.settle()
+    told = many.page.locator(".g-told")
+    expect(told).to_have_text("cat in 20 of 300 photos")
+    many.order("added")
+    many.page.evaluate("reads.length = 0")
+    many.press("v")
+    many.page.wait_for_function("reads.some((message) => message.do === 'masks')")
+    many.settle()
+    expect(told).to_have_text("cat in 20 of 300 photos")
+    many.press("s")  # which changes what they cover
+    expect(told).to_contain_text("photos looked at")
+
+
+def in_sight(many):
+    inside = """() => {
+      const [tile, list] = ["[aria-current=true]", ".g-tiles"].map((name) => document.querySelector(name).getBoundingClientRect());
+      return tile.left >= list.left - 1 && tile.right <= list.right + 1 && tile.top >= list.top && tile.bottom <= list.bottom;
     }"""
-    assert many.page.locator(".g-found [role=status]").evaluate(whole) == [True, True]
+    many.page.wait_for_function(inside)
+
+
+def test_the_open_photo_is_in_sight_when_a_window_is_turned_and_when_a_search_is_over(many):
+    for _ in range(3):
+        many.press("ArrowLeft")
+    in_sight(many)
+    for width, height in ((390, 844), (844, 390), (1440, 900), (1440, 500)):
+        many.page.set_viewport_size({"width": width, "height": height})
+        in_sight(many)
+    many.page.set_viewport_size({"width": 1440, "height": 900})
+    many.page.get_by_label("Find photos by name").fill("odd 29")
+    many.page.get_by_label("Find photos by name").fill("")
+    in_sight(many)
 
 
 def test_the_word_for_doubt_goes_before_a_name_is_cut(many):

@@ -115,10 +115,10 @@ def test_however_narrow_a_tile_is_it_tells_that_its_photo_is_marked(many):
 def test_it_is_told_in_how_many_photos_a_class_is_found_as_far_as_they_were_looked_at(many):
     told = many.page.locator(".g-found > span")
     seen = len(many.asked("masks"))
-    assert told.inner_text() == f"cat in {min(20, seen)} of {seen} photos looked at"
+    assert told.text_content() == f"cat in {min(20, seen)} of {seen} photos looked at"
     many.order("help")
     many.settle()
-    assert told.inner_text() == "cat in 20 of 300 photos"
+    assert told.text_content() == "cat in 20 of 300 photos"
     assert told.get_attribute("title").startswith("cat in 20 of 300 photos\n")  # there may be no room for it
     many.page.get_by_role("button", name="Least sure: odd 293.jpg").click()
     many.page.wait_for_selector("[data-key=k7] [aria-current=true]")
@@ -135,7 +135,7 @@ def test_it_is_told_in_how_many_photos_a_class_is_found_as_far_as_they_were_look
 )
 def test_what_is_said_is_what_is_known(canvas, shares, total, words):
     seen = [{"shares": {"background": 1 - share, "cat": share}} for share in shares]
-    assert canvas.evaluate("([seen, total]) => modules.module_found.finding('cat', seen, total)", [seen, total]) == words
+    assert canvas.evaluate("([seen, total]) => modules.module_found.finding('cat', seen, total).join('')", [seen, total]) == words
 
 
 def test_several_photos_are_selected_and_taken_out_together(many):
@@ -342,11 +342,26 @@ def test_photos_stay_where_they_are_whatever_is_said_above_them(hand, width):
     before = tiles.bounding_box()
     hand.page.evaluate(
         """() => {
-          const { text, check, name } = annotator.found;
-          text.textContent = "a very long class n… in none of 5000 photos, a trace in 1000";
+          const { parts, check, name } = annotator.found;
+          const said = ["a very long class n…", " in none of 5000 photos", ", a trace in 1000"];
+          parts.forEach((part, i) => (part.textContent = said[i]));
           name.show("a name that is longer than there is room for.jpg");
           check.hidden = false;
         }"""
     )
     assert tiles.bounding_box() == before
     assert hand.page.locator(".g-found button").bounding_box()["width"] > 30
+
+
+@pytest.mark.parametrize("width", [1440, 1000])
+def test_the_buttons_for_the_photos_stay_under_the_pointer_whatever_the_names(many, width):
+    many.page.set_viewport_size({"width": width, "height": 800})
+    names = ["a.jpg", "a name that is longer than there is room for at all, as of some archives.jpg", *"bcdefghijk"]
+    images = [{"key": f"k{i}", "name": name, "size": [400, 300], "marks": 0, "correct": False} for i, name in enumerate(names)]
+    many.page.evaluate("(images) => annotator.take({ state: { ...annotator.server, images } })", images)
+    buttons = [many.page.get_by_role("button", name=name) for name in ("Previous photo", "Next photo")]
+    places = []
+    for _ in names:
+        places.append([button.bounding_box()["x"] for button in buttons])
+        many.press("ArrowRight")
+    assert places == [places[0]] * len(names)

@@ -21,6 +21,7 @@ export class Gallery {
   #current = null;
   #colors = {};
   #revision = 0;
+  #known = 0; // the revision since which what is covered has not changed, only how it is seen
   #isAsking = false;
   #asked = null; // resolves when all that is asked for is there
   #gatherUntil = 0; // until this time, photos that are not on the screen are asked about, too
@@ -40,6 +41,13 @@ export class Gallery {
     this.sift = new Sift({ onChange: (anew) => this.#siftBy(anew), onSelect: () => this.picking.enter() });
     this.tools = el("div", { class: "g-tile-tools" }, this.sift.element, this.picking.element);
     for (const event of ["pointerleave", "focusout"]) this.element.addEventListener(event, () => this.#sortAgain());
+    let width = 0;
+    const resized = ([{ contentRect }]) => {
+      const isTurned = contentRect.width !== width; // a phone, or a window made narrower; else something came above or below
+      width = contentRect.width;
+      if (isTurned || !this.element.matches(":hover, :focus-within")) this.#reveal();
+    };
+    new ResizeObserver(resized).observe(this.element);
     this.observer = new IntersectionObserver((entries) => this.#see(entries), { root: this.element, rootMargin: NEAR });
   }
 
@@ -55,7 +63,13 @@ export class Gallery {
     if (isNew || hasMoved) this.#arrange();
     const tile = this.#tiles.get(current);
     tile?.open.setAttribute("aria-current", "true");
-    if (tile && (isNew || hasMoved)) reveal(tile.element, this.element, AROUND);
+    if (isNew || hasMoved) this.#reveal();
+  }
+
+  /** Scroll to the open photo, if it is among those that are shown. */
+  #reveal() {
+    const tile = this.#tiles.get(this.#current)?.element;
+    if (tile?.isConnected) reveal(tile, this.element, AROUND);
   }
 
   /** The small picture of a photo, or null. */
@@ -72,9 +86,12 @@ export class Gallery {
     this.#tiles.get(key)?.setMarked(isMarked);
   }
 
-  /** Masks older than `revision` are out of date: ask for those on the screen until none is. */
-  refresh(revision) {
-    this.#revision = Math.max(this.#revision, revision);
+  /** Masks older than `revision` are out of date: ask for those on the screen until none is. What they cover is, too, unless the
+   * masks are just seen in another way. */
+  refresh(revision, isJustSeen = false) {
+    const steps = revision - this.#revision;
+    if (steps > 0) this.#revision = revision;
+    if (steps > 0 && !(isJustSeen && steps === 1)) this.#known = revision;
     if (!this.#isAsking) this.#asked = this.#ask();
     return this.#asked;
   }
@@ -82,7 +99,7 @@ export class Gallery {
   /** {key, name, told, correct, summary} of the photos looked at since the last change; null while more are looked at. */
   known() {
     if (this.#isAsking) return null;
-    const isKnown = ({ key }) => this.#tiles.get(key).summary && this.#tiles.get(key).known >= this.#revision;
+    const isKnown = ({ key }) => this.#tiles.get(key).summary && this.#tiles.get(key).known >= this.#known;
     const summary = (key) => this.#tiles.get(key).summary;
     const known = ({ key, name, correct }) => ({ key, name, told: this.told(name), correct, summary: summary(key) });
     return this.#images.filter(isKnown).map(known);
@@ -103,6 +120,7 @@ export class Gallery {
     const { wish } = this.sift;
     this.#arrange(true);
     this.element.scrollTo(0, 0);
+    if (!anew && !wish.text) this.#reveal(); // the search is over: back to what was at work
     this.#sorted = this.#revision;
     if (!anew || !needsSummaries(wish)) return;
     await this.refresh(0);
@@ -116,7 +134,7 @@ export class Gallery {
 
   /** Masks have changed: sort by what is known now, the photo at work first, unless somebody's hand is on the tiles. */
   #sortAgain() {
-    if (!needsSummaries(this.sift.wish) || this.#isAsking || this.#sorted >= this.#revision) return;
+    if (!needsSummaries(this.sift.wish) || this.#isAsking || this.#sorted >= this.#known) return;
     if (this.element.matches(":hover, :focus-within")) return;
     this.#sorted = this.#revision;
     this.#arrange(true, this.#current);
@@ -175,7 +193,7 @@ export class Gallery {
     const masks = this.#keys((tile) => tile.isVisible && tile.revision < this.#revision);
     if (masks.length) return { do: "masks", keys: masks.slice(0, AT_ONCE), edge: EDGE };
     if (!this.#gathering) return null;
-    const unknown = this.#keys((tile) => tile.known < this.#revision);
+    const unknown = this.#keys((tile) => tile.known < this.#known);
     return unknown.length ? { do: "summaries", keys: unknown.slice(0, 2 * AT_ONCE) } : null;
   }
 
