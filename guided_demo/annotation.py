@@ -7,7 +7,6 @@ covers pixels; where marks overlap, the later one wins, and an eraser unmarks wh
 from __future__ import annotations
 
 import base64
-import io
 import math
 import weakref
 from collections.abc import Iterable, Sequence
@@ -15,8 +14,8 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
+from .dense import dense, laid_over
 from .drawing import Drawing, Drawings, Marked
 from .errors import InputError
 from .marks import MAX_CLASSES, UNMARKED, DenseMask, Mark, Point, Stroke, check_name
@@ -105,25 +104,7 @@ class Annotation:
 
         Raises InputError for an array of another form, values that no class is named for, or more than 254 classes.
         """
-        values = np.asarray(mask)
-        if values.ndim != 2 or not values.size or values.dtype.kind not in "iub":
-            raise InputError("A mask must be a height x width array of whole numbers, one a pixel.")
-        ordered = isinstance(classes, Sequence | np.ndarray) and not isinstance(classes, str)
-        if not ordered or not all(isinstance(name, str) for name in classes):
-            raise InputError(f"The classes of a mask are a list, a name for each value from 0, and not {classes!r}.")
-        if len(classes) > MAX_CLASSES:
-            raise InputError(f"A mask can name at most {MAX_CLASSES} classes.")
-        used = np.unique(values)
-        wrong = [int(v) for v in used if v != UNMARKED and not 0 <= v < len(classes)]
-        if wrong:
-            said = f"The mask has the value {wrong[0]}, but only values below {len(classes)} have the name of a class"
-            raise InputError(f"{said}; give each pixel the number of its class, and 255 where it is unmarked.")
-        present = [int(v) for v in used if v != UNMARKED]
-        compact = np.full(256, UNMARKED, np.uint8)
-        compact[present] = np.arange(len(present))
-        buffer = io.BytesIO()
-        Image.fromarray(compact[values.astype(np.uint8)]).save(buffer, "PNG")
-        return cls(mask=DenseMask(buffer.getvalue(), tuple(classes[v] for v in present)) if present else None)
+        return cls(mask=dense(mask, classes))
 
     def add(self, mark: Mark) -> Annotation:
         """With one more mark, a Point or a Stroke, over those before."""
@@ -132,9 +113,12 @@ class Annotation:
         return more
 
     def __add__(self, other: Annotation) -> Annotation:
-        """Both annotations; marks of `other` win where marks overlap. A dense mask of `other` replaces one here, and lies under
-        the marks of both."""
-        return Annotation(mask=other.mask or self.mask, marks=(*self.marks, *other.marks))
+        """Both annotations; what `other` marks wins where they overlap. Its dense mask lies over one here, which it replaces if
+        they differ in size, and under the marks of both.
+
+        Raises InputError where two masks have more than 254 classes, or the bytes of one cannot be read.
+        """
+        return Annotation(mask=laid_over(self.mask, other.mask), marks=(*self.marks, *other.marks))
 
     def rename(self, old: str, new: str) -> Annotation:
         """With class `old` called `new`; where there is a class of that name, the two become one."""

@@ -10,6 +10,24 @@ from guided_demo import Annotation, InputError, Point, Stroke
 from guided_demo.marks import UNMARKED, DenseMask
 
 
+def test_a_mask_that_is_added_lies_over_one_that_was_there_and_takes_nothing_else_away():
+    cat = Annotation.from_mask(np.array([[0, 1, 1, UNMARKED]]), ["background", "cat"])
+    dog = Annotation.from_mask(np.array([[UNMARKED, UNMARKED, 1, 0]]), ["background", "dog"])
+    for mine, theirs, expected in ((cat, dog, [0, 1, 2, 0]), (dog, cat, [0, 1, 1, 0])):
+        both = mine + theirs
+        assert both.label_map((4, 1), ["background", "cat", "dog"]).tolist() == [expected]
+        assert both.classes == ("background", *sorted({"cat", "dog"} & set(both.classes))) and both + Annotation() == both
+        assert both + theirs == both == both + both
+    twice = Annotation(mask=DenseMask(cat.mask.png, ("cat", "cat")))
+    assert (twice + dog).label_map((4, 1), ["background", "cat", "dog"]).tolist() == [[1, 1, 2, 0]]
+    assert cat + Annotation.from_mask(np.array([[0]]), ["dog"]) == Annotation.from_mask(
+        np.array([[0]]), ["dog"]
+    )  # of another image
+    many = [Annotation.from_mask(np.arange(200)[None], [f"{name} {i}" for i in range(200)]) for name in ("cat", "dog")]
+    with pytest.raises(InputError, match="at most 254 classes"):
+        many[0] + many[1]
+
+
 def test_an_eraser_unmarks_what_lies_under_it_and_nothing_else():
     annotation = Annotation(points=[(5, 5, "cat"), (30, 5, "cat")]).add(Stroke(((5, 5),), None, radius=8))
     labels = annotation.label_map((40, 20), ["cat"])

@@ -10,14 +10,15 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = "guided_demo"
 # What each part may import from the package; a part is a folder of it, or a file beside them.
-VALUES = {"errors", "marks", "drawing", "annotation", "geometry", "files", "zips", "polygons", "render"}
+VALUES = {"errors", "marks", "dense", "drawing", "annotation", "geometry", "files", "zips", "polygons", "render"}
 STATE = VALUES | {"core", "session", "naming", "events"}
 WORK = STATE | {"agreement", "recent", "storage", "export", "summary", "workspace"}
 ALLOWED = {
     "errors": set(),
     "marks": {"errors"},
+    "dense": {"errors", "marks"},
     "drawing": {"errors", "marks"},
-    "annotation": {"errors", "marks", "drawing"},
+    "annotation": {"errors", "marks", "dense", "drawing"},
     "geometry": {"annotation"},
     "files": {"errors"},
     "zips": {"errors", "files"},

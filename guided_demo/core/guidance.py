@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
+from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 
 from ..annotation import BACKGROUND, Annotation
+from ..dense import together
 from ..errors import InputError
 from ..files import read_bytes, write_atomic
 from ..marks import check_name
@@ -78,11 +80,11 @@ class Guidance:
 
     @cached_property  # every photo of a gallery asks for its own
     def annotations(self) -> Mapping[str, Annotation]:
-        """By image key: all that was marked on it."""
-        out: dict[str, Annotation] = {}
+        """By image key: all that was marked on it, in however many annotations, see `_all_of`."""
+        of_image: dict[str, list[tuple[Annotation, tuple[int, int]]]] = {}
         for c in self.ledger.values():
-            out[c.key] = out[c.key] + c.annotation if c.key in out else c.annotation
-        return MappingProxyType(out)
+            of_image.setdefault(c.key, []).append((c.annotation, c.size))
+        return MappingProxyType({key: _all_of(*each) if len(each) > 1 else each[0][0] for key, each in of_image.items()})
 
     @cached_property  # every photo of a gallery asks for it
     def uncorrected(self) -> Guidance:
@@ -165,6 +167,25 @@ class Guidance:
         """Read it from a file that `save`, the page or the command line wrote. Raises InputError if that cannot be read, or is no
         guidance."""
         return cls.from_bytes(read_bytes(path))
+
+
+@lru_cache(maxsize=1024)  # a stroke makes other guidance, but leaves the annotations of other images
+def _all_of(*sized: tuple[Annotation, tuple[int, int]]) -> Annotation:
+    """What all annotations of one image mark, each with its size (W, H); the same in whatever order they were added.
+
+    Where masks differ, a class lies over the background: who marks one class takes what others mark for that. Marks lie over all
+    masks, and where they differ, those of an annotation with fewer marks, as corrections are, over those of one with more. An
+    eraser is for what its own annotation marks, and not for what others do, so one with an eraser is taken as the mask it makes.
+    """
+    told = [Annotation.from_mask(a.label_map(size, a.classes), a.classes) if _erases(a) else a for a, size in sized]
+    marks = sorted((a.marks for a in told), key=lambda marks: (-len(marks), repr(marks)))
+    masks = [a.mask for a in told if a.mask is not None]
+    named = {name for mask in masks for name in mask.classes}
+    return Annotation(mask=together(masks, sorted(named, key=lambda name: (name != BACKGROUND, name))), marks=chain(*marks))
+
+
+def _erases(annotation: Annotation) -> bool:
+    return any(mark.label is None for mark in annotation.marks)
 
 
 def merge(parts: Iterable[Guidance]) -> Guidance:

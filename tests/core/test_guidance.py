@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from pictures import photo
 
-from guided_demo import Annotation, Guidance, InputError, Stroke
+from guided_demo import Annotation, Guidance, GuidedSegmenter, InputError, Stroke, Workspace
 from guided_demo.core.contribution import Sample
 from guided_demo.core.encoder import DETAIL, SEMANTIC
 from guided_demo.core.guidance import merge
+from guided_demo.events import AddAnnotation, LoadGuidance
 
 CAT = Annotation(points=[(20, 20, "cat"), (70, 50, "background")])
 DOG = Annotation(points=[(40, 30, "dog")], strokes=[Stroke(((5, 5), (30, 8)), "background", 4)])
@@ -62,6 +63,62 @@ def test_more_annotation_of_an_image_is_added_and_the_same_counts_once(segmenter
     assert both.images == first.images and both.classes == ("background", "cat", "dog")
     assert (both + first).to_bytes() == both.to_bytes()
     assert set(both.annotations[both.images[0]].classes) == {"background", "cat", "dog"}
+
+
+def rows(values):
+    """A mask of an image of 80 x 60, alike in every column, from pairs of a value and how many rows it has."""
+    return np.tile(np.repeat(*zip(*values, strict=True))[:, None], (1, 80))
+
+
+def test_masks_of_two_people_are_both_there_however_they_are_added(segmenter):
+    size, names = (80, 60), ["background", "cat", "dog"]
+    of_cat = Annotation.from_mask(rows([(0, 20), (1, 20), (0, 20)]), names[:2])
+    for shift in range(8):  # whose came first was by a hash of what they marked
+        of_dog = Annotation.from_mask(rows([(0, 48 - shift), (2, 12), (255, shift)]), names)
+        parts = [segmenter.guide(photo(0), a) for a in (of_cat, of_dog, CAT)]
+        both = {sum(p).annotations[parts[0].images[0]] for p in itertools.permutations(parts)}
+        assert len(both) == 1
+        expected = rows([(0, 20), (1, 20), (0, 8 - shift), (2, 12), (0, shift)])
+        expected[20, 20], expected[50, 70] = 1, 0
+        assert np.array_equal(both.pop().label_map(size, names), expected)
+
+
+def test_a_click_beside_the_masks_of_two_people_leaves_both_as_guiding_anew_does(segmenter):
+    cat = Annotation.from_mask(rows([(0, 20), (1, 20), (255, 20)]), ["background", "cat"])
+    dog = Annotation.from_mask(rows([(255, 50), (1, 10)]), ["background", "dog"])
+    both = sum(segmenter.guide(photo(0), a) for a in (cat, dog))
+    (key,) = both.images
+    other = GuidedSegmenter.untrained(seed=1)
+    for workspace in (Workspace(segmenter), Workspace(other)):
+        workspace.add_image("a.png", photo(0))
+        workspace.apply(LoadGuidance(both))
+        assert (
+            workspace.guidance.classes == both.classes and workspace.guidance.checkpoint_id == workspace.segmenter.checkpoint_id
+        )
+        workspace.apply(AddAnnotation(key, Annotation(points=[(3, 45, "tree")])))
+        assert workspace.guidance.classes == ("background", "cat", "dog", "tree")
+        labels = workspace.segment(key).labels
+        assert (labels[20:40] == 1).all() and (labels[50:] == 2).all() and labels[45, 3] == 3
+
+
+def test_an_eraser_takes_nothing_of_what_others_marked(segmenter):
+    names = ["background", "cat", "dog"]
+    line = ((10, 30), (70, 30))
+    for radius in range(3, 11):
+        cat = Annotation(strokes=[(line, "cat", 5), (((10, 20), (70, 20)), None, 4.0)], points=[(40, 30, "dog")])
+        dog = Annotation(marks=[Stroke(line, "dog", radius), Stroke(line, None, radius + 2), Stroke(((5, 5),), "dog", 2)])
+        (both,) = (segmenter.guide(photo(0), cat) + segmenter.guide(photo(0), dog)).annotations.values()
+        marked = [a.label_map((80, 60), names) for a in (both, cat, dog)]
+        assert np.array_equal(marked[0], np.where(marked[2] == 255, *marked[1:]))
+        assert both.classes == ("cat", "dog")
+
+
+def test_marks_that_contradict_others_are_taken_for_corrections_where_they_are_fewer(segmenter):
+    for x in range(10, 70, 8):
+        few = segmenter.guide(photo(0), Annotation(points=[(x, 20, "dog")]))
+        many = segmenter.guide(photo(0), Annotation(points=[(x, 20, "cat"), (x + 1, 30, "cat")]))
+        (both,) = (few + many).annotations.values()
+        assert both.label_map((80, 60), ["cat", "dog"])[20, x] == 1
 
 
 def test_guidance_can_be_given_to_other_processes(segmenter):
