@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
@@ -103,14 +104,14 @@ class Guidance:
 
     def without(self, *keys: str) -> Guidance:
         """This guidance with nothing of the images of these keys (`EncodedImage.key`); the same object where it holds none."""
-        if not all(isinstance(key, str) for key in keys):
-            raise InputError("An image is taken out by its key: guidance.without(segmenter.encode(image).key).")
+        _check_keys(*keys)
         gone = set(keys)
         kept = {entry: c for entry, c in self.ledger.items() if c.key not in gone}
         return replace(self, ledger=kept) if len(kept) < len(self.ledger) else self
 
     def only(self, key: str) -> Guidance:
-        """What the image `key` alone contributed."""
+        """What the image `key` alone contributed; nothing where there is none of this key."""
+        _check_keys(key)
         return replace(self, ledger={entry: c for entry, c in self.ledger.items() if c.key == key})
 
     def rename(self, old: str, new: str) -> Guidance:
@@ -130,10 +131,16 @@ class Guidance:
         return self._map(renamed)
 
     def drop_class(self, name: str) -> Guidance:
-        """Without a class; an image that showed nothing else leaves the ledger."""
+        """Without a class; an image that showed nothing else leaves the ledger. Guidance that has none of the name stays equal.
+
+        Raises InputError for what is no name of a class.
+        """
+        name = check_name(name)
 
         def dropped(c: Contribution) -> Contribution:
             samples, found = ({n: s for n, s in part.items() if n != name} for part in (c.samples, c.found))
+            # As in guiding: where no background is known, it is not known what is surely of a class.
+            found = {} if name == BACKGROUND else found
             return replace(c, samples=samples, annotation=c.annotation.drop(name), found=found)
 
         return self._map(dropped)
@@ -160,13 +167,13 @@ class Guidance:
 
         Raises InputError if the file cannot be written; one that was there is then as it was.
         """
-        write_atomic(path, self.to_bytes())
+        write_atomic(_path(path), self.to_bytes())
 
     @classmethod
     def load(cls, path: str | Path) -> Guidance:
         """Read it from a file that `save`, the page or the command line wrote. Raises InputError if that cannot be read, or is no
         guidance."""
-        return cls.from_bytes(read_bytes(path))
+        return cls.from_bytes(read_bytes(_path(path)))
 
 
 @lru_cache(maxsize=1024)  # a stroke makes other guidance, but leaves the annotations of other images
@@ -189,8 +196,8 @@ def _erases(annotation: Annotation) -> bool:
 
 
 def merge(parts: Iterable[Guidance]) -> Guidance:
-    """The sum of guidances, in a time that grows as their number does; empty where there are none. Raises InputError if they are
-    of different checkpoints."""
+    """The sum of guidances, in whatever order, in a time that grows as their number does; empty where there are none. Raises
+    InputError if they are of different checkpoints."""
     given = [part for part in parts if part.ledger]
     ids = {part.checkpoint_id for part in given}
     if len(ids) > 1:
@@ -198,4 +205,28 @@ def merge(parts: Iterable[Guidance]) -> Guidance:
             "Guidances of different checkpoints cannot be added; make those of one checkpoint again from their annotations "
             "with the other."
         )
-    return Guidance(next(iter(ids), None), {entry: c for part in given for entry, c in part.ledger.items()})
+    ledger: dict[str, Contribution] = {}
+    for part in given:
+        for entry, c in part.ledger.items():
+            known = ledger.setdefault(entry, c)
+            # An older version, or dropping a class, may have left other samples of the same marks: the last is not the best.
+            ledger[entry] = c if known is c else max(known, c, key=_told)
+    return Guidance(next(iter(ids), None), ledger)
+
+
+def _told(contribution: Contribution) -> tuple[int, bytes]:
+    """An order of contributions, the one that tells the most last."""
+    data = guidance_file.write(None, [contribution])
+    return len(data), data
+
+
+def _check_keys(*keys: str) -> None:
+    if not all(isinstance(key, str) for key in keys):
+        raise InputError("An image is called by its key, which is segmenter.encode(image).key.")
+
+
+def _path(path: str | Path) -> str | Path:
+    """The same. Raises InputError if it is none."""
+    if not isinstance(path, str | os.PathLike):
+        raise InputError(f"A guidance file is called by its path, such as 'cats.safetensors', and not {path!r:.80}.")
+    return path

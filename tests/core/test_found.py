@@ -1,6 +1,7 @@
 """What is surely found in an annotated image guides others."""
 
 from dataclasses import replace
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -124,6 +125,20 @@ def test_it_is_renamed_dropped_and_saved_with_its_class(segmenter):
     for change in (Guidance, lambda g: g.rename("cat", "lynx"), lambda g: g.drop_class("cat")):
         given = (guidance, read) if change is Guidance else (change(guidance), change(read))
         assert torch.equal(*(segmenter.segment(photo(1), each)._logits for each in given))
+
+
+def test_without_the_background_nothing_is_surely_found_as_if_it_had_not_been_marked(segmenter):
+    dropped = segmenter.guide(photo(0), THREE).drop_class("background")
+    assert dropped == segmenter.guide(photo(0), THREE.drop("background")) and entries(dropped)[0].found == {}
+
+
+def test_the_same_marks_told_by_more_or_less_add_up_to_the_same_in_any_order(segmenter):
+    marks = THREE.drop("dog")
+    parts = segmenter.guide(photo(0), THREE).drop_class("dog"), segmenter.guide(photo(0), marks)
+    parts = *parts, told_by_marks_alone(parts[1])
+    assert len({part.to_bytes() for part in parts}) == 3 and len({entry for part in parts for entry in part.ledger}) == 1
+    assert len({sum(p).to_bytes() for p in permutations(parts)}) == 1
+    assert entries(sum(parts))[0].found
 
 
 def test_a_file_that_found_what_is_not_marked_is_refused(segmenter):

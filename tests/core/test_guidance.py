@@ -171,6 +171,20 @@ def test_a_class_that_is_dropped_takes_images_along_that_show_nothing_else(segme
     assert rest.classes == ("background", "dog") and set(next(iter(rest.annotations.values())).classes) == set(rest.classes)
 
 
+def test_dropping_no_class_is_dropping_nothing_and_no_name_is_told(segmenter):
+    guidance = segmenter.guide(photo(0), CAT)
+    assert guidance.drop_class("dog") == guidance and guidance.drop_class(" cat ").classes == ("background",)
+    for wrong in (["cat"], None):
+        with pytest.raises(InputError, match="called by a text, such as 'cat'"):
+            guidance.drop_class(wrong)
+
+
+def test_what_is_no_path_is_told(segmenter):
+    for use in (Guidance.load, segmenter.guide(photo(0), CAT).save):
+        with pytest.raises(InputError, match=r"called by its path, such as 'cats\.safetensors', and not None"):
+            use(None)
+
+
 def test_what_one_image_contributed(segmenter):
     first, second = segmenter.guide(photo(0), CAT), segmenter.guide(photo(1), DOG)
     assert (first + second).only(second.images[0]).to_bytes() == second.to_bytes()
@@ -190,7 +204,9 @@ def test_an_image_is_taken_out_by_its_key_alone(segmenter):
     encoded = segmenter.encode(photo(0))
     guidance = segmenter.guide(encoded, CAT)
     assert guidance.without(encoded.key).images == () and guidance.without("another") is guidance
-    with pytest.raises(InputError, match=r"encode\(image\).key"):
-        guidance.without(encoded)
+    assert guidance.only("another").images == ()
+    for take in (guidance.without, guidance.only):
+        with pytest.raises(InputError, match=r"encode\(image\)\.key"):
+            take(encoded)
     with pytest.raises(TypeError):
         guidance + None
