@@ -42,14 +42,12 @@ export class Transfer {
     if (told?.taken) this.done();
   }
 
-  /** Have those files read that had arrived when the page was loaded again; resolves to what they were, in words. */
+  /** Have those files read that had arrived when the page was loaded again. */
   async readArrived() {
     const reply = await this.progress.during("Reading files", (report) =>
       this.host.work({ do: "take_in", last: true }, ({ done, total }) => report(done, total)),
     );
-    if (!reply || reply.error) return "";
-    this.take(reply);
-    return reply.taken;
+    if (reply && !reply.error) this.take(reply);
   }
 
   /** How many files were brought and are not read yet. */

@@ -1,5 +1,9 @@
 /** What was under way as the page was left, which may load itself again when a lost connection is back. */
 
+const UNREAD =
+  "The page was loaded again while files were being read. Some may be missing: add them all again, those that are here stay as " +
+  "they are.";
+
 /** Send the changes, have the files read that had arrived and ask for the others, and keep what is under way from now on.
  * `host.unfinished` is described in canvas.js. */
 export async function goOn(annotator) {
@@ -21,10 +25,8 @@ export async function goOn(annotator) {
     return { changes: channel.undelivered, files: transfer.unread, downloads: transfer.unmade, hand };
   });
   if (files) {
-    const what = files === 1 ? "a file was" : `${files} files were`;
-    const arrived = await transfer.readArrived();
-    const had = arrived && ` Taken in: ${arrived}.`; // those that were read before, too
-    notices.show(`The page was loaded again while ${what} read.${had} Add what is missing again.`, { problem: true });
+    await transfer.readArrived();
+    notices.show(UNREAD, { problem: true });
   }
   await Promise.all(sent);
   if (hand && !isTakenUp) annotator.choose(hand.label); // a class that only these changes brought
