@@ -131,7 +131,8 @@ class Annotator {
     this.gallery.show(images, this.current, classes);
     this.stage.set({ marks });
     this.classes.show(classes, this.active);
-    this.looks.show({ look, seen: this.stage.mask && this.stage.look, classes, marked, opacity: this.opacity });
+    const { active, opacity } = this;
+    this.looks.show({ look, seen: this.stage.mask && this.stage.look, classes, marked, active, opacity });
     this.scope.show(look.scope);
     this.tools.show({
       isEmpty: !this.image,
@@ -174,7 +175,7 @@ class Annotator {
     this.found.show({ marked, active: this.active, known: this.gallery.known(), total: images.length });
   }
 
-  /** Take in what a reply says of the session, unless something newer is known; `isJustSeen`: only how masks are seen has changed. */
+  /** Take in what a reply says of the session, unless something newer is known; `isJustSeen` where only the view has changed. */
   take(reply, isJustSeen = false) {
     if (reply === this.#lastReply) return;
     this.#lastReply = reply;

@@ -79,6 +79,11 @@ def test_in_a_system_of_few_colours_the_chosen_is_told_apart_and_classes_keep_th
     assert color(".g-chip.g-active") != color(".g-chip:not(.g-active)")
     assert color(".g-dot:not(.g-ring)") == "rgb(0, 153, 238)"
     assert color("[aria-current=true]", "outline-style") == "solid"
+    page.locator(".g-look").click()
+    assert color(".g-views [aria-pressed=true] small", "color") == color(".g-views [aria-pressed=true]", "color")
+    page.evaluate("document.querySelector('.g-ring-here').hidden = false")
+    ring = "getComputedStyle(document.querySelector('.g-ring-here'), '::before').boxShadow"
+    assert page.evaluate(ring) != "none"
 
 
 def test_who_wants_no_motion_sees_no_pulse(hand):

@@ -169,3 +169,44 @@ def test_where_nothing_is_marked_the_photos_are_seen_in_every_view(visitor):
     visitor.settle()
     visitor.page.wait_for_selector(".guided:not(.g-catching-up)")
     expect(photo).to_have_css("opacity", "1")
+
+
+def test_on_a_phone_the_legend_names_the_chosen_class_first_and_no_more_than_there_is_room_for(hand):
+    hand.page.set_viewport_size({"width": 390, "height": 844})
+    hand.page.evaluate(SHOW, "mask")
+    hand.page.evaluate(
+        """() => {
+          const classes = ["background", ..."abcdefg"].map((name) => ({ name, color: "#0099ee" }));
+          annotator.take({ state: { ...annotator.server, classes, marked: classes.map(({ name }) => name) } });
+          annotator.choose("f");
+        }"""
+    )
+    assert hand.page.locator(".g-legend > *").all_inner_texts() == [*"fabc", "and 3 more"]
+
+
+AS_ON_THE_PAGE = "document.querySelector('.guided').style.height = 'calc(100dvh - 44px)'"
+
+
+@pytest.mark.parametrize("name", ["Masks", "Leave out"])
+def test_on_a_phone_nothing_but_the_slider_that_is_held_is_above_the_photo(hand, name):
+    hand.page.set_viewport_size({"width": 390, "height": 844})
+    hand.page.evaluate(AS_ON_THE_PAGE)
+    hand.page.locator(".g-look").click()
+    left, top, width, height = hand.page.get_by_role("slider", name=name).bounding_box().values()
+    hand.page.mouse.move(left + width / 2, top + height / 2)
+    hand.page.mouse.down()
+    panel = hand.page.locator(".g-panel")
+    shown = "(panel) => [...panel.children].filter((part) => getComputedStyle(part).opacity === '1').map((part) => part.innerText)"
+    assert [text.split("\n")[0] for text in panel.evaluate(shown)] == [name]
+    expect(panel).to_have_css("background-color", "rgba(0, 0, 0, 0)")
+    hand.page.mouse.up()
+    expect(panel.locator(".g-views")).to_have_css("opacity", "1")
+    assert len(panel.evaluate(shown)) == 4
+
+
+@pytest.mark.parametrize("size", [(360, 640), (390, 844), (844, 390), (1280, 720)], ids=str)
+def test_all_of_the_panel_is_in_sight(hand, size):
+    hand.page.set_viewport_size(dict(zip(("width", "height"), size, strict=True)))
+    hand.page.evaluate(AS_ON_THE_PAGE)
+    hand.page.locator(".g-look").click()
+    assert hand.page.locator(".g-panel").evaluate("(panel) => panel.scrollHeight <= panel.clientHeight")

@@ -16,6 +16,8 @@ const GREY = ["probability", "novelty"];
 const SUREST = 99;
 const NOVELTY_COLOR = "#ff33cc";
 const MOST_NAMES = 6;
+const FEWER_NAMES = 4; // where a photo is narrower than this:
+const NARROW = 500;
 const NAME = 20; // letters of one
 
 /** The view after this one. */
@@ -69,8 +71,8 @@ export class Looks {
   }
 
   /** `look` is the server's {view, label, scope, unsure}; `seen` the view that is on the stage, null where there is no mask;
-   * `marked` names the classes that masks may show; `opacity` from 0 to 1. */
-  show({ look, seen, classes, marked, opacity }) {
+   * `marked` names the classes that masks may show, `active` is the one that is chosen; `opacity` from 0 to 1. */
+  show({ look, seen, classes, marked, active, opacity }) {
     this.opacity.input.value = 100 * opacity;
     for (const [view, node] of this.views) node.setAttribute("aria-pressed", String(view === look.view));
     const [, name] = VIEWS.find(([view]) => view === look.view);
@@ -79,21 +81,23 @@ export class Looks {
     this.limit.textContent = percent ? `below ${percent} %` : "nothing";
     if (document.activeElement !== this.unsure.input) this.unsure.input.value = percent || 50;
     this.scope.show(look.scope);
-    this.#explain(seen, percent, classes, marked, look.label ?? "");
+    this.#explain(seen, percent, classes, marked, active, look.label ?? "");
   }
 
-  #explain(seen, percent, classes, marked, label) {
+  #explain(seen, percent, classes, marked, active, label) {
     const color = classes.find(({ name }) => name === label)?.color ?? "#888888";
     const ramp = (from, to, shade) => [
       el("span", { text: from }),
       el("span", { class: "g-ramp", style: `--color: ${shade}` }),
       el("span", { text: to }),
     ];
+    const most = this.legend.parentElement.clientWidth < NARROW ? FEWER_NAMES : MOST_NAMES;
+    const named = () => names(classes, marked, active, most);
     const parts = {
       probability: () => ramp(`not ${short(label, NAME)}`, short(label, NAME), color),
       novelty: () => ramp("like your marks", "unlike any", NOVELTY_COLOR),
-      mask: () => names(classes, marked),
-      outline: () => names(classes, marked),
+      mask: named,
+      outline: named,
     };
     const shown = parts[seen]?.() ?? [];
     if (percent && seen && !GREY.includes(seen))
@@ -103,9 +107,11 @@ export class Looks {
   }
 }
 
-function names(classes, marked) {
+/** The classes that masks show, the chosen one first: at most so many, and how many more. */
+function names(classes, marked, active, most) {
   const shown = classes.filter(({ name }) => name !== BACKGROUND && marked.includes(name));
-  const more = shown.length - MOST_NAMES;
+  shown.sort((a, b) => (b.name === active) - (a.name === active));
+  const more = shown.length - most;
   const key = ({ name, color }) => el("span", { class: "g-key", style: `--color: ${color}`, text: short(name, NAME) });
-  return [...shown.slice(0, MOST_NAMES).map(key), ...(more > 0 ? [el("span", { text: `and ${more} more` })] : [])];
+  return [...shown.slice(0, most).map(key), ...(more > 0 ? [el("span", { text: `and ${more} more` })] : [])];
 }

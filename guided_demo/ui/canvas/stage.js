@@ -28,8 +28,8 @@ export class Stage {
   #isBlurred = false;
   #wasOutlining = false;
 
-  /** `settings()` gives {tool, label, radius, colors, opacity}, `isSizing()` whether the size of the brush is being set. `onMark(mark)`
-   * takes every mark made, `onOutline()` is called when an outline begins and ends, `onBlurred()` once for a photo that is shown
+  /** `settings()` gives {tool, label, radius, colors, opacity}, `isSizing()` whether the size of the brush is being set.
+   * `onMark(mark)` takes every mark made, `onOutline()` is called when an outline begins and ends, `onBlurred()` once for a photo that is shown
    * larger than its picture is, `onPaint(view)` with every painting. */
   constructor({ settings, isSizing, onMark, onOutline, onBlurred, onPaint }) {
     Object.assign(this, { isSizing, onOutline });
@@ -46,7 +46,7 @@ export class Stage {
     new ResizeObserver(() => this.#resize()).observe(this.element);
   }
 
-  /** Show a photo of `size` (W, H) pixels, or none (null); its pixels and mask follow when they are there, `preview` stands in. */
+  /** Show a photo of `size` (W, H) pixels, or none (null); `preview` stands in until its pixels and mask are there. */
   show(size, label, preview) {
     Object.assign(this, { photo: null, preview, mask: null, marks: [], isEmpty: !size });
     this.#isBlurred = false;

@@ -15,8 +15,8 @@ const TOOLS = [
 ];
 
 export class Tools {
-  /** `actions` has {tool(name), undo, redo, clear, step(by), zoom(factor), fit, help, brushSize(value), sizing}, the last called as
-   * the size begins or ends to be set; `below` are more controls for the row below the photo. */
+  /** `actions` has {tool(name), undo, redo, clear, step(by), zoom(factor), fit, help, brushSize(value), sizing}, the last called
+   * as that begins and ends to be set; `below` are more controls for the row below the photo. */
   constructor(actions, { brush }, ...below) {
     this.tools = new Map(
       TOOLS.map(([name, tip]) => [name, button(name, tip, () => actions.tool(name), { "aria-pressed": "false" })]),
