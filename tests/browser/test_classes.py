@@ -306,3 +306,14 @@ def test_what_undo_brings_back_is_said_until_something_else_is_done_and_of_its_k
     expect(notice).to_have_count(1)
     hand.press("z") if after == "undo" else hand.click(100, 100)
     expect(notice).to_have_count(0)
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_classes_fade_where_they_go_on_below_what_stays_in_sight_and_nowhere_else(hand, width):
+    hand.page.set_viewport_size({"width": width, "height": 800})
+    fade = "getComputedStyle(document.querySelector('.g-kept'), '::before').content"
+    assert hand.page.evaluate(fade) == "none"
+    hand.page.evaluate(MANY)
+    hand.page.wait_for_function(f"{fade} !== 'none'")
+    hand.page.locator(".g-classes").evaluate("(pane) => pane.scrollTo(9999, 0)")
+    hand.page.wait_for_function(f"{fade} === 'none'")

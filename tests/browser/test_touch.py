@@ -169,3 +169,28 @@ def test_on_a_touch_screen_the_help_tells_what_fingers_do(chromium, server):
     terms = page.locator(".g-help dt").all_inner_texts()
     assert "Two fingers" in terms and "P  B  E" not in terms
     context.close()
+
+
+def test_a_phone_does_not_zoom_the_page_to_a_field_and_what_is_chosen_is_read(chromium, server):
+    context = chromium.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page = Visitor(context.new_page(), server).page
+    page.get_by_role("button", name="More of the gallery").tap()
+    find, *lists = page.locator(".g-sift :is(input, select)").all()
+    for field in (find, *lists):
+        expect(field).to_have_css("font-size", "16px")
+        assert field.bounding_box()["width"] > 140
+    context.close()
+
+
+def test_on_a_phone_what_is_said_of_long_work_leaves_the_photos_free(chromium, server):
+    context = chromium.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page = Visitor(context.new_page(), server).page
+    page.evaluate(
+        """() => {
+          document.querySelector(".g-progress").hidden = false;
+          document.querySelector(".g-progress span").textContent = "Reading files: 12 of 40, about 120 s left; 2 more to do";
+        }"""
+    )
+    tiles, said = (page.locator(name).bounding_box() for name in (".g-tile >> nth=0", ".g-progress"))
+    assert tiles["y"] + tiles["height"] <= said["y"]
+    context.close()

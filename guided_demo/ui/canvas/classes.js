@@ -4,6 +4,7 @@ import { button, el, reveal, rollSideways } from "./dom.js";
 import { BACKGROUND } from "./marks.js";
 
 const ARROWS = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
+const FADE = 11; // before what stays in sight, where there is room
 const EDGE = 5; // around a chip, where it is marked as chosen and as the one that hears keys
 
 export class Classes {
@@ -16,6 +17,7 @@ export class Classes {
     this.list = el("div", { class: "g-chips", role: "radiogroup", "aria-label": "Class to mark" });
     this.element = el("div", { class: "g-classes" }, this.list);
     rollSideways(this.element);
+    this.element.addEventListener("scroll", () => this.#fade());
     // A phone is turned, a window made narrower.
     new ResizeObserver(() => this.#editing || this.#revealActive()).observe(this.element);
     // Under a mouse that is pressed, nothing moves: it would be let go elsewhere.
@@ -46,6 +48,13 @@ export class Classes {
   #revealActive() {
     const chip = this.list.querySelector(".g-active");
     if (chip) this.#reveal(chip);
+    this.#fade();
+  }
+
+  /** Show whether classes go on below what stays in sight. */
+  #fade() {
+    const { scrollLeft, clientWidth, scrollWidth } = this.element;
+    this.kept?.classList.toggle("g-over", scrollLeft + clientWidth < scrollWidth - 1);
   }
 
   /** Arrows go from class to class, as in any group of which one is chosen, and around its ends. */
@@ -63,7 +72,9 @@ export class Classes {
   /** Scroll to the chip that `node` is of, unless it is one that stays in sight. */
   #reveal(node) {
     const chip = node.closest(".g-chips > .g-chip");
-    if (chip) reveal(chip, this.element, EDGE, this.kept.offsetWidth);
+    if (!chip) return;
+    const left = this.element.clientWidth - this.kept.offsetWidth - chip.offsetWidth - 2 * EDGE;
+    reveal(chip, this.element, EDGE, this.kept.offsetWidth + Math.max(0, Math.min(FADE, left)));
   }
 
   #chip({ name, color }, number) {
