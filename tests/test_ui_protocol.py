@@ -332,6 +332,12 @@ def test_the_class_of_the_samples_leaves_with_them_where_there_are_others(page, 
     *_, last = other.desk.work({"do": "take_in"})
     assert [item["name"] for item in last["state"]["classes"]] == [BACKGROUND, "cat"]
     assert len(last["state"]["images"]) == 1
+    if kind == "guidance":
+        assert last["state"]["undo"]
+        undone = other.change("undo")["state"]
+        assert ([item["name"] for item in undone["classes"]], undone["marked"]) == ([BACKGROUND, "thing"], [])
+        assert len(undone["images"]) == 1 and not undone["undo"]
+        assert other.change("redo")["state"]["marked"] == ["cat"]
 
 
 def test_guidance_saved_on_one_desk_gives_the_same_masks_on_another(page, segmenter):

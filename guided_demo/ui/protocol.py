@@ -17,6 +17,7 @@ from ..events import (
     AddClass,
     Annotate,
     ClearAnnotation,
+    LoadGuidance,
     MarkCorrect,
     MergeClass,
     RecolorClass,
@@ -239,21 +240,29 @@ class Desk:
     def _dismiss_samples(self, brought: frozenset[str]) -> None:
         """Photos that nobody brought leave as soon as there are others, unless they are marked; and so do classes that nobody
         added or marked, of which one that is alone becomes ANYTHING. This cannot be undone, so it comes before the masks that are
-        brought with the others."""
+        brought with the others, and before guidance that was loaded."""
         session = self.workspace.session
         self._samples -= brought
         leaving = tuple(item.key for item in session.images if item.key in self._samples)
         if not leaving or len(leaving) == len(session.images) or self._samples & session.annotations.keys():
             return
         found = session.past[self._floor].state if len(session.past) > self._floor else session.state
-        names = session.class_names
+        steps = session.past[self._floor :]
+        loads = steps if all(isinstance(event, LoadGuidance) for step in steps for event in step.events) else ()
+        for _ in loads:
+            self.workspace.undo()
+        names = self.workspace.session.class_names
         for name in (item.name for item in found.classes[1:]):
             if name in names and not session.count_marks(name):
                 self.workspace.apply(RenameClass(name, ANYTHING) if len(names) == 2 else RemoveClass(name))
         self.workspace.apply(RemoveImages(leaving))
         self._floor = len(self.workspace.session.past)
+        for step in loads:
+            for event in step.events:
+                self.workspace.apply(event, step.together)
+            self._dismiss_class(step.together)
 
-    def _dismiss_class(self, together: str) -> None:
+    def _dismiss_class(self, together: str | None) -> None:
         """What was there to mark leaves where classes were brought, with which it is undone."""
         names = self.workspace.session.class_names
         if self._samples and ANYTHING in names[:-1] and ANYTHING not in marked(self.workspace.guidance):
