@@ -42,27 +42,39 @@ fine-tuning, supervised, forest-features."""
 
 
 def evaluate(jobs: Sequence[Job], contestants: Sequence[Contestant], seed: int, log: Callable[[str], None]) -> dict[str, Any]:
-    """All jobs with all contestants: what the JSON file holds, and `cells` as Cell objects."""
+    """All jobs with all contestants: what the JSON file holds, and `cells` as Cell objects. A job that cannot be finished, as one
+    with a file that cannot be read, is left out of all but `left_out`, and of the log, which says why."""
     cells: list[Cell] = []
     per_task: dict[str, Any] = {}
+    measured, left_out = list[Job](), list[str]()
     for job in jobs:
         progress = lambda done, total, job=job: log(f"\r{job.protocol}: task {done} of {total} ")  # noqa: E731
-        if job.protocol == "clicks":
-            found, per_task["clicks"] = count_clicks(job.tasks, contestants, seed, progress)
-        else:
-            outcomes = protocols.run(job.tasks, job.settings, contestants, progress)
-            found = summarise(job.protocol, job.tasks, outcomes, seed)
-            per_task[job.protocol] = [_record(outcome) for outcome in outcomes]
+        try:
+            found, per_task[job.protocol] = _measured(job, contestants, seed, progress)
+        except InputError as error:
+            left_out.append(f"{job.protocol} is left out: {error}")
+            log(f"\nguided_demo: {left_out[-1]}\n")
+            continue
         cells += found
+        measured.append(job)
         log("\n")
     return {
         "seed": seed,
         "models": [{"name": c.name, "checkpoint": c.checkpoint_id} for c in contestants],
-        "data": {job.protocol: {"dataset": job.data, "tasks": [_listing(task) for task in job.tasks]} for job in jobs},
+        "data": {job.protocol: {"dataset": job.data, "tasks": [_listing(task) for task in job.tasks]} for job in measured},
+        "left_out": left_out,
         "cells": cells,
         "per_task": per_task,
-        "more_annotation_made_worse": losses(cells, [job for job in jobs if job.protocol != "clicks"]),
+        "more_annotation_made_worse": losses(cells, [job for job in measured if job.protocol != "clicks"]),
     }
+
+
+def _measured(job: Job, contestants: Sequence[Contestant], seed: int, progress) -> tuple[list[Cell], Any]:
+    """The cells of one job, and what it found by task."""
+    if job.protocol == "clicks":
+        return count_clicks(job.tasks, contestants, seed, progress)
+    outcomes = protocols.run(job.tasks, job.settings, contestants, progress)
+    return summarise(job.protocol, job.tasks, outcomes, seed), [_record(outcome) for outcome in outcomes]
 
 
 def count_clicks(tasks: Sequence[Task], contestants: Sequence[Contestant], seed: int, progress) -> tuple[list[Cell], dict]:
@@ -102,8 +114,8 @@ def _listing(task: Task) -> dict[str, Any]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; 0 if all went well, 1 if some domains cannot be measured (each is told, the rest done), 2 if the call was
-    wrong."""
+    """Run the command; 0 if all went well, 1 if some data cannot be measured (each is told, the rest done), 2 if the call was
+    wrong, or nothing can be measured."""
     arguments = _parser().parse_args(argv)
     try:
         contestants = [open_contestant(spec, arguments.device) for spec in arguments.model or ["default"]]
@@ -116,6 +128,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.out:
             make_folder(arguments.out)
         results = evaluate(jobs, contestants, arguments.seed, lambda text: print(text, end="", file=sys.stderr, flush=True))
+        results["left_out"] = failed = failed + results["left_out"]
+        jobs = [job for job in jobs if job.protocol in results["data"]]
+        if not jobs:
+            return 2
         text = table(results["cells"], jobs)
         print(text)
         for sentence in results["more_annotation_made_worse"]:
@@ -152,6 +168,9 @@ def _jobs(a: argparse.Namespace) -> tuple[list[Job], list[str]]:
     if a.same:
         # Where every pixel is annotated, nothing is left to find out.
         sparse = [s for s in single if s.points is not None] or [Setting(25)]
+        if sparse[0] not in single:
+            told = "where all pixels are annotated, --same leaves nothing to find; it is run with 25"
+            print(f"guided_demo: {told}.", file=sys.stderr)
         tasks = protocols.same_image(open_dataset(a.same), a.tasks, a.seed, a.classes)
         jobs.append(Job("same image", a.same, tasks, sparse))
     if a.video:
@@ -160,12 +179,12 @@ def _jobs(a: argparse.Namespace) -> tuple[list[Job], list[str]]:
         shown, asked = map(open_dataset, a.many)
         tasks = protocols.many_shots(shown, asked, a.queries, a.seed, a.classes)
         jobs.append(Job("many shots", " ".join(a.many), tasks, many))
-    for folder in _domains(a.domains):
+    for name, folder in _domains(a.domains).items():
         try:
             tasks = protocols.another_image(open_dataset(f"plain:{folder}"), a.tasks, 1, a.seed)
-            jobs.append(Job(f"domain {folder.name}", str(folder), tasks, single))
+            jobs.append(Job(f"domain {name}", str(folder), tasks, single))
         except InputError as error:
-            failed.append(f"{folder.name} is left out: {error}")
+            failed.append(f"domain {name} is left out: {error}")
     if a.swap:
         jobs.append(Job("swap", a.swap, protocols.swapped(open_dataset(a.swap), a.tasks, a.seed), single))
     if a.absent:
@@ -179,9 +198,10 @@ def _jobs(a: argparse.Namespace) -> tuple[list[Job], list[str]]:
     return jobs, failed
 
 
-def _domains(root: Path | None) -> list[Path]:
+def _domains(root: Path | None) -> dict[str, Path]:
+    """The folders with masks, `root` and those in it, by a name that no two of them share."""
     if root is None:
-        return []
+        return {}
     try:
         folders = [root, *sorted(root.iterdir())]
     except OSError as error:
@@ -189,7 +209,9 @@ def _domains(root: Path | None) -> list[Path]:
     found = [folder for folder in folders if os.path.isdir(folder / "masks")]
     if not found:
         raise InputError(f"Folders with images/ and masks/ were expected in {root}; there are none.")
-    return found
+    # Where it is one itself, those in it may be called as it is.
+    within = root / os.pardir if found[0] is root else root
+    return {os.path.relpath(folder, within): folder for folder in found}
 
 
 def _number_or_all(text: str) -> int | None:

@@ -189,7 +189,7 @@ def _turns(dataset: Dataset, classes: Sequence[str], least: int, count: int) -> 
 
 def _usable(dataset: Dataset, classes: Sequence[str], least: int) -> list[int]:
     """The classes of those named (of all, if none is) that at least `least` images show."""
-    unknown = set(classes) - set(dataset.classes)
+    unknown = set(classes) - set(dataset.classes[1:])  # of background there is no task
     if unknown:
         raise InputError(f"{dataset.name} has no class {sorted(unknown)[0]!r}; it has {', '.join(dataset.classes[1:])}.")
     wanted = [n for n in dataset.by_class if not classes or dataset.classes[n] in classes]

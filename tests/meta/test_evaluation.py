@@ -209,10 +209,50 @@ def test_one_broken_domain_leaves_the_others_measured(tmp_path, capsys):
     assert evaluation.main(call) == 1
     told, errors = capsys.readouterr()
     assert "## domain mud" in told and "rust" not in told
-    assert errors.startswith("guided_demo: rust is left out: The mask of 1.png was expected at")
+    assert errors.startswith("guided_demo: domain rust is left out: The mask of 1.png was expected at")
     shutil.rmtree(tmp_path / "mud")
     assert evaluation.main(call) == 2
-    assert capsys.readouterr().err.startswith("guided_demo: rust is left out: ")
+    assert capsys.readouterr().err.startswith("guided_demo: domain rust is left out: ")
+
+
+def test_a_photo_that_cannot_be_read_leaves_what_does_not_need_it_measured(tmp_path, capsys):
+    for name in ("mud", "rust"):
+        write_domain(tmp_path / "domains" / name)
+    for photo in (tmp_path / "domains" / "rust" / "images").iterdir():
+        photo.write_bytes(photo.read_bytes()[:500])  # which is seen when its task is run: to draw one takes the masks
+    mud, rust = (f"plain:{tmp_path / 'domains' / name}" for name in ("mud", "rust"))
+    call = ["--model", "forest-filters", "--tasks", "1", "--points", "2", "--shots", "1", "--another", rust]
+    asked = ["--domains", str(tmp_path / "domains"), "--same", mud, "-o", str(tmp_path / "out")]
+    assert evaluation.main([*call, *asked]) == 1
+    told, errors = capsys.readouterr()
+    lines = [line for line in re.split("[\r\n]", errors) if "left out" in line]
+    for line, protocol in zip(lines, ("another image", "domain rust"), strict=True):
+        assert line.startswith(f"guided_demo: {protocol} is left out: ") and "is cut short or damaged" in line
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert list(results["data"]) == list(results["per_task"]) == ["same image", "domain mud"]
+    assert [f"guided_demo: {sentence}" for sentence in results["left_out"]] == lines
+    assert [line for line in told.splitlines() if line.startswith("## ")] == ["## same image, 1 task", "## domain mud, 1 task"]
+    assert (tmp_path / "out" / "table.md").read_text() in told and (tmp_path / "out" / "curves.png").exists()
+    assert evaluation.main([*call, "-o", str(tmp_path / "none")]) == 2
+    told, errors = capsys.readouterr()
+    assert not told and "another image is left out: " in errors and not (tmp_path / "none" / "table.md").exists()
+
+
+def test_domains_of_one_name_are_told_apart(tmp_path, capsys):
+    for folder in ("cells", "cells/cells", "cells/mud"):
+        write_domain(tmp_path / folder)
+    call = ["--model", "forest-filters", "--tasks", "1", "--points", "2", "--domains", str(tmp_path / "cells")]
+    assert evaluation.main(call) == 0
+    heads = [line for line in capsys.readouterr().out.splitlines() if line.startswith("## ")]
+    assert heads == [f"## domain {name}, 1 task" for name in ("cells", "cells/cells", "cells/mud")]
+
+
+def test_points_that_the_same_image_does_not_take_are_told(capsys):
+    call = ["--model", "forest-filters", "--same", "procedural/1/semantic/48:12", "--tasks", "1", "--points"]
+    for points, told in (["all"], True), (["1", "all"], False):
+        assert evaluation.main([*call, *points]) == 0
+        out, errors = capsys.readouterr()
+        assert ("it is run with 25" in errors) == told and ("S=1 P=25" in out) == told
 
 
 def test_the_recipe_for_the_papers_network_ends_with_something_to_measure():
@@ -228,6 +268,7 @@ def test_the_recipe_for_the_papers_network_ends_with_something_to_measure():
         ["--another", "nowhere"],
         ["--model", "nope", "--another", "procedural:5"],
         ["--domains", "nowhere"],
+        ["--another", "procedural:5", "--classes", "background"],
         ["--model", "forest-filters", "forest-filters", "--another", "procedural:5"],
     ),
 )
