@@ -49,7 +49,7 @@ EXAMPLES = """examples:
   As the shipped checkpoint was (a name before = says which weights of the mixture a set gets):
     train --data voc/train:/data/VOC ccp=plain:/data/ccp facade=plain:/data/facade davis/2016/train:/data/DAVIS \\
           bsds/train:/data/BSDS coco/train2017/instance:/data/coco128 synth=styles:300 --validate voc/val:/data/VOC \\
-          --hold-out cow tvmonitor pottedplant --steps 3500 --device cuda -o runs/ours
+          --hold-out cow tvmonitor pottedplant --steps 3537 --device cuda -o runs/ours
 
   The paper's network with the paper's annotation and optimiser, on our mixture of episodes and on two processes:
     torchrun --nproc-per-node 2 -m guided_demo train --config paper --data voc/train:/data/VOC -o runs/paper
