@@ -24,7 +24,7 @@ DETAIL = 32
 COARSE_WIDTH, FINE_WIDTH = 48, 16
 _HAND_MADE = 13
 _FINE_INNER = 24
-SPREAD = 0.01  # variance of a semantic number, about, from which on whitening takes it for one that varies
+SPREAD = 0.01  # variance of a number, of semantics about, from which on whitening takes it for one that varies
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,9 @@ class Features:
     """Of a batch of images; maps of h8 x w8 are at stride 8 of the input, of h4 x w4 at stride 4, and so on.
 
     semantic (B, SEMANTIC, h8, w8), each group of unit length; halved (B, SEMANTIC, h16, w16): its means over 2x2 cells; whitening
-    (B, SEMANTIC, SEMANTIC) and affinity (B, h16 * w16, h16 * w16): see the functions of these names; detail (B, DETAIL, h4, w4);
-    coarse (B, COARSE_WIDTH, h8, w8) and fine (B, FINE_WIDTH, h4, w4): pre-activations of the head.
+    (B, SEMANTIC, SEMANTIC) and affinity (B, h16 * w16, h16 * w16): see the functions of these names; detail (B, DETAIL, h4, w4),
+    and its whitening (B, DETAIL, DETAIL); coarse (B, COARSE_WIDTH, h8, w8) and fine (B, FINE_WIDTH, h4, w4): pre-activations of
+    the head.
     """
 
     semantic: Tensor
@@ -41,6 +42,7 @@ class Features:
     whitening: Tensor
     affinity: Tensor
     detail: Tensor
+    detail_whitening: Tensor
     coarse: Tensor
     fine: Tensor
 
@@ -48,7 +50,7 @@ class Features:
     def of(cls, semantic: Tensor, detail: Tensor, coarse: Tensor, fine: Tensor, sharpness: Tensor) -> Features:
         """With what follows from the semantics; sharpness (len(GROUPS),) as of `affinity`."""
         halved = halve(semantic)
-        return cls(semantic, halved, whitening(halved), affinity(halved, sharpness), detail, coarse, fine)
+        return cls(semantic, halved, whitening(halved), affinity(halved, sharpness), detail, whitening(detail), coarse, fine)
 
     def map(self, function) -> Features:
         """The same with `function` applied to every tensor."""

@@ -4,8 +4,8 @@ For each class the head compares every pixel with the class's own exemplars and 
 their means, to the nearest, by a soft vote, and by ridge regressions on semantics and on detail. Small convolutions
 turn these scores, the image's pre-activations and the means (the paper's concatenated guidance) into logits. What is
 learned is how far to trust which, given how much was annotated; classes share it all, so any number of them can be told apart.
-A query is looked at twice: what a first look is sure of is compared with all of it again (see `selfsupport`); where what was
-found is unlike the class, everything is less likely to be of it (see `absence`).
+A query is looked at twice: what a first look is sure of is compared with all of it again, and what the second is sure of once
+more, by detail (see `selfsupport`); where what was found is unlike the class, all is less likely to be of it (see `absence`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .encoder import COARSE_WIDTH, DETAIL, FINE, FINE_WIDTH, GROUPS, SEMANTIC, F
 from .problem import STATS, Labelled, Problem
 from .query import WIDE, Query
 from .scores import COARSE_SCORES, FINE_SCORES, Comparison, DetailComparison, Sides, Sums, compare, normalize
-from .selfsupport import AGAIN, Found, margins
+from .selfsupport import AGAIN, Found, by_detail, margins
 
 WORLD = 24  # learned exemplars of "anything else": negatives that are always there, also before a background is marked
 RANGES = (6.0, 24.0, 96.0)  # pixels of the input over which the influence of the image's own marks falls off
@@ -141,7 +141,10 @@ class Head(nn.Module):
         for conv in self.refine:
             y = y + conv(y).relu_()
         fine = upsample(coarse, detail) + _pointwise(self.fine_out, y)
-        return fine[:, 0].float(), coarse[:, 0].float(), glance[:, 0].float()
+        with _exactly(stats.device):
+            found = fine[:, 0].float()
+            fine = found + by_detail(_competing(found, query), query, stats[:, 5])
+        return fine, coarse[:, 0].float(), glance[:, 0].float()
 
     def _scores(self, query: Query, classifier: Classifier) -> Tensor:
         """(B, COARSE_SCORES, h8, w8): of the ridge regression, then of each group."""
@@ -158,8 +161,7 @@ class Head(nn.Module):
         """What a first look, logits (B, 1, h16, w16), tells a second: (B, AGAIN + 1, h8, w8), the last the look itself; and what
         logits are too high by, (B, 1, 1, 1). `own` as in forward."""
         stats, size = classifier.stats, glance.shape[-2:]
-        first = margins(glance[:, 0]) if len(query.pixels) == 1 else glance[:, 0]
-        found = Found.by(first, query)
+        found = Found.by(_competing(glance[:, 0], query), query)
         marked = (own[:, :: len(RANGES)] == 1).sum((2, 3)).amin(1)  # closeness is 1 in a marked cell, and there alone
         trust = found.trust(size[0] * size[1], stats[:, 3], marked)[:, None, None]
         near, wide = found.again(query, classifier.means)
@@ -174,6 +176,11 @@ def _exactly(device: torch.device) -> AbstractContextManager:
     """In float32, whatever training is in."""
     # Asked first, as to enter autocast takes longer than some of what is done there.
     return torch.autocast(device.type, enabled=False) if torch.is_autocast_enabled(device.type) else nullcontext()
+
+
+def _competing(logits: Tensor, query: Query) -> Tensor:
+    """Logits (B, h, w) as they support another look: of classes of one image, each against the others."""
+    return margins(logits) if len(query.pixels) == 1 else logits
 
 
 def _contexts(dilations: Sequence[int]) -> nn.ModuleList:

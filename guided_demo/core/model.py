@@ -32,6 +32,7 @@ from .network import GuidedNetwork, closeness
 from .problem import MARKS, assemble, shown_in
 from .query import Query
 from .result import Result
+from .scope import marked_regions
 
 Scope = Literal["everywhere", "object"]
 SCOPES = get_args(Scope)
@@ -209,6 +210,9 @@ class GuidedSegmenter:
             # Where no other image guides there was no mask to correct.
             settled = alone or guidance.images == (encoded.key,)
             logits[rows] = found() if settled else self._confined(found, encoded, query, guidance, own, guided)
+            if alone and own is not None:
+                marks = encoded.frame.annotation_to_input(own, guided, FINE)[0]
+                logits[rows] = marked_regions(logits[rows], marks)
             unlike = partial(self._novelty, encoded.features.semantic, classifier.exemplars)
         elif source.ledger:
             background = [sample.semantic for c in source.ledger.values() for sample in c.samples.values()]

@@ -23,7 +23,7 @@ class Query:
     near (F, GROUPS[0] + 1, h8 * w8): the first group of the semantic descriptor, and ones; wide (F * WIDE, GROUPS[1] + 1,
     h16 * w16): the others, one after the other, which have the same number of channels, each with ones; pixels (F, h16 * w16,
     SEMANTIC): all of them; detail (F, DETAIL + 1, h4 * w4), with ones; square (F, 1, h4 * w4): its square in learned units;
-    whitening, affinity, coarse and fine as in Features.
+    whitening, detail_whitening, affinity, coarse and fine as in Features.
     """
 
     near: Tensor
@@ -32,6 +32,7 @@ class Query:
     detail: Tensor
     square: Tensor
     whitening: Tensor
+    detail_whitening: Tensor
     affinity: Tensor
     coarse: Tensor
     fine: Tensor
@@ -49,6 +50,7 @@ class Query:
             detail=detail,
             square=(units**2)[None] @ detail[:, :-1] ** 2,
             whitening=features.whitening.float(),
+            detail_whitening=features.detail_whitening.float(),
             affinity=features.affinity.float(),
             coarse=features.coarse.float(),
             fine=features.fine.float(),

@@ -4,6 +4,7 @@ Things of one image are more like each other than like those of another, so a qu
 support does, as soon as some of it is found. How its features vary, and which of its places are alike, is known without any
 guidance. So to tell what was found from the rest by a linear function takes no solving: it is the difference of the two means,
 times the whitening. To ask each place whether it is like what was found takes no comparing: it is a product with the affinity.
+What the second look is sure of is told from the rest once more, at stride 4, by detail.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from .scores import normalize
 
 MARKED = 10  # cells marked on the query itself that halve the trust in what is found in it: marks are surer
 LEAST = 0.5  # places at stride 16, by how sure they are, that each side must have to be of use
+PIXELS = 16  # at stride 4 in such a place
 AGAIN = 2 * len(GROUPS) + 3  # maps of the second look
 
 
@@ -37,9 +39,8 @@ class Found:
 
     @classmethod
     def by(cls, glance: Tensor, query: Query) -> Found:
-        """From logits (B, h16, w16). Every pixel counts by the square of how sure it is, so there is no threshold."""
-        certain = torch.tanh(glance.flatten(1) / 2)  # 2 p - 1
-        sides = torch.stack([certain.clamp_min(0), (-certain).clamp_min(0)], 1) ** 2
+        """From logits (B, h16, w16)."""
+        sides = _sides(glance)
         count = sides.sum(2, keepdim=True)
         shares = (sides / (count + 1e-3)).reshape(len(query.pixels), -1, sides.shape[2])
         own, other = (shares @ query.affinity.transpose(1, 2)).unflatten(1, (-1, 2)).flatten(0, 1).split(1, 1)
@@ -75,6 +76,34 @@ class Found:
         fine = torch.cat([first, F.pad(middle, (0, 0, 2 * classes, 0))], -1) @ query.near
         coarse = torch.stack(others, 1) @ query.wide[:, :-1].unflatten(0, (-1, WIDE))
         return _by_class(fine[:, None], classes), torch.cat([_by_class(coarse, classes), self.vote], 1)
+
+
+def by_detail(logits: Tensor, query: Query, scope: Tensor) -> Tensor:
+    """How much more each pixel is like what was found than like the rest by the detail of the query, from logits (B, h4, w4):
+    (B, h4, w4), about 1 at the mean of the class and -1 at that of the rest, less where these hardly differ. 0 where nothing is
+    found, or nothing else, and where scope (B,) is 1: by colour, others of its kind are like an object.
+
+    Colours and textures tell little about another image, and much about what belongs together in one. This is added to the logits
+    as it is, with nothing learned.
+    """
+    sides = _sides(logits)
+    count = sides.sum(2, keepdim=True)
+    shares = (sides / (count + 1e-3)).reshape(len(query.detail), -1, sides.shape[2])
+    means = (shares @ query.detail[:, :-1].transpose(1, 2)).unflatten(1, (-1, 2))
+    difference = means[:, :, 0] - means[:, :, 1]
+    direction = difference @ query.detail_whitening
+    direction = direction * (2 / ((direction * difference).sum(-1, keepdim=True) + 1e-3))
+    middle = -(direction * means.mean(2)).sum(-1, keepdim=True)
+    alike = torch.cat([direction, middle], -1) @ query.detail
+    useful = (count.amin((1, 2)) > LEAST * PIXELS) * (1 - scope)
+    return alike.reshape(logits.shape) * useful[:, None, None]
+
+
+def _sides(logits: Tensor) -> Tensor:
+    """How much pixels count for the class and for the rest, (B, 2, pixels), from logits (B, h, w): by the square of how sure they
+    are, so there is no threshold."""
+    certain = torch.tanh(logits.flatten(1) / 2)  # 2 p - 1
+    return torch.stack([certain.clamp_min(0), (-certain).clamp_min(0)], 1) ** 2
 
 
 def _by_class(products: Tensor, classes: int) -> Tensor:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +7,7 @@ import torch
 from guided_demo.core.encoder import DETAIL, GROUPS, SEMANTIC, SPREAD, Features, affinity, halve, unit_length, whitening
 from guided_demo.core.query import Query
 from guided_demo.core.scores import normalize
-from guided_demo.core.selfsupport import LEAST, MARKED, Found, margins
+from guided_demo.core.selfsupport import LEAST, MARKED, PIXELS, Found, by_detail, margins
 
 FIRST = GROUPS[0]
 ONE_IMAGE, NOTHING_MARKED = torch.zeros(1), torch.zeros(1)
@@ -114,6 +116,31 @@ def test_second_scores_are_cosines_and_fishers_discriminant_of_each_class():
             assert torch.allclose(near[k, 2 + i], scale * says[0] - middle, atol=1e-3)
             assert torch.allclose(wide[k, 4 + i], scale * (says[1] + says[2]), atol=1e-3)
     assert torch.equal(wide[:, 6:], found.vote)
+
+
+def test_a_last_look_is_fishers_discriminant_of_what_was_found_by_detail():
+    torch.manual_seed(2)
+    semantic, detail = torch.randn(1, SEMANTIC, 12, 16), torch.randn(1, DETAIL, 24, 32)
+    features = Features.of(semantic, detail, torch.zeros(1), torch.zeros(1), torch.ones(3))
+    logits = torch.randn(2, 24, 32) * 3
+    found = by_detail(logits, Query.of(features, torch.rand(DETAIL) + 0.5), torch.zeros(2))
+    pixels = detail[0].flatten(1).double().numpy()
+    for given, alike in zip(logits.double().numpy(), found.numpy(), strict=True):
+        certain = 2 / (1 + np.exp(-given.ravel())) - 1
+        one, other = (pixels @ np.maximum(side, 0) ** 2 / (np.maximum(side, 0) ** 2).sum() for side in (certain, -certain))
+        direction = np.linalg.solve(np.cov(pixels, bias=True) + SPREAD * np.eye(DETAIL), one - other)
+        line = 2 * direction @ (pixels - (one + other)[:, None] / 2) / (direction @ (one - other) + 0.1)
+        assert np.allclose(alike.ravel(), line, atol=1e-3)
+
+
+def test_a_last_look_tells_nothing_without_either_side_or_of_an_object():
+    torch.manual_seed(2)
+    query = ready(features_of(torch.randn(1, SEMANTIC, 12, 16)))
+    query = replace(query, detail=torch.randn_like(query.detail), detail_whitening=torch.eye(DETAIL)[None])
+    logits = torch.full((3, 24, 32), -20.0)
+    logits[1:, 0, :PIXELS] = 20.0  # more than half a place at stride 16
+    nothing, everywhere, alone = by_detail(logits, query, torch.tensor([0.0, 0.0, 1.0]))
+    assert not nothing.any() and everywhere.any() and not alone.any()
 
 
 def places() -> list[slice]:
