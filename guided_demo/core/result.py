@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import cached_property, partial
+from operator import index
 
 import numpy as np
 from torch import Tensor
 
 from ..annotation import UNMARKED, Annotation
+from ..errors import InputError
 from ..geometry import Frame, scale_pixels
 
 
@@ -18,7 +20,8 @@ class Result:
     `classes` (K names, `background` first); `labels` HxW uint8, index into `classes`; `probabilities` KxHxW float32 that sum
     to 1; `novelty` HxW float32 in [0, 1], how unlike anything annotated a pixel is. H and W are the original image's; the
     `_at` methods give the same at another size (W, H), cheaply where it is small; `labels_at` with `unsure`, a probability,
-    has 255 where the likeliest class is less likely than that, unless the pixel is annotated.
+    has 255 where the likeliest class is less likely than that, unless the pixel is annotated. They raise InputError for a size
+    that none has. What they give is the caller's; `labels`, `probabilities` and `novelty` are kept, and cannot be written to.
     """
 
     def __init__(
@@ -49,17 +52,18 @@ class Result:
 
     @cached_property
     def labels(self) -> np.ndarray:
-        return self.labels_at(self._frame.size)
+        return _kept(self.labels_at(self._frame.size))
 
     @cached_property
     def probabilities(self) -> np.ndarray:
-        return self.probabilities_at(self._frame.size)
+        return _kept(self.probabilities_at(self._frame.size))
 
     @cached_property
     def novelty(self) -> np.ndarray:
-        return self.novelty_at(self._frame.size)
+        return _kept(self.novelty_at(self._frame.size))
 
     def labels_at(self, size: tuple[int, int], unsure: float = 0.0) -> np.ndarray:
+        size = _checked(size)
         if len(self.classes) == 1:
             return np.zeros((size[1], size[0]), np.uint8)
         labels, largest = _largest(self._planes(size))
@@ -76,13 +80,14 @@ class Result:
         return labels
 
     def probabilities_at(self, size: tuple[int, int]) -> np.ndarray:
+        size = _checked(size)
         probabilities = self._frame.to_image(self._logits, 4, size).softmax(0).numpy()
         rows, columns, marked = self._marked(size)
         probabilities[:, rows, columns] = np.arange(len(self.classes))[:, None] == marked
         return probabilities
 
     def novelty_at(self, size: tuple[int, int]) -> np.ndarray:
-        return self._frame.to_image(self._novelty()[None], 8, size)[0].clamp(0, 1).numpy()
+        return self._frame.to_image(self._novelty()[None], 8, _checked(size))[0].clamp(0, 1).numpy()
 
     def _planes(self, size: tuple[int, int]) -> Iterator[np.ndarray]:
         """The logits of every class but the background, whose are 0, HxW float32 that may be written over; one after the other:
@@ -96,6 +101,23 @@ class Result:
             return none, none, none
         rows, columns, labels = self._marks.marked(self._frame.size, self.classes, size)
         return *scale_pixels(rows, columns, self._frame.size, size), labels
+
+
+def _kept(values: np.ndarray) -> np.ndarray:
+    """The same, which whoever asks later finds as it is."""
+    values.flags.writeable = False
+    return values
+
+
+def _checked(size: tuple[int, int]) -> tuple[int, int]:
+    """The same. Raises InputError for what is no size (W, H)."""
+    try:
+        width, height = map(index, size)
+    except (TypeError, ValueError):
+        width = height = 0
+    if min(width, height) < 1:
+        raise InputError(f"A size is (width, height), two whole numbers above zero, and not {size!r:.80}.")
+    return width, height
 
 
 def _largest(planes: Iterator[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
