@@ -160,8 +160,8 @@ class Annotation:
                 raise InputError(f"The mask is {w}x{h} pixels but its image is {width}x{height}; they must agree.")
         for name in self.classes:
             check_name(name)
-        if len(self.classes) > MAX_CLASSES:
-            raise InputError(f"At most {MAX_CLASSES} classes can be annotated.")
+        if len({BACKGROUND, *self.classes}) > MAX_CLASSES:  # as every mask has a background
+            raise InputError(f"At most {MAX_CLASSES} classes can be annotated, the background among them.")
 
     def label_map(self, size: tuple[int, int], classes: Sequence[str]) -> np.ndarray:
         """HxW uint8 for an image of `size` (W, H): index into `classes`, 255 where unmarked or of no class named."""

@@ -144,6 +144,14 @@ def test_what_cannot_be_is_refused_with_a_sentence(annotation, word):
         annotation.validate((10, 10))
 
 
+def test_the_background_counts_as_a_class_where_it_is_not_marked():
+    points = [(1, 1, f"class {i}") for i in range(254)]
+    with pytest.raises(InputError, match="At most 254 classes can be annotated, the background among them"):
+        Annotation(points=points).validate((10, 10))  # which `segment` refused, after all had been guided
+    Annotation(points=points[1:]).validate((10, 10))
+    Annotation(points=[*points[1:], (1, 1, "background")]).validate((10, 10))
+
+
 def test_a_sentence_ends_once():
     with pytest.raises(InputError, match=r"must be brush or polygon\.$"):
         Annotation.from_json({"marks": [{"stroke": [[1, 1]], "label": "cat", "shape": "box"}]})
