@@ -238,7 +238,7 @@ class Annotator {
 
   /** Take back the last change, or the last corner of an outline under way. */
   undo() {
-    this.stage.gestures.takeBackCorner() || this.change({ do: "undo" });
+    if (!this.stage.gestures.takeBackCorner()) this.change({ do: "undo" });
   }
 
   toggleCorrect() {

@@ -162,6 +162,18 @@ def test_whoever_outlines_is_told_how_that_ends(hand):
     expect(said).not_to_contain_text("corners")
 
 
+def test_a_finger_ends_an_outline_near_its_first_corner(hand):
+    send = fingers(hand)
+    hand.press("l")
+    scale = hand.page.evaluate("annotator.stage.view.scale")
+    corners = [(100, 80), (200, 80), (200, 200)]
+    for corner in (*corners, (100 + 20 / scale, 80)):
+        send("touchStart", corner)
+        send("touchEnd")
+    (mark,) = hand.marks()
+    assert mark["stroke"] == [near(*corner) for corner in corners]
+
+
 def test_on_a_touch_screen_the_help_tells_what_fingers_do(chromium, server):
     context = chromium.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     page = Visitor(context.new_page(), server).page

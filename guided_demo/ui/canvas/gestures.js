@@ -7,6 +7,7 @@
 import { BACKGROUND, thin } from "./marks.js";
 
 const CLOSE_ENOUGH = 12;
+const CLOSE_FOR_FINGERS = 24;
 const ERASER_END = 5; // the button of a pointer event
 
 export class Gestures {
@@ -219,7 +220,8 @@ export class Gestures {
 
   #corner(point) {
     const [first] = this.#path;
-    const closes = this.#path.length >= 3 && !this.#isDrag(first, point, CLOSE_ENOUGH);
+    const near = this.#areFingers ? CLOSE_FOR_FINGERS : CLOSE_ENOUGH;
+    const closes = this.#path.length >= 3 && !this.#isDrag(first, point, near);
     if (closes) return this.finishPolygon();
     const repeated = this.#path.length && !this.#isDrag(this.#path.at(-1), point, 3);
     if (!repeated) this.#path.push(point);
