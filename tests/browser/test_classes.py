@@ -4,9 +4,7 @@ import pytest
 from playwright.sync_api import expect
 
 
-@pytest.mark.parametrize(
-    ("opener", "name"), [("Rename, recolour or remove this class", "fox"), ("Add class", "fox")]
-)
+@pytest.mark.parametrize(("opener", "name"), [("Rename, recolour or remove this class", "fox"), ("Add class", "fox")])
 def test_a_name_that_is_refused_leaves_the_class_chosen(hand, opener, name):
     hand.page.evaluate("annotator.channel.change = async () => ({ error: 'A class cannot be called so.' })")
     hand.page.get_by_role("button", name=opener).click()

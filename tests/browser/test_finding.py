@@ -188,7 +188,8 @@ def test_masks_that_are_seen_in_another_way_are_known_to_cover_what_they_did(man
 
 def in_sight(many):
     inside = """() => {
-      const [tile, list] = ["[aria-current=true]", ".g-tiles"].map((name) => document.querySelector(name).getBoundingClientRect());
+      const boxes = ["[aria-current=true]", ".g-tiles"].map((name) => document.querySelector(name).getBoundingClientRect());
+      const [tile, list] = boxes;
       return tile.left >= list.left - 1 && tile.right <= list.right + 1 && tile.top >= list.top && tile.bottom <= list.bottom;
     }"""
     many.page.wait_for_function(inside)

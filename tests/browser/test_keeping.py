@@ -1,7 +1,6 @@
 """What was done outlives a reload, a closed tab, and a server that is stopped or killed in the middle of saving."""
 
 import json
-import re
 import threading
 import time
 
@@ -95,7 +94,7 @@ def test_files_that_were_not_read_when_the_page_was_loaded_again_are_asked_for(v
     page.wait_for_selector(".g-progress:not([hidden])")
     page.wait_for_selector(".g-progress:has-text('of 40')")
     page.reload()
-    page.wait_for_selector(".g-problem:has-text('Some may be missing: add them all again, those that are here stay as they are.')")
+    page.wait_for_selector(".g-problem:has-text('Some may be missing: add them all again, those that are here stay')")
     visitor.settle()
     visitor.give("photos", *sorted(tmp_path.glob("*.png")))
     expect(page.locator(".g-count")).to_have_text("40 photos", timeout=60_000)

@@ -196,7 +196,8 @@ def test_on_a_phone_nothing_but_the_slider_that_is_held_is_above_the_photo(hand,
     hand.page.mouse.move(left + width / 2, top + height / 2)
     hand.page.mouse.down()
     panel = hand.page.locator(".g-panel")
-    shown = "(panel) => [...panel.children].filter((part) => getComputedStyle(part).opacity === '1').map((part) => part.innerText)"
+    shown = """(panel) =>
+      [...panel.children].filter((part) => getComputedStyle(part).opacity === "1").map((part) => part.innerText)"""
     assert [text.split("\n")[0] for text in panel.evaluate(shown)] == [name]
     expect(panel).to_have_css("background-color", "rgba(0, 0, 0, 0)")
     hand.page.mouse.up()
