@@ -224,14 +224,14 @@ def test_the_word_for_doubt_goes_before_a_name_is_cut(many):
 def test_on_a_small_tile_a_name_of_a_usual_length_is_read_as_a_whole_in_place_of_the_doubt(many, width):
     many.page.set_viewport_size({"width": width, "height": 800})
     image = {"size": [100, 200], "marks": 1, "correct": False}
-    images = [{**image, "key": f"k{10 + i}", "name": name} for i, name in enumerate(("cheetah2.jpg", "tower.jpg"))]
+    images = [{**image, "key": f"k{400 + i}", "name": name} for i, name in enumerate(("cheetah2.jpg", "tower.jpg"))]
     many.page.evaluate("(images) => annotator.take({ state: { ...annotator.server, images } })", images)
     many.settle()
     is_whole = "(node) => node.scrollWidth <= node.clientWidth"
-    for i in (10, 11):
-        assert many.tile(i).locator(".g-name > :first-child").evaluate(is_whole)
-        assert many.tile(i).locator(".g-name").evaluate(is_whole)
-        assert many.tile(i).locator(".g-caption").evaluate(is_whole)
+    for i in (400, 401):
+        expect(many.tile(i).locator(".g-doubt")).to_contain_text("%")
+        for part in (".g-name > :first-child", ".g-name", ".g-caption"):
+            assert many.tile(i).locator(part).evaluate(is_whole)
 
 
 def test_new_masks_sort_the_photos_again_the_one_at_work_first_but_not_under_the_hand(many):
