@@ -49,7 +49,7 @@ def drawn(labelme, file):
 
 def test_labelme_reads_the_masks_that_were_exported(labelme, masks, tmp_path):
     files = dict(write(masks, CLASSES, "labelme"))
-    assert list(files) == ["a.json", "sub/b.json", "a-2.json"]
+    assert list(files) == ["a.json", "sub/b.json", "a.png.json"]
     (tmp_path / "sub").mkdir()
     for mask, (name, data) in zip(masks, files.items(), strict=True):
         (tmp_path / name).write_bytes(data)

@@ -10,7 +10,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = "guided_demo"
 # What each part may import from the package; a part is a folder of it, or a file beside them.
-VALUES = {"errors", "marks", "dense", "drawing", "annotation", "geometry", "files", "zips", "polygons", "render"}
+VALUES = {
+    "errors", "marks", "dense", "drawing", "annotation", "geometry", "files", "names", "pages", "zips", "polygons", "render",
+}  # fmt: skip
 STATE = VALUES | {"core", "session", "naming", "events"}
 WORK = STATE | {"agreement", "recent", "storage", "export", "summary", "workspace"}
 ALLOWED = {
@@ -20,7 +22,10 @@ ALLOWED = {
     "drawing": {"errors", "marks"},
     "annotation": {"errors", "marks", "dense", "drawing"},
     "geometry": {"annotation"},
-    "files": {"errors"},
+    "depth": {"errors"},
+    "files": {"errors", "depth"},
+    "names": set(),
+    "pages": set(),
     "zips": {"errors", "files"},
     "polygons": set(),
     "render": {"errors"},
@@ -35,10 +40,11 @@ ALLOWED = {
     "summary": {"annotation", "core"},
     "agreement": STATE,
     "recent": set(),
-    "naming": {"errors", "files", "session"},
+    "naming": {"errors", "names", "session"},
     "workspace": WORK - {"workspace"},
     "project": WORK,
-    "incoming": WORK | {"project", "imports"},
+    "kinds": {"files", "imports"},
+    "incoming": WORK | {"project", "imports", "kinds"},
     "bench": WORK | {"options"},
     "ui": WORK | {"project", "imports", "incoming"},
     "app": WORK | {"project", "imports", "incoming", "ui"},
