@@ -206,3 +206,25 @@ def test_on_a_phone_what_is_said_of_long_work_leaves_the_photos_free(chromium, s
     tiles, said = (page.locator(name).bounding_box() for name in (".g-tile >> nth=0", ".g-progress"))
     assert tiles["y"] + tiles["height"] <= said["y"]
     context.close()
+
+
+def test_what_a_slider_changes_is_seen_while_a_finger_holds_it(hand):
+    page = hand.page
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.evaluate("document.querySelector('.guided').style.height = 'calc(100dvh - 44px)'")  # as on the page
+    touch = page.context.new_cdp_session(page)
+
+    def hold(name):
+        left, top, width, height = page.get_by_role("slider", name=name).bounding_box().values()
+        for kind, x in (("touchStart", left + width / 2), ("touchMove", left + width / 3)):
+            touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": top + height / 2}]})
+
+    hold("Brush")
+    assert page.evaluate("annotator.tools.isSizing")
+    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    assert not page.evaluate("annotator.tools.isSizing")
+    page.locator(".g-look").click()
+    hold("Masks")
+    expect(page.locator(".g-views")).to_have_css("opacity", "0")
+    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    expect(page.locator(".g-views")).to_have_css("opacity", "1")

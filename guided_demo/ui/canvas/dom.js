@@ -113,8 +113,8 @@ export function rollSideways(pane) {
   pane.addEventListener("wheel", roll, { passive: false });
 }
 
-/** A labelled slider. */
-export function slider(text, tip, { min, max, value, oninput }) {
+/** A labelled slider, of the class g-held while a mouse or a finger holds it: a finger makes nothing :active. */
+export function slider(text, tip, { min, max, value, oninput, onhold = () => {} }) {
   const input = el("input", {
     type: "range",
     min,
@@ -123,5 +123,20 @@ export function slider(text, tip, { min, max, value, oninput }) {
     "aria-label": text,
     on: { input: () => oninput(Number(input.value)) },
   });
-  return { input, element: el("label", { class: "slider", title: tip }, el("span", { text }), input) };
+  const element = el("label", { class: "slider", title: tip }, el("span", { text }), input);
+  const hold = (isHeld) => {
+    element.classList.toggle("g-held", isHeld);
+    onhold();
+  };
+  input.addEventListener("pointerdown", () => {
+    const held = new AbortController();
+    const release = () => {
+      held.abort();
+      hold(false);
+    };
+    hold(true);
+    for (const event of ["pointerup", "pointercancel"])
+      document.addEventListener(event, release, { capture: true, signal: held.signal });
+  });
+  return { input, element };
 }

@@ -38,9 +38,9 @@ export class Tools {
       max: LARGEST_BRUSH,
       value: brush,
       oninput: actions.brushSize,
+      onhold: actions.sizing,
     });
-    for (const event of ["pointerdown", "pointerup", "pointercancel", "focus", "blur"])
-      this.brush.input.addEventListener(event, () => actions.sizing());
+    for (const event of ["focus", "blur"]) this.brush.input.addEventListener(event, actions.sizing);
     this.zoom = group(
       "View",
       button("out", "Zoom out (−, or the mouse wheel)", () => actions.zoom(1 / 1.4)),
@@ -73,7 +73,7 @@ export class Tools {
 
   /** Whether the size of the brush is being set, by a mouse, a finger or keys. */
   get isSizing() {
-    return this.brush.input.matches(":active, :focus-visible");
+    return this.brush.element.matches(".g-held, :has(:focus-visible)");
   }
 
   /** Which photo is open: what it is called, its whole name, its place among those that are shown, and whether there is another. */
