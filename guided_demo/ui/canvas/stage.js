@@ -29,8 +29,8 @@ export class Stage {
   #wasOutlining = false;
 
   /** `settings()` gives {tool, label, radius, colors, opacity}, `isSizing()` whether the size of the brush is being set.
-   * `onMark(mark)` takes every mark made, `onOutline()` is called when an outline begins and ends, `onBlurred()` once for a photo that is shown
-   * larger than its picture is, `onPaint(view)` with every painting. */
+   * `onMark(mark)` takes every mark made, `onOutline()` is called when an outline begins and ends, `onBlurred()` once for a photo
+   * that is shown larger than its picture is, `onPaint(view)` with every painting. */
   constructor({ settings, isSizing, onMark, onOutline, onBlurred, onPaint }) {
     Object.assign(this, { isSizing, onOutline });
     this.onBlurred = onBlurred;
