@@ -127,7 +127,8 @@ class Head(nn.Module):
         context = _in_context(small, self.first_context)
         glance = halve(told) + _pointwise(self.first_out, context)
         with _exactly(stats.device):
-            again, absent = self._again(query, classifier, glance.float(), own)
+            marked = (own[:, :: len(RANGES)] == 1).sum((2, 3)).amin(1)  # closeness is 1 in a marked cell, and there alone
+            again, absent = self._again(query, classifier, glance.float(), marked)
         x = (x + _pointwise(self.again_in, again)).relu_()
         carried = self.carried * (context - small)
         small = halve(x)
@@ -143,7 +144,7 @@ class Head(nn.Module):
         fine = upsample(coarse, detail) + _pointwise(self.fine_out, y)
         with _exactly(stats.device):
             found = fine[:, 0].float()
-            fine = found + by_detail(_competing(found, query), query, stats[:, 5])
+            fine = found + by_detail(_competing(found, query), query, marked, stats[:, 5])
         return fine, coarse[:, 0].float(), glance[:, 0].float()
 
     def _scores(self, query: Query, classifier: Classifier) -> Tensor:
@@ -157,12 +158,11 @@ class Head(nn.Module):
         ridge, found = (query.at8(x.flatten(0, 1)) for x in (ridge, found))
         return _joined(ridge + low[:, :1], found, low[:, 1:])
 
-    def _again(self, query: Query, classifier: Classifier, glance: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
+    def _again(self, query: Query, classifier: Classifier, glance: Tensor, marked: Tensor) -> tuple[Tensor, Tensor]:
         """What a first look, logits (B, 1, h16, w16), tells a second: (B, AGAIN + 1, h8, w8), the last the look itself; and what
-        logits are too high by, (B, 1, 1, 1). `own` as in forward."""
+        logits are too high by, (B, 1, 1, 1). marked (B,) as in `Found.trust`."""
         stats, size = classifier.stats, glance.shape[-2:]
         found = Found.by(_competing(glance[:, 0], query), query)
-        marked = (own[:, :: len(RANGES)] == 1).sum((2, 3)).amin(1)  # closeness is 1 in a marked cell, and there alone
         trust = found.trust(size[0] * size[1], stats[:, 3], marked)[:, None, None]
         near, wide = found.again(query, classifier.means)
         low = upsample(query.at16(torch.cat([wide * trust, torch.tanh(glance / 4).flatten(2)], 1)), query.coarse)

@@ -78,10 +78,11 @@ class Found:
         return _by_class(fine[:, None], classes), torch.cat([_by_class(coarse, classes), self.vote], 1)
 
 
-def by_detail(logits: Tensor, query: Query, scope: Tensor) -> Tensor:
+def by_detail(logits: Tensor, query: Query, marked: Tensor, scope: Tensor) -> Tensor:
     """How much more each pixel is like what was found than like the rest by the detail of the query, from logits (B, h4, w4):
-    (B, h4, w4), about 1 at the mean of the class and -1 at that of the rest, less where these hardly differ. 0 where nothing is
-    found, or nothing else, and where scope (B,) is 1: by colour, others of its kind are like an object.
+    (B, h4, w4), about 1 at the mean of the class and -1 at that of the rest, less where these hardly differ, and the more is
+    marked. 0 where nothing is found, or nothing else, and where scope (B,) is 1: by colour, others of its kind are like an object.
+    marked (B,) as for `Found.trust`.
 
     Colours and textures tell little about another image, and much about what belongs together in one. This is added to the logits
     as it is, with nothing learned.
@@ -95,7 +96,7 @@ def by_detail(logits: Tensor, query: Query, scope: Tensor) -> Tensor:
     direction = direction * (2 / ((direction * difference).sum(-1, keepdim=True) + 1e-3))
     middle = -(direction * means.mean(2)).sum(-1, keepdim=True)
     alike = torch.cat([direction, middle], -1) @ query.detail
-    useful = (count.amin((1, 2)) > LEAST * PIXELS) * (1 - scope)
+    useful = (count.amin((1, 2)) > LEAST * PIXELS) * (1 - scope) * MARKED / (MARKED + marked)
     return alike.reshape(logits.shape) * useful[:, None, None]
 
 

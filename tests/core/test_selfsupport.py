@@ -123,7 +123,7 @@ def test_a_last_look_is_fishers_discriminant_of_what_was_found_by_detail():
     semantic, detail = torch.randn(1, SEMANTIC, 12, 16), torch.randn(1, DETAIL, 24, 32)
     features = Features.of(semantic, detail, torch.zeros(1), torch.zeros(1), torch.ones(3))
     logits = torch.randn(2, 24, 32) * 3
-    found = by_detail(logits, Query.of(features, torch.rand(DETAIL) + 0.5), torch.zeros(2))
+    found = by_detail(logits, Query.of(features, torch.rand(DETAIL) + 0.5), torch.zeros(2), torch.zeros(2))
     pixels = detail[0].flatten(1).double().numpy()
     for given, alike in zip(logits.double().numpy(), found.numpy(), strict=True):
         certain = 2 / (1 + np.exp(-given.ravel())) - 1
@@ -139,8 +139,10 @@ def test_a_last_look_tells_nothing_without_either_side_or_of_an_object():
     query = replace(query, detail=torch.randn_like(query.detail), detail_whitening=torch.eye(DETAIL)[None])
     logits = torch.full((3, 24, 32), -20.0)
     logits[1:, 0, :PIXELS] = 20.0  # more than half a place at stride 16
-    nothing, everywhere, alone = by_detail(logits, query, torch.tensor([0.0, 0.0, 1.0]))
+    nothing, everywhere, alone = by_detail(logits, query, torch.zeros(3), torch.tensor([0.0, 0.0, 1.0]))
     assert not nothing.any() and everywhere.any() and not alone.any()
+    _, marked, _ = by_detail(logits, query, torch.full((3,), float(MARKED)), torch.zeros(3))
+    assert torch.allclose(marked, everywhere / 2)
 
 
 def places() -> list[slice]:
