@@ -80,9 +80,10 @@ class Found:
 
 def by_detail(logits: Tensor, query: Query, marked: Tensor, scope: Tensor) -> Tensor:
     """How much more each pixel is like what was found than like the rest by the detail of the query, from logits (B, h4, w4):
-    (B, h4, w4), about 1 at the mean of the class and -1 at that of the rest; less where these hardly differ, and the more is marked,
-    marked (B,) as in `Found.trust`; 0 where nothing is found, or nothing else, and where scope (B,) is 1, as by colour others of
-    its kind are like an object.
+    (B, h4, w4), about 1 at the mean of the class and -1 at that of the rest, and less where these hardly differ.
+
+    marked (B,) as in `Found.trust`: the more is marked, the less is told. 0 where nothing is found, or nothing else, and where
+    scope (B,) is 1, as by colour others of its kind are like an object.
 
     Colours and textures tell little about another image, and much about what belongs together in one. This is added to the logits
     as it is, with nothing learned.
