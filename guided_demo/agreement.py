@@ -48,6 +48,11 @@ def curve(session: Session, masks: Callable[[State, str], Labelled], most: int =
     )
 
 
+def then(session: Session, masks: Callable[[State, str], Labelled], key: str) -> Labelled:
+    """The masks of an image as they were when it was marked as correct, which it has to be, as for `curve`."""
+    return _masks(masks, _when_correct(_moments(session), key), key)
+
+
 def overlap(mask: Labelled, truth: Labelled) -> float:
     """Intersection over union of the classes that either has, the background aside, in the mean; 1 where neither has any."""
     (names, labels), (true_names, true_labels) = mask, truth

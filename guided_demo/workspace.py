@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from .agreement import Agreement, Labelled, curve
+from .agreement import Agreement, Labelled, curve, overlap, then
 from .annotation import Annotation
 from .core.encoded import EncodedImage
 from .core.features import FeatureCache
@@ -136,6 +136,12 @@ class Workspace:
             with self._lock:
                 known = self._summaries.put((key, scope), (made_of, made))
         return known[1]
+
+    def kept(self, key: str) -> float:
+        """How far the masks of an image are still what they were when it was marked as correct, which it has to be, 0 to 1: later
+        marks change them, too."""
+        result, truth = self.segment(key), then(self.session, self._small_masks, key)
+        return overlap((result.classes, result.labels_at(small(self.session.image(key).size))), truth)
 
     def agreement(self, enough: Callable[[], bool] = lambda: False) -> tuple[Agreement, ...] | None:
         """How the masks came to agree, click by click, with those marked as correct; of use to draw a chart of.

@@ -139,3 +139,27 @@ def test_a_workspace_looks_at_its_own_history(segmenter, monkeypatch):
     workspace.apply(Annotate(first, Point(50, 40, "cat")))
     assert workspace.agreement()[:-1] == points
     assert len(calls) == 1
+
+
+def test_what_was_said_to_be_correct_is_compared_with_what_it_has_become(segmenter):
+    workspace = Workspace(segmenter)
+    for seed, name in enumerate("ab"):
+        workspace.add_image(name, photo(seed, (64, 48)))
+    first, second = (item.key for item in workspace.session.images)
+    workspace.apply(AddClass("cat"))
+    workspace.apply(Annotate(first, Point(5, 9, "cat")))
+    workspace.apply(Annotate(first, Point(50, 40, "background")))
+    truth = workspace.segment(second)
+    workspace.apply(MarkCorrect(second))
+    assert workspace.kept(second) == 1
+    workspace.apply(AddClass("dog"))
+    workspace.apply(Annotate(first, Point(30, 24, "dog")))
+    masks = [(result.classes, result.labels_at((64, 48))) for result in (workspace.segment(second), truth)]
+    changed = pytest.approx(overlap(*masks))
+    assert workspace.kept(second) == changed
+    assert 0 < overlap(*masks) < 1
+    workspace.apply(RenameClass("cat", "lynx"))
+    assert workspace.kept(second) == pytest.approx(overlap(*masks), abs=0.01)  # classes are added up in another order
+    workspace.apply(MarkCorrect(second, False))
+    workspace.apply(MarkCorrect(second))
+    assert workspace.kept(second) == 1

@@ -127,6 +127,17 @@ def test_summaries_say_where_a_click_helps_and_there_are_none_before_the_first(p
         assert summary == page.read("summaries", keys=[key])["summaries"][key]
 
 
+def test_of_masks_marked_as_correct_it_is_told_how_much_of_them_is_kept(marked):
+    def kept():
+        return [summary.get("kept") for summary in marked.read("summaries", keys=marked.keys)["summaries"].values()]
+
+    assert kept() == [None, None, None]
+    marked.change("mark_correct", photo=marked.keys[1], correct=True)
+    assert kept() == [None, 1, None]
+    marked.change("look", scope="object", unsure=0.9)
+    assert kept() == [None, 1, None]
+
+
 def test_a_photo_that_is_opened_again_is_not_read_again(page, monkeypatch):
     read, names = page.desk.workspace.image, []
     monkeypatch.setattr(page.desk.workspace, "image", lambda key: names.append(key) or read(key))

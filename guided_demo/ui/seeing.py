@@ -152,7 +152,8 @@ class Seeing:
         summary = self.workspace.summary(key, self.look.scope, self.look.unsure)
         shares = {name: round(share, 4) for name, share in summary.shares.items()}
         click = [round(place, 1) for place in summary.click]
-        return {"shares": shares, "uncertainty": round(summary.uncertainty, 4), "click": click}
+        told: Reply = {"shares": shares, "uncertainty": round(summary.uncertainty, 4), "click": click}
+        return {**told, "kept": round(self.workspace.kept(key), 4)} if key in self.workspace.session.correct else told
 
     def _in_time(self, keys: list[str], make: Callable[[str], Made]) -> dict[str, Made | None]:
         """`make` for as many keys as there is time for, at least one."""

@@ -255,6 +255,24 @@ def test_masks_are_marked_as_correct_and_a_chart_follows(many):
     ]  # fmt: skip
 
 
+def test_masks_that_later_marks_changed_are_no_longer_shown_as_correct(many):
+    many.press("c")
+    tick = many.tile(0).locator(".g-tick")
+    many.page.wait_for_function("annotator.gallery.known().some(({ summary }) => summary.kept === 1)")
+    assert many.tile(0).get_attribute("class").split() == ["g-tile", "g-marked", "g-correct"]
+    green = tick.evaluate("node => getComputedStyle(node).backgroundColor")
+    many.page.evaluate("masks.changed = [0]")
+    many.tile(1).hover()
+    many.tile(1).locator(".g-tick").click()  # any change asks for all that is known anew
+    many.page.wait_for_selector(".g-tile[data-key=k0].g-correct.g-changed")
+    assert tick.evaluate("node => getComputedStyle(node).backgroundColor") != green
+    assert "changed by later marks" in tick.get_attribute("title")
+    assert "said to be correct, and changed since" in many.tile(0).locator(".g-open").get_attribute("aria-label")
+    assert many.page.locator(".g-changed").count() == 1
+    many.press("c")  # taken back
+    many.page.wait_for_selector(".g-tile[data-key=k0]:not(.g-correct):not(.g-changed)")
+
+
 def test_on_the_page_a_click_in_the_ring_is_followed_and_agreement_charted(page, server):
     visitor = Visitor(page, server)
     page.keyboard.press("n")

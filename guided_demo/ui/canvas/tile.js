@@ -5,6 +5,8 @@ import { BACKGROUND } from "./marks.js";
 import { Cut } from "./names.js";
 
 const LONG_PRESS = 450;
+const KEPT = 0.9; // of masks that were said to be correct, as IoU: with less, they are others
+const CHANGED = "Said to be correct, and changed by later marks; press twice to say it of these masks (C)";
 // A name that is read from right to left would take the number after it to its other side.
 const apart = (name) => `\u2068${name}\u2069`;
 const percent = (share) => `${share > 0 && share < 0.01 ? "<1" : Math.round(100 * share)} %`;
@@ -65,10 +67,14 @@ export class Tile {
   setCorrect(isCorrect) {
     this.element.classList.toggle("g-correct", isCorrect);
     this.tick.setAttribute("aria-pressed", String(isCorrect));
-    this.tick.title = isCorrect ? "Said to be correct; press to take that back (C)" : "These masks are correct (C)";
     this.tick.setAttribute("aria-label", `The masks of ${this.name} are correct`);
     this.#isCorrect = isCorrect;
     this.#tell();
+  }
+
+  /** Whether the masks are no longer what was said to be correct: later marks have changed them. */
+  get #hasChanged() {
+    return this.#isCorrect && this.summary?.kept < KEPT;
   }
 
   setPicked(isPicked) {
@@ -95,7 +101,8 @@ export class Tile {
     this.mask.hidden = !source;
   }
 
-  /** `summary` has {shares, uncertainty, click}, or is null where nothing is marked; `colors` those of the classes. */
+  /** `summary` has {shares, uncertainty, click}, and kept where masks were said to be correct, or is null where nothing is marked;
+   * `colors` those of the classes. */
   showSummary(summary, revision, colors) {
     if (revision < this.known) return;
     this.known = revision;
@@ -119,10 +126,13 @@ export class Tile {
     const shares = this.#found.map(([name, share]) => `${apart(name)} ${percent(share)}`);
     const facts = [
       this.#isMarked && "marked",
-      this.#isCorrect && "said to be correct",
+      this.#isCorrect && (this.#hasChanged ? "said to be correct, and changed since" : "said to be correct"),
       this.summary && (shares.join(", ") || "nothing found"),
       this.summary && `${percent(this.summary.uncertainty)} unsure: how undecided the masks are`,
     ];
+    const said = this.#hasChanged ? CHANGED : "Said to be correct; press to take that back (C)";
+    this.tick.title = this.#isCorrect ? said : "These masks are correct (C)";
+    this.element.classList.toggle("g-changed", this.#hasChanged);
     this.open.title = [this.name, ...facts.filter(Boolean)].join("\n");
     this.open.setAttribute("aria-label", [this.name, ...facts.filter(Boolean)].join(", "));
   }
