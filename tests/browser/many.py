@@ -20,7 +20,7 @@ HOST = """() => {
     shares: { background: i < 20 ? 0.75 : 1, cat: i < 20 ? 0.25 : 0 },
     uncertainty: i < 7 || masks.sure.includes(i) ? 0.01 : 0.9 - i / 1000,
     click: [40 + i, 100],
-    ...(images[i].correct && { kept: masks.changed.includes(i) ? 0.5 : 1 }),
+    ...(images[i]?.correct && { kept: masks.changed.includes(i) ? 0.5 : 1 }),
   });
   const reads = (window.reads = []);
   const masks = (window.masks = { sure: [], changed: [] }); // photos that became sure, or others than was said to be correct
