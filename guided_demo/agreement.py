@@ -23,6 +23,15 @@ class Agreement:
     accuracy: float
 
 
+@dataclass(frozen=True, eq=False)
+class Moment:
+    """A state of the session, after how many clicks it was, and what its classes are called by now."""
+
+    state: State
+    clicks: int
+    names: dict[str, str]
+
+
 def curve(session: Session, masks: Callable[[State, str], Labelled], most: int = 20) -> tuple[Agreement, ...]:
     """Accuracy against clicks, from none to all that were made; empty as long as no mask is marked as correct.
 
@@ -31,7 +40,7 @@ def curve(session: Session, masks: Callable[[State, str], Labelled], most: int =
     masks: gives the masks of an image, all of one size, in a state of the session. most: about how many points the curve has;
     where there were more clicks, every second, fourth, eighth … of them is looked at, and the last.
     """
-    moments = _moments(session)
+    moments = history(session)
     # Keys are digests, so the first are as good as drawn, and mostly the same when others are marked as correct as well.
     chosen = sorted(session.correct)[:MOST_IMAGES]
     truths = {key: _masks(masks, _when_correct(moments, key), key) for key in chosen}
@@ -48,9 +57,10 @@ def curve(session: Session, masks: Callable[[State, str], Labelled], most: int =
     )
 
 
-def then(session: Session, masks: Callable[[State, str], Labelled], key: str) -> Labelled:
-    """The masks of an image as they were when it was marked as correct, which it has to be, as for `curve`."""
-    return _masks(masks, _when_correct(_moments(session), key), key)
+def then(moments: list[Moment], masks: Callable[[State, str], Labelled], key: str) -> Labelled:
+    """The masks of an image as they were when it was marked as correct, which it has to be. moments: of `history`; masks: as for
+    `curve`."""
+    return _masks(masks, _when_correct(moments, key), key)
 
 
 def overlap(mask: Labelled, truth: Labelled) -> float:
@@ -65,16 +75,7 @@ def overlap(mask: Labelled, truth: Labelled) -> float:
     return float(np.mean(ratios)) if ratios else 1.0
 
 
-@dataclass(frozen=True, eq=False)
-class _Moment:
-    """A state of the session, after how many clicks it was, and what its classes are called by now."""
-
-    state: State
-    clicks: int
-    names: dict[str, str]
-
-
-def _moments(session: Session) -> list[_Moment]:
+def history(session: Session) -> list[Moment]:
     """Before the first step, and after each of those that led here."""
     names: list[dict[str, str]] = [{}]
     for step in reversed(session.past):
@@ -86,10 +87,10 @@ def _moments(session: Session) -> list[_Moment]:
         names.append(later)
     states = [*(step.state for step in session.past), session.state]
     clicks = np.cumsum([0, *(sum(isinstance(event, Annotate) for event in step.events) for step in session.past)]).tolist()
-    return [_Moment(*parts) for parts in zip(states, clicks, reversed(names), strict=True)]
+    return [Moment(*parts) for parts in zip(states, clicks, reversed(names), strict=True)]
 
 
-def _when_correct(moments: list[_Moment], key: str) -> _Moment:
+def _when_correct(moments: list[Moment], key: str) -> Moment:
     """When the image was marked as correct, the last time."""
     since = moments[-1]
     for moment in reversed(moments):
@@ -99,7 +100,7 @@ def _when_correct(moments: list[_Moment], key: str) -> _Moment:
     return since
 
 
-def _masks(masks: Callable[[State, str], Labelled], moment: _Moment, key: str) -> Labelled:
+def _masks(masks: Callable[[State, str], Labelled], moment: Moment, key: str) -> Labelled:
     """The masks of an image at a moment, under the names that the classes have by now."""
     classes, labels = masks(moment.state, key)
     named = [moment.names.get(name, name) for name in classes]

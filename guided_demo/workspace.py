@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from .agreement import Agreement, Labelled, curve, overlap, then
+from .agreement import Agreement, Labelled, curve, history, overlap, then
 from .annotation import Annotation
 from .core.encoded import EncodedImage
 from .core.features import FeatureCache
@@ -65,6 +65,7 @@ class Workspace:
         self._guidance: tuple[tuple[Any, ...], Guidance] | None = None
         self._earlier = Recent(4096)
         self._earlier_guidance = Recent(1)
+        self._history = Recent(1)
         self._watchers: tuple[Callable[[], None], ...] = ()
 
     @property
@@ -140,8 +141,13 @@ class Workspace:
     def kept(self, key: str) -> float:
         """How far the masks of an image are still what they were when it was marked as correct, which it has to be, 0 to 1: later
         marks change them, too."""
-        result, truth = self.segment(key), then(self.session, self._small_masks, key)
-        return overlap((result.classes, result.labels_at(small(self.session.image(key).size))), truth)
+        result = self.segment(key)
+        with self._lock:
+            session = self._session
+            # Every photo asks for it after every stroke.
+            known = self._history.get(id(session)) or self._history.put(id(session), (session, history(session)))
+        truth = then(known[1], self._small_masks, key)
+        return overlap((result.classes, result.labels_at(small(session.image(key).size))), truth)
 
     def agreement(self, enough: Callable[[], bool] = lambda: False) -> tuple[Agreement, ...] | None:
         """How the masks came to agree, click by click, with those marked as correct; of use to draw a chart of.

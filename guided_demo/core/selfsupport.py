@@ -40,11 +40,9 @@ class Found:
     @classmethod
     def by(cls, glance: Tensor, query: Query) -> Found:
         """From logits (B, h16, w16)."""
-        sides = _sides(glance)
-        count = sides.sum(2, keepdim=True)
-        shares = (sides / (count + 1e-3)).reshape(len(query.pixels), -1, sides.shape[2])
+        shares, count = _shares(glance, len(query.pixels))
         own, other = (shares @ query.affinity.transpose(1, 2)).unflatten(1, (-1, 2)).flatten(0, 1).split(1, 1)
-        return cls(shares @ query.pixels, count[..., 0] / sides.shape[2], (own - other) / (own + other + 1e-6))
+        return cls(shares @ query.pixels, count / glance[0].numel(), (own - other) / (own + other + 1e-6))
 
     def trust(self, places: int, images: Tensor, marked: Tensor) -> Tensor:
         """How much of the second look is believed (B,): 2 / (1 + images), so 1 beside one image; less the more is marked; 0 where
@@ -68,10 +66,7 @@ class Found:
         found = normalize(self.means).unflatten(1, (-1, 2))
         classes = found.shape[1]
         pairs = torch.cat([found, known.unflatten(0, (queries, classes))], 1)
-        difference = pairs[:, :, 0] - pairs[:, :, 1]
-        direction = difference @ query.whitening
-        direction = direction * (2 / ((direction * difference).sum(-1, keepdim=True) + 1e-2))
-        middle = -(direction * pairs.mean(2)).sum(-1, keepdim=True)
+        direction, middle = _told_apart(pairs, query.whitening, 1e-2)
         first, *others = torch.cat([found.flatten(1, 2), direction], 1).split(GROUPS, -1)
         fine = torch.cat([first, F.pad(middle, (0, 0, 2 * classes, 0))], -1) @ query.near
         coarse = torch.stack(others, 1) @ query.wide[:, :-1].unflatten(0, (-1, WIDE))
@@ -88,24 +83,29 @@ def by_detail(logits: Tensor, query: Query, marked: Tensor, scope: Tensor) -> Te
     Colours and textures tell little about another image, and much about what belongs together in one. This is added to the logits
     as it is, with nothing learned.
     """
-    sides = _sides(logits)
-    count = sides.sum(2, keepdim=True)
-    shares = (sides / (count + 1e-3)).reshape(len(query.detail), -1, sides.shape[2])
+    shares, count = _shares(logits, len(query.detail))
     means = (shares @ query.detail[:, :-1].transpose(1, 2)).unflatten(1, (-1, 2))
-    difference = means[:, :, 0] - means[:, :, 1]
-    direction = difference @ query.detail_whitening
-    direction = direction * (2 / ((direction * difference).sum(-1, keepdim=True) + 1e-3))
-    middle = -(direction * means.mean(2)).sum(-1, keepdim=True)
-    alike = torch.cat([direction, middle], -1) @ query.detail
-    useful = (count.amin((1, 2)) > LEAST * PIXELS) * (1 - scope) * MARKED / (MARKED + marked)
+    alike = torch.cat(_told_apart(means, query.detail_whitening, 1e-3), -1) @ query.detail
+    useful = (count.amin(1) > LEAST * PIXELS) * (1 - scope) * MARKED / (MARKED + marked)
     return alike.reshape(logits.shape) * useful[:, None, None]
 
 
-def _sides(logits: Tensor) -> Tensor:
-    """How much pixels count for the class and for the rest, (B, 2, pixels), from logits (B, h, w): by the square of how sure they
-    are, so there is no threshold."""
+def _shares(logits: Tensor, queries: int) -> tuple[Tensor, Tensor]:
+    """What share of the class and of its rest each pixel is, (F, 2 * K, pixels), from logits (B, h, w) of K classes in each of F
+    queries, and what they add up from, (B, 2): the squares of how sure pixels are, so there is no threshold."""
     certain = torch.tanh(logits.flatten(1) / 2)  # 2 p - 1
-    return torch.stack([certain.clamp_min(0), (-certain).clamp_min(0)], 1) ** 2
+    sides = torch.stack([certain.clamp_min(0), (-certain).clamp_min(0)], 1) ** 2
+    count = sides.sum(2, keepdim=True)
+    return (sides / (count + 1e-3)).reshape(queries, -1, sides.shape[2]), count[..., 0]
+
+
+def _told_apart(means: Tensor, whitening: Tensor, least: float) -> tuple[Tensor, Tensor]:
+    """Fisher's discriminant of pairs of means (F, n, 2, D): directions (F, n, D), and what is to be added to products with these,
+    (F, n, 1), for 1 at the first mean and -1 at the second; nearer to 0 where they differ by no more than `least`."""
+    difference = means[:, :, 0] - means[:, :, 1]
+    direction = difference @ whitening
+    direction = direction * (2 / ((direction * difference).sum(-1, keepdim=True) + least))
+    return direction, -(direction * means.mean(2)).sum(-1, keepdim=True)
 
 
 def _by_class(products: Tensor, classes: int) -> Tensor:
