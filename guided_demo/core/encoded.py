@@ -8,12 +8,13 @@ from functools import cached_property
 import numpy as np
 
 from ..geometry import Frame
+from .edges import Edges
 from .encoder import Features
 
 
 @dataclass(frozen=True, eq=False)
 class EncodedImage:
-    """An image as the network knows it: all that does not depend on guidance, in float16.
+    """An image as the network knows it, and where its edges are: all that does not depend on guidance, mostly in float16.
 
     key: digest of its pixels; frame: its size and how it was shown to the network; checkpoint_id: whose features these are.
     """
@@ -22,6 +23,7 @@ class EncodedImage:
     frame: Frame
     checkpoint_id: str
     features: Features
+    edges: Edges
 
     def __repr__(self) -> str:
         return f"EncodedImage({self.size[0]}x{self.size[1]}, key {self.key})"
@@ -38,4 +40,4 @@ class EncodedImage:
 
     @property
     def nbytes(self) -> int:
-        return sum(t.nbytes for t in vars(self.features).values())
+        return sum(t.nbytes for part in (self.features, self.edges) for t in vars(part).values())

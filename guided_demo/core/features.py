@@ -9,6 +9,7 @@ import os
 import threading
 import time
 from collections import OrderedDict
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,12 @@ from safetensors.torch import save
 from ..errors import InputError
 from ..files import image_key, read_image, write_atomic
 from ..geometry import Frame
+from .edges import Edges
 from .encoded import EncodedImage
 from .encoder import Features, compact
 from .model import GuidedSegmenter
 
+EDGES = "edges."  # before the names of what edges hold, in a file
 SWEEP = 32  # the folder is looked through whenever a 32nd of its bound was written: not for every image
 
 
@@ -82,10 +85,11 @@ class FeatureCache:
     def _write(self, encoded: EncodedImage) -> None:
         if self.folder is None:
             return
-        features = encoded.features.map(lambda t: t.contiguous())
+        kept = {**vars(encoded.features), **{EDGES + name: part for name, part in vars(encoded.edges).items()}}
+        kept = {name: part.contiguous() for name, part in kept.items()}
         frame = {"size": encoded.frame.size, "content": encoded.frame.content}
         try:
-            write_atomic(self.folder / f"{encoded.key}.safetensors", save(vars(features), {"frame": json.dumps(frame)}))
+            write_atomic(self.folder / f"{encoded.key}.safetensors", save(kept, {"frame": json.dumps(frame)}))
         except InputError:  # a full disk, say: then it is worked out again another time
             return
         with self._lock:
@@ -119,10 +123,11 @@ class FeatureCache:
             with safe_open(path, "pt") as file:
                 about = json.loads(file.metadata()["frame"])
                 frame = Frame(tuple(about["size"]), tuple(about["content"]))
-                stored = Features(**{name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
-                features = stored.map(compact)
+                kept = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                edges = Edges(**{f.name: kept.pop(EDGES + f.name) for f in fields(Edges)})
+                features = Features(**kept).map(compact)
                 if frame != Frame.fit(frame.size, self.segmenter.side):
                     raise ValueError("an earlier version showed this photo to the network in another size")
         except (SafetensorError, OSError, KeyError, ValueError, TypeError):
             return None
-        return EncodedImage(key, frame, self.segmenter.checkpoint_id, features)
+        return EncodedImage(key, frame, self.segmenter.checkpoint_id, features, edges)

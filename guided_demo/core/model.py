@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..annotation import BACKGROUND, MAX_CLASSES, Annotation
@@ -22,6 +23,7 @@ from . import checkpoint
 from .backbone import fuse
 from .contribution import Contribution, Sample, samples_of
 from .correction import confine, corrections
+from .edges import FINEST, Edges
 from .encoded import EncodedImage
 from .encoder import FINE, compact
 from .exemplars import pool
@@ -119,8 +121,10 @@ class GuidedSegmenter:
             return image
         opened = read_image(image)
         frame = Frame.fit(opened.size, self.side)
-        pixels = frame.to_input(opened).to(self.device).contiguous(memory_format=torch.channels_last)
-        return EncodedImage(image_key(opened), frame, self.checkpoint_id, self.network.encoder(pixels).map(compact))
+        pixels = frame.to_input(opened)
+        edges = Edges.of(pixels[..., : frame.content[1], : frame.content[0]])
+        shown = pixels.to(self.device).contiguous(memory_format=torch.channels_last)
+        return EncodedImage(image_key(opened), frame, self.checkpoint_id, self.network.encoder(shown).map(compact), edges)
 
     @torch.inference_mode()
     def guide(self, image: Any, annotation: Annotation) -> Guidance:
@@ -187,11 +191,17 @@ class GuidedSegmenter:
         classes = guidance.classes
         if len(classes) > MAX_CLASSES:
             raise InputError(f"This guidance has {len(classes)} classes, and a mask at most {MAX_CLASSES}; use less of it.")
-        alone = own is not None and scope == "object" and encoded.key in guidance.images
+        alone = own is not None and scope == "object"
         entry, answer = self._answers.get(encoded, ("", None))
         if answer is None or own is None or alone or tuple(guidance.ledger) != (entry,):
             answer = self._answer(encoded, guidance, own, alone)
-        return Result(classes, encoded.frame, *answer, own)
+        logits, unlike = answer
+        logits = encoded.edges.along(logits[1:])
+        if own is not None and alone:
+            height, width = logits.shape[1:]
+            marks = encoded.frame.annotation_to_input(own, classes[1:], FINEST)[0, :, :height, :width]
+            logits = marked_regions(logits, marks)
+        return Result(classes, encoded.frame, F.pad(logits, (0, 0, 0, 0, 1, 0)), unlike, own)
 
     def _answer(self, encoded: EncodedImage, guidance: Guidance, own: Annotation | None, alone: bool) -> Answer:
         """Logits (K, h4, w4) of all classes, and what gives the novelty (h8, w8) when asked."""
@@ -210,9 +220,6 @@ class GuidedSegmenter:
             # Where no other image guides there was no mask to correct.
             settled = alone or guidance.images == (encoded.key,)
             logits[rows] = found() if settled else self._confined(found, encoded, query, guidance, own, guided)
-            if alone and own is not None:
-                marks = encoded.frame.annotation_to_input(own, guided, FINE)[0]
-                logits[rows] = marked_regions(logits[rows], marks)
             unlike = partial(self._novelty, encoded.features.semantic, classifier.exemplars)
         elif source.ledger:
             background = [sample.semantic for c in source.ledger.values() for sample in c.samples.values()]

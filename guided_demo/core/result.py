@@ -12,6 +12,7 @@ from torch import Tensor
 from ..annotation import UNMARKED, Annotation
 from ..errors import InputError
 from ..geometry import Frame, scale_pixels
+from .edges import FINEST
 
 
 class Result:
@@ -81,7 +82,7 @@ class Result:
 
     def probabilities_at(self, size: tuple[int, int]) -> np.ndarray:
         size = _checked(size)
-        probabilities = self._frame.to_image(self._logits, 4, size).softmax(0).numpy()
+        probabilities = self._frame.to_image(self._logits, FINEST, size).softmax(0).numpy()
         rows, columns, marked = self._marked(size)
         probabilities[:, rows, columns] = np.arange(len(self.classes))[:, None] == marked
         return probabilities
@@ -92,7 +93,7 @@ class Result:
     def _planes(self, size: tuple[int, int]) -> Iterator[np.ndarray]:
         """The logits of every class but the background, whose are 0, HxW float32 that may be written over; one after the other:
         together, dozens of classes in a large photo would take many GB."""
-        return (self._frame.to_image(plane[None], 4, size)[0].numpy() for plane in self._logits[1:])
+        return (self._frame.to_image(plane[None], FINEST, size)[0].numpy() for plane in self._logits[1:])
 
     def _marked(self, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Rows, columns and classes of the pixels at `size` that the image's own annotation settles."""

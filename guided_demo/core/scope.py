@@ -14,8 +14,9 @@ def marked_regions(logits: Tensor, marks: Tensor) -> Tensor:
     marks (K, h, w) bool: cells of this image that are marked as each class. The head is told of the scope, too, but it goes by
     what things look like, and others of a kind look the same.
     """
-    kept = []
-    for mask, marked in zip((logits > 0).numpy(), marks.numpy(), strict=True):
+    found = (logits > 0).numpy()
+    kept = ~found
+    for mask, marked, keep in zip(found, marks.numpy(), kept, strict=True):
         regions, _ = ndimage.label(mask)
-        kept.append(~mask | np.isin(regions, regions[marked]))
-    return torch.where(torch.from_numpy(np.stack(kept)), logits, -logits)
+        keep |= np.isin(regions, regions[marked])
+    return torch.where(torch.from_numpy(kept), logits, -logits)

@@ -4,6 +4,7 @@ import os
 import time
 
 import numpy as np
+import torch
 from safetensors.torch import load_file, save_file
 
 from guided_demo import GuidedSegmenter
@@ -35,6 +36,15 @@ def test_features_of_another_form_are_worked_out_again(segmenter, tmp_path):
     for frame in ("{}", '{"size": [60, 40], "content": [64, 44]}'):  # of no version, and of one that showed photos smaller
         save_file(load_file(file), file, {"frame": frame})
         assert FeatureCache(segmenter, folder=tmp_path).encode(PHOTOS[0]).frame == encoded.frame
+
+
+def test_what_is_read_again_is_what_was_written(segmenter, tmp_path):
+    encoded = FeatureCache(segmenter, folder=tmp_path).encode(PHOTOS[0])
+    again = FeatureCache(segmenter, folder=tmp_path).get(encoded.key)
+    for part in ("features", "edges"):
+        before, after = (vars(getattr(image, part)) for image in (encoded, again))
+        assert before.keys() == after.keys() and len(before) > 2
+        assert all(torch.equal(before[name], after[name]) and before[name].dtype == after[name].dtype for name in before)
 
 
 def test_features_that_cannot_be_kept_are_worked_out(segmenter, tmp_path):

@@ -38,12 +38,14 @@ def told_by_marks_alone(guidance):
 def test_what_is_found_is_the_mean_of_where_each_class_is_sure(segmenter, annotation, size):
     encoded = segmenter.encode(photo(3, size))
     guidance = segmenter.guide(encoded, annotation)
-    result = segmenter.segment(encoded, told_by_marks_alone(guidance), annotation)
+    alone = told_by_marks_alone(guidance)
+    with torch.inference_mode():
+        logits = segmenter._answer(encoded, alone, annotation, False)[0]
     (contribution,) = entries(guidance)
     width, height = (side // 4 for side in encoded.frame.content)
-    odds = np.exp(result._logits.numpy()[:, :height, :width])
+    odds = np.exp(logits.numpy()[:, :height, :width])
     detail = encoded.features.detail[0].float().numpy()[:, :height, :width]
-    where = {name: p > 0.5 for name, p in zip(result.classes, odds / odds.sum(0), strict=True) if (p > 0.5).any()}
+    where = {name: p > 0.5 for name, p in zip(guidance.classes, odds / odds.sum(0), strict=True) if (p > 0.5).any()}
     assert list(contribution.found) == list(where) and len(where) > 1
     for name, likely in where.items():
         sample = contribution.found[name]
