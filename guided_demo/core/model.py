@@ -30,6 +30,7 @@ from .exemplars import pool
 from .found import surely
 from .guidance import Guidance, Itself
 from .head import Classifier, novelty
+from .lesser import doubt_lesser
 from .network import GuidedNetwork, closeness
 from .problem import MARKS, assemble, shown_in
 from .query import Query
@@ -220,12 +221,27 @@ class GuidedSegmenter:
             # Where no other image guides there was no mask to correct.
             settled = alone or guidance.images == (encoded.key,)
             logits[rows] = found() if settled else self._confined(found, encoded, query, guidance, own, guided)
+            if not alone:
+                logits[rows] = self._doubted(logits[rows], encoded, classifier, own, guided)
             unlike = partial(self._novelty, encoded.features.semantic, classifier.exemplars)
         elif source.ledger:
             background = [sample.semantic for c in source.ledger.values() for sample in c.samples.values()]
             exemplars = torch.from_numpy(np.concatenate(background)).to(self.device)
             unlike = partial(self._novelty, encoded.features.semantic, exemplars)
         return logits, unlike
+
+    def _doubted(
+        self, logits: Tensor, encoded: EncodedImage, classifier: Classifier, own: Annotation | None, guided: Sequence[str]
+    ) -> Tensor:
+        """Logits (K', h4, w4) of the guided classes, lower in lesser regions, see `doubt_lesser`."""
+        width, height = (side // FINE for side in encoded.frame.content)
+        marks = torch.zeros(logits.shape, dtype=torch.bool)
+        if own is not None:
+            marks = encoded.frame.annotation_to_input(own, guided, FINE)[0]
+        semantic, known = encoded.features.halved[0].float(), classifier.means[:, 0].cpu()
+        within = logits[:, :height, :width]
+        within[:] = doubt_lesser(within, semantic, known, marks[:, :height, :width])
+        return logits
 
     def _query(self, encoded: EncodedImage) -> Query:
         return self.network.head.ready(encoded.features.map(lambda t: t.to(self.device)))
