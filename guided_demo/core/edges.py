@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -44,13 +45,14 @@ class Edges:
         r, g, b = colours
         around = _around(*colours.shape[1:])
         products = _resampled(torch.stack([r * r, r * g, r * b, g * g, g * b, b * b, r, g, b]), *around)
-        r, g, b = products[6:]
-        rr, rg, rb, gg, gb, bb = products[:6] - torch.stack([r * r, r * g, r * b, g * g, g * b, b * b])
-        rr, gg, bb = rr + LEAST, gg + LEAST, bb + LEAST
-        adjugate = torch.stack([gg * bb - gb * gb, rb * gb - rg * bb, rg * gb - rb * gg,
-                                rr * bb - rb * rb, rg * rb - rr * gb, rr * gg - rg * rg])  # fmt: skip
-        determinant = rr * adjugate[0] + rg * adjugate[1] + rb * adjugate[2]
-        return cls(colours.half(), finer.half(), adjugate / determinant)
+        # Maps are small: NumPy is done with them in the time that torch takes to begin.
+        rr, rg, rb, gg, gb, bb, r, g, b = products.numpy()
+        rr, gg, bb = rr - r * r + LEAST, gg - g * g + LEAST, bb - b * b + LEAST
+        rg, rb, gb = rg - r * g, rb - r * b, gb - g * b
+        inverse = np.stack([gg * bb - gb * gb, rb * gb - rg * bb, rg * gb - rb * gg,
+                            rr * bb - rb * rb, rg * rb - rr * gb, rr * gg - rg * rg])  # fmt: skip
+        inverse /= rr * inverse[0] + rg * inverse[1] + rb * inverse[2]
+        return cls(colours.half(), finer.half(), torch.from_numpy(inverse))
 
     def along(self, logits: Tensor) -> Tensor:
         """Logits (K, h4, w4) or those of the padded input, to (K, h2, w2)."""
