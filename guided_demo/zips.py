@@ -31,7 +31,8 @@ def write_zip(file: BinaryIO, entries: Iterable[tuple[str, bytes]]) -> None:
 
 def writing_zip(file: BinaryIO, entries: Iterable[tuple[str, bytes]]) -> Iterator[str]:
     """`write_zip`, step by step: yields the name of every entry when that is written."""
-    with zipfile.ZipFile(file, "w") as archive:
+    archive = zipfile.ZipFile(file, "w")
+    try:
         for name, data in entries:
             info = zipfile.ZipInfo(name)  # dated 1980, so that the archive depends on its content only
             info.compress_type = zipfile.ZIP_STORED if _COMPRESSED.match(data) else zipfile.ZIP_DEFLATED
@@ -39,6 +40,10 @@ def writing_zip(file: BinaryIO, entries: Iterable[tuple[str, bytes]]) -> Iterato
             archive.writestr(info, data)
             del data  # or it would be held while the next is made
             yield name
+    except BaseException:
+        archive.fp = None  # nothing more is written: to close it within an entry would raise another error over this one
+        raise
+    archive.close()
 
 
 def read_zip(data: bytes, name: str, limit: int = MAX_UNPACKED) -> dict[str, bytes]:

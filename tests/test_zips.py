@@ -26,6 +26,15 @@ def test_a_zip_is_written_as_its_files_come(tmp_path):
     assert (tmp_path / "a.zip").read_bytes() == zip_bytes((f"{number}.png", bytes(1000)) for number in range(3))
 
 
+def test_an_interruption_as_an_entry_begins_is_what_is_raised(monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(zipfile, "_ZipWriteFile", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        zip_bytes([("a", b"a" * 999)])
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "AVIF", "JPEG2000", "zip"])
 def test_what_is_compressed_already_goes_into_a_zip_as_it_is_whatever_its_name(kind):
     data = zip_bytes([("a", b"b")]) if kind == "zip" else photo_bytes(0, form=kind)
