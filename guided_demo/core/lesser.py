@@ -12,22 +12,22 @@ from scipy import ndimage
 from torch import Tensor
 
 from .encoder import FINE, GROUPS
+from .selfsupport import MARKED
 
 MIDDLE = slice(GROUPS[0], GROUPS[0] + GROUPS[1])  # of the semantic descriptor: what the backbone has at stride 16
 CELLS = 16 // FINE  # at stride 4, along a side of a place at stride 16
 ALIKE = 1.5  # what a difference of cosines to the class counts for, beside one in how sure regions are, as a share of the surest
 ENOUGH = 0.3  # what has so much of the surest loses nothing
 STEEP = 50.0  # logits that are lost with what it has less, a share
-MARKED = 10  # marked cells that halve the doubt: where more is marked, more is known than how sure regions are
 
 
 def doubt_lesser(logits: Tensor, semantic: Tensor, known: Tensor, marks: Tensor) -> Tensor:
     """Logits (K, h, w) of K classes at stride 4, lower in regions that are lesser than the surest of their class.
 
-    semantic (SEMANTIC, h16, w16): of the image at stride 16; known (K, SEMANTIC): the means of the classes; marks (K, h, w) bool:
-    cells of this image that are marked as each class. Regions with such a mark stay as they are.
+    semantic (SEMANTIC, h16, w16), in any precision: of the image at stride 16; known (K, SEMANTIC): the means of the classes;
+    marks (K, h, w) bool: cells of this image that are marked as each class. Regions with such a mark stay as they are.
     """
-    places, means = semantic[MIDDLE].flatten(1).T.numpy(), known[:, MIDDLE].numpy()
+    places, means = semantic[MIDDLE].float().flatten(1).T.numpy(), known[:, MIDDLE].numpy()
     kept = logits.clone()
     for logit, mean, marked, out in zip(logits.numpy(), means, marks.numpy(), kept.numpy(), strict=True):
         regions, count = ndimage.label(logit > 0)

@@ -238,7 +238,7 @@ class GuidedSegmenter:
         marks = torch.zeros(logits.shape, dtype=torch.bool)
         if own is not None:
             marks = encoded.frame.annotation_to_input(own, guided, FINE)[0]
-        semantic, known = encoded.features.halved[0].float(), classifier.means[:, 0].cpu()
+        semantic, known = encoded.features.halved[0], classifier.means[:, 0].cpu()
         within = logits[:, :height, :width]
         within[:] = doubt_lesser(within, semantic, known, marks[:, :height, :width])
         return logits
