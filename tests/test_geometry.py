@@ -17,7 +17,20 @@ def test_any_size_fits_with_its_aspect_kept_and_sides_that_strides_divide(size, 
     assert all(n % 32 == 0 for n in frame.padded)
     for own, other in ((0, 1), (1, 0)):
         assert abs(frame.content[own] - size[own] * longest / max(size)) <= 2 or frame.content[own] == 4, other
-    assert frame.to_input(Image.new("RGB", size)).shape == (1, 3, *frame.padded)
+    assert frame.to_input(np.zeros((*size[::-1], 3), np.uint8)).shape == (1, 3, *frame.padded)
+
+
+@pytest.mark.parametrize("size", [(800, 600), (100, 61), (1, 1), (1500, 20), (13, 900)])
+def test_photos_are_resized_as_pillow_does_and_padded_with_grey(size):
+    photo = np.random.default_rng(0).integers(0, 256, (*size[::-1], 3), np.uint8)
+    photo.flags.writeable = False  # as of a picture that NumPy only looks into
+    frame = Frame.fit(size, 384)
+    shown = frame.to_input(photo)[0].permute(1, 2, 0).numpy() * 255
+    width, height = frame.content
+    expected = np.asarray(Image.fromarray(photo).resize(frame.content, Image.Resampling.BILINEAR), np.float32)
+    assert np.abs(shown[:height, :width] - expected).max() < 1.01
+    shown[:height, :width] = 127
+    assert np.allclose(shown, 127)
 
 
 def test_pixels_go_to_the_pixel_that_holds_their_centre():

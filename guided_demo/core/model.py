@@ -107,7 +107,7 @@ class GuidedSegmenter:
     def preprocess(self, image: Any) -> Tensor:
         """What the backbone is given: (1, 3, H, W) float32 in [0, 1], sides multiples of 32."""
         opened = read_image(image)
-        return Frame.fit(opened.size, self.side).to_input(opened)
+        return Frame.fit(opened.size, self.side).to_input(np.array(opened))
 
     @torch.inference_mode()
     def encode(self, image: Any) -> EncodedImage:
@@ -122,10 +122,11 @@ class GuidedSegmenter:
             return image
         opened = read_image(image)
         frame = Frame.fit(opened.size, self.side)
-        pixels = frame.to_input(opened)
-        edges = Edges.of(pixels[..., : frame.content[1], : frame.content[0]])
-        shown = pixels.to(self.device).contiguous(memory_format=torch.channels_last)
-        return EncodedImage(image_key(opened), frame, self.checkpoint_id, self.network.encoder(shown).map(compact), edges)
+        pixels = np.array(opened)
+        shown = frame.to_input(pixels)
+        edges = Edges.of(shown[..., : frame.content[1], : frame.content[0]])
+        shown = shown.to(self.device).contiguous(memory_format=torch.channels_last)
+        return EncodedImage(image_key(pixels), frame, self.checkpoint_id, self.network.encoder(shown).map(compact), edges)
 
     @torch.inference_mode()
     def guide(self, image: Any, annotation: Annotation) -> Guidance:

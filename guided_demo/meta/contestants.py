@@ -10,7 +10,6 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor, nn
 
 from guided_demo.annotation import BACKGROUND, Annotation
@@ -84,7 +83,7 @@ class NetworkContestant:
         frames = [Frame.fit(image.shape[1::-1], self.side) for image, _ in support]
         size = max(frame.padded[0] for frame in frames), max(frame.padded[1] for frame in frames)
         images = [
-            _padded(frame.to_input(Image.fromarray(image)), size) for frame, (image, _) in zip(frames, support, strict=True)
+            _padded(frame.to_input(image), size) for frame, (image, _) in zip(frames, support, strict=True)
         ]
         marks = [
             _padded(frame.annotation_to_input(annotation, CLASSES).float(), size, 0)
@@ -106,7 +105,7 @@ class NetworkContestant:
         frame = Frame.fit(query.shape[1::-1], self.side)
         # One size for all: networks may encode support and query as one batch.
         size = max(frame.padded[0], shown.shape[-2]), max(frame.padded[1], shown.shape[-1])
-        asked = _padded(frame.to_input(Image.fromarray(query)), size).to(self.device)
+        asked = _padded(frame.to_input(query), size).to(self.device)
         extra = {}
         if getattr(network, "takes_own", False):
             marks = frame.annotation_to_input(own or Annotation(), CLASSES).float()

@@ -14,7 +14,7 @@ from guided_demo.geometry import Frame
 
 def pixels_of(picture, side=96):
     frame = Frame.fit(picture.size, side)
-    return frame.to_input(picture)[..., : frame.content[1], : frame.content[0]]
+    return frame.to_input(np.array(picture))[..., : frame.content[1], : frame.content[0]]
 
 
 def interpolated(maps):
