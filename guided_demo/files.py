@@ -68,7 +68,7 @@ def image_key(image: Image.Image | np.ndarray) -> str:
     RGB bytes."""
     pixels = np.ascontiguousarray(image)
     digest = hashlib.sha256(f"{pixels.shape[1]}x{pixels.shape[0]}:".encode())
-    digest.update(pixels)
+    digest.update(pixels.data)
     return digest.hexdigest()[:32]
 
 
