@@ -45,7 +45,7 @@ class Frame:
     def to_input(self, pixels: np.ndarray) -> Tensor:
         """RGB pixels (H, W, 3) uint8 of the image to (1, 3, H, W) float32 in [0, 1], padded with grey."""
         maps = torch.from_numpy(np.require(pixels, requirements="W")).permute(2, 0, 1)[None]
-        # Filtered on the way down, so that no pixel is skipped however large the photo; what Pillow gives, in a third of the time.
+        # Filtered on the way down, so that no pixel is skipped, however large the photo; as Pillow does, in a third of the time.
         small = F.interpolate(maps, size=self.content[::-1], mode="bilinear", align_corners=False, antialias=True)
         shown = small.float().div_(255)
         height, width = self.padded

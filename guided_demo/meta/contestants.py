@@ -82,9 +82,7 @@ class NetworkContestant:
     def guide(self, support: Support) -> tuple[nn.Module, Tensor, Tensor]:
         frames = [Frame.fit(image.shape[1::-1], self.side) for image, _ in support]
         size = max(frame.padded[0] for frame in frames), max(frame.padded[1] for frame in frames)
-        images = [
-            _padded(frame.to_input(image), size) for frame, (image, _) in zip(frames, support, strict=True)
-        ]
+        images = [_padded(frame.to_input(image), size) for frame, (image, _) in zip(frames, support, strict=True)]
         marks = [
             _padded(frame.annotation_to_input(annotation, CLASSES).float(), size, 0)
             for frame, (_, annotation) in zip(frames, support, strict=True)
