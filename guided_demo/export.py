@@ -158,7 +158,7 @@ def write(masks: Iterable[Mask], classes: Sequence[ClassItem], form: str = "png"
 
     names: those of all images, as far as they are known before; see `unique_stems`.
     """
-    if form not in FORMATS:
+    if form not in tuple(FORMATS):  # a list, say, cannot be looked up
         raise InputError(f"There is no export called {form!r}; choose one of {', '.join(FORMATS)}.")
     stem = unique_stems(names)
     return FORMATS[form]((replace(mask, stem=stem(mask.name)) for mask in masks), classes)

@@ -159,6 +159,7 @@ class Intake:
     def _open(self, name: str, data: bytes) -> Iterator[str]:
         project = read_project(data, name)
         self.known += len(project.photos)
+        self.keys += project.names  # before the photos come, as samples that are in the project then stay
         for photo in project.add_photos(self.workspace, self.problems):
             yield photo
             self.done += 1
@@ -168,7 +169,6 @@ class Intake:
         self.awaited |= {key: (name, self.together) for key, name in project.names.items() if key not in project.photos}
         for key in here.intersection(self.awaited):
             del self.awaited[key]
-        self.keys += project.names
         self._taken["project"] += 1
 
     def _added(self, name: str, add: Callable[[], str], data: bytes) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
@@ -61,5 +62,6 @@ def common(one: tuple, other: tuple) -> int:
 
 
 def _upwards(name: str) -> tuple[str, ...]:
-    """The parts of a path from its end, without the ending of the file."""
-    return PurePosixPath(name).with_suffix("").parts[::-1] if PurePosixPath(name).name else ()
+    """The parts of a path from its end, without the ending of the file; letters are composed, as some systems take them apart."""
+    path = PurePosixPath(unicodedata.normalize("NFC", name))
+    return path.with_suffix("").parts[::-1] if path.name else ()

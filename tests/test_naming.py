@@ -42,6 +42,12 @@ def test_of_a_mask_the_ending_says_nothing_and_of_a_name_it_does():
     assert [photos.find(f"m/{name}", is_mask=True).name for name in ("a.png.png", "a.jpg.png")] == ["a.png", "a.jpg"]
 
 
+def test_letters_that_a_system_took_apart_are_the_same():
+    apart, composed = "Lo\u0308we", "L\u00f6we"
+    assert naming(f"{apart}.jpg").find(f"{composed}.png", is_mask=True).name == f"{apart}.jpg"
+    assert naming(f"{composed}.jpg").find(f"{apart}.txt").name == f"{composed}.jpg"
+
+
 def test_a_mask_that_has_all_of_the_path_of_a_photo_is_about_that():
     photos = naming("a.jpg", "day/a.jpg", "night/a.png")
     wanted = {"a.png": "a.jpg", "day/a.png": "day/a.jpg", "masks/night/a.png": "night/a.png"}

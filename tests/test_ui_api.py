@@ -240,6 +240,8 @@ def test_base64_may_be_broken_into_lines(client, photos):
         ("export", [{"path": "PHOTO"}, "", "png", "everywhere", 0], "images is a list of photos"),
         ("export", [["PHOTO"] * 1001, "GUIDANCE", "png", "everywhere", 0], "more than 1000 photos at once"),
         ("export", [["PHOTO"], "GUIDANCE", "paint", "everywhere", 0], "no export called 'paint'"),
+        ("export", [["PHOTO"], "GUIDANCE", ["png"], "everywhere", 0], "no export called ['png']"),
+        ("segment", ["PHOTO", "", None, [], 0], "no scope []"),
         ("guide", ["\0", MARKS, ""], "was not uploaded here"),
         ("segment", ["/etc/passwd", "", MARKS, "everywhere", 0], "was not uploaded here"),
         ("segment", [{"path": "/etc/passwd"}, "", MARKS, "everywhere", 0], "was not uploaded here"),

@@ -340,6 +340,19 @@ def test_the_class_of_the_samples_leaves_with_them_where_there_are_others(page, 
         assert other.change("redo")["state"]["marked"] == ["cat"]
 
 
+def test_a_project_brings_all_of_its_photos_also_those_that_are_samples_here(page, desk, segmenter):
+    page.click(10, 10, "cat", key=page.keys[1])
+    saved = save_project(desk.workspace)
+    workspace = Workspace(segmenter)
+    workspace.add_images((f"{seed}.png", photo_bytes(seed)) for seed in (0, 7))
+    other = Page(Desk(workspace, samples=frozenset(item.key for item in workspace.session.images)))
+    assert set(other.keys) & set(page.keys) and set(other.keys) - set(page.keys)  # one sample is in the project, one is not
+    other.desk.receive("work.zip", saved)
+    *_, last = other.desk.work({"do": "take_in"})
+    assert {item["key"] for item in last["state"]["images"]} == set(page.keys)
+    assert workspace.session.annotations.keys() == {page.keys[1]}
+
+
 def test_guidance_saved_on_one_desk_gives_the_same_masks_on_another(page, segmenter):
     page.click(10, 10, "cat")
     page.click(70, 50, BACKGROUND, key=page.keys[1])

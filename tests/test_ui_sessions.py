@@ -192,6 +192,13 @@ def test_only_digests_of_tokens_are_on_disk_and_only_for_the_user(start, tmp_pat
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
+def test_a_folder_that_was_there_keeps_its_rights_and_what_is_made_in_it_is_the_users_alone(start, tmp_path):
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work").chmod(0o755)
+    _, desk, _ = start().open()
+    assert [stat.S_IMODE(folder.stat().st_mode) for folder in (tmp_path / "work", desk.folder)] == [0o755, 0o700]
+
+
 @pytest.mark.parametrize("guess", ["", "../other", "*", "token.json", None, 7, "a" * 32])
 def test_nobody_gets_a_stored_desk_by_guessing(start, guess):
     _, desk, _ = start().open()

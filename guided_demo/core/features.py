@@ -49,7 +49,7 @@ class FeatureCache:
         self._held = self._written = 0  # bytes in memory, and on disk since the folder was looked through
         self._lock = threading.Lock()
         if self.folder:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # features tell much of a photo
             self._tidy(self.folder.parent)
 
     def encode(self, image: Any) -> EncodedImage:

@@ -15,8 +15,8 @@ class Log:
 
     def __init__(self, path: Path, step: int) -> None:
         self.path = path
-        lines = path.read_text().splitlines(keepends=True) if path.is_file() else []
         try:
+            lines = path.read_text("utf-8").splitlines(keepends=True) if path.is_file() else []
             whole = [json.loads(line) for line in lines if line.endswith("\n")]  # the last may be cut short, as on a full disk
             self.lines = [line for line in whole if line["step"] <= step]
         except (ValueError, TypeError, LookupError) as error:

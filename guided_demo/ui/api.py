@@ -81,6 +81,7 @@ class Endpoints:
         Returns:
             classes: a name for each pixel value, background first; mask: the base64 of an indexed PNG of the photo's size.
         """
+        check_scope(scope)
         workspace = self._workspace(guidance)
         key = _add(workspace, image)
         _annotate(workspace, key, annotation or {})

@@ -53,7 +53,8 @@ class Sessions:
 
     make: builds a desk whose workspace lives in the folder it is given, new or from before.
     root: a folder in which desks last until they were not looked at for KEEP_SECONDS, whatever becomes of the server; it is
-        made for the user's eyes only. Without one, desks are in a temporary folder, and go with their page.
+        made for the user's eyes only, or keeps its rights where it is there already: what is made in it is the user's alone.
+        Without one, desks are in a temporary folder, and go with their page.
     """
 
     make: Callable[[Path], Desk]
@@ -68,7 +69,6 @@ class Sessions:
     def __post_init__(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="guided-demo-")) if self.root is None else self.root
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.chmod(self._folder, 0o700)
 
     def open(self, old: object = None, others: Sequence[object] = ()) -> tuple[str, Desk, object]:
         """A new token, with the desk of the token `old`, or else that of the first of `others` there is one for, or else a new
@@ -110,7 +110,8 @@ class Sessions:
 
     def is_kept(self, token: object) -> bool:
         """Whether `open` would bring back what had this token, though `find` does not: the server was started again."""
-        return self._stored(_digest(token)) is not None
+        with self._lock:
+            return self._stored(_digest(token)) is not None
 
     def enter(self, page: str, token: object) -> None:
         """Remember that the page the host knows as `page` holds this token."""
@@ -166,13 +167,13 @@ class Sessions:
     def _stored(self, digest: str) -> Path | None:
         """The folder of a desk that is not at hand."""
         at_hand = {place.folder for place in self._places.values()} | self._opening
-        return next((f for f, known in self._folders() if digest in known and f not in at_hand), None)
+        return next((f for f, known, _ in self._folders() if digest in known and f not in at_hand), None)
 
-    def _folders(self) -> Iterator[tuple[Path, list[str]]]:
-        """The lasting folders, with the digests of the tokens that open them."""
+    def _folders(self) -> Iterator[tuple[Path, list[str], float]]:
+        """The lasting folders, with the digests of the tokens that open them, and when these were written."""
         for file in self._folder.glob(f"*/{FILE}") if self.root else ():
             try:
-                yield file.parent, json.loads(file.read_bytes())["tokens"]
+                yield file.parent, json.loads(file.read_bytes())["tokens"], file.stat().st_mtime
             except (OSError, ValueError, KeyError, TypeError):
                 continue  # another program may have taken it away just now
 
@@ -201,8 +202,8 @@ class Sessions:
             if gone or now - place.used > IDLE_SECONDS or rank < crowd:
                 self._let_go(digest)
         at_hand = {place.folder for place in self._places.values()} | self._opening
-        for folder, _ in list(self._folders()):
-            if folder not in at_hand and now - (folder / FILE).stat().st_mtime > KEEP_SECONDS:
+        for folder, _, written in list(self._folders()):
+            if folder not in at_hand and now - written > KEEP_SECONDS:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def _let_go(self, digest: str) -> None:

@@ -276,8 +276,9 @@ def test_a_run_with_other_settings_is_not_gone_on_with(other, tmp_path, capsys):
     assert main([*options, "--steps", "2", *other.replace("disc", "striped disc").split(maxsplit=1)]) == 2
     assert f"{tmp_path / 'state.pt'} is broken or of another run" in capsys.readouterr().err
     assert (tmp_path / "last.safetensors").read_bytes() == before
-    (tmp_path / "log.jsonl").write_text("[]\n")
-    assert main([*options, "--steps", "2"]) == 2 and "log.jsonl is no log of training; delete it" in capsys.readouterr().err
+    for damaged in (b"[]\n", b"\xff\xfe\n"):
+        (tmp_path / "log.jsonl").write_bytes(damaged)
+        assert main([*options, "--steps", "2"]) == 2 and "log.jsonl is no log of training; delete it" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", (b"", b"broken", None))

@@ -34,13 +34,13 @@ export class Found {
     this.#paint([], null);
   }
 
-  /** `known` has {key, name, told, correct, summary} of photos looked at since the last change; null while more are. */
+  /** `known` has {key, name, told, isSettled, summary} of photos looked at since the last change; null while more are. */
   show({ marked, active, known, total }) {
     const guided = marked.filter((name) => name !== BACKGROUND);
     if (!total || !guided.length) return this.#paint(total ? ["Nothing is marked yet."] : [], null);
     if (!known?.length) return;
     const summaries = known.map(({ summary }) => summary);
-    const open = known.filter(({ correct }) => !correct);
+    const open = known.filter(({ isSettled }) => !isSettled);
     const [first] = open.sort((a, b) => b.summary.uncertainty - a.summary.uncertainty);
     this.#paint(finding(guided.includes(active) ? active : guided[0], summaries, total), total > 1 ? first : null);
   }

@@ -96,20 +96,22 @@ export class Gallery {
     return this.#asked;
   }
 
-  /** {key, name, told, correct, summary} of the photos looked at since the last change; null while more are looked at. */
+  /** {key, name, told, isSettled, summary} of the photos looked at since the last change; null while more are looked at. */
   known() {
     if (this.#isAsking) return null;
     const isKnown = ({ key }) => this.#tiles.get(key).summary && this.#tiles.get(key).known >= this.#known;
     const summary = (key) => this.#tiles.get(key).summary;
-    const known = ({ key, name, correct }) => ({ key, name, told: this.told(name), correct, summary: summary(key) });
+    const isSettled = (key) => this.#tiles.get(key).isSettled;
+    const known = ({ key, name }) => ({ key, name, told: this.told(name), isSettled: isSettled(key), summary: summary(key) });
     return this.#images.filter(isKnown).map(known);
   }
 
-  /** The least sure of what is known of photos not marked as correct, `except` those: {key, click}. Looks for `seconds`. */
+  /** The least sure of what is known of photos not marked as correct, or changed since, `except` those: {key, click}. Looks for `seconds`. */
   async leastSure(except, seconds) {
     this.#gatherUntil = performance.now() + 1000 * seconds;
     await this.refresh(0);
-    const asked = this.#images.filter(({ key, correct }) => !correct && !except.has(key) && this.#tiles.get(key)?.summary);
+    const isOpen = (tile) => tile?.summary && !tile.isSettled;
+    const asked = this.#images.filter(({ key }) => !except.has(key) && isOpen(this.#tiles.get(key)));
     const doubt = ({ key }) => this.#tiles.get(key).summary.uncertainty;
     const [first] = asked.sort((a, b) => doubt(b) - doubt(a));
     return first && { key: first.key, click: this.#tiles.get(first.key).summary.click };

@@ -77,6 +77,11 @@ export class Tile {
     return this.#isCorrect && this.summary?.kept < KEPT;
   }
 
+  /** Whether somebody looked at these masks and found them correct, so that nothing is left to do. */
+  get isSettled() {
+    return this.#isCorrect && !this.#hasChanged;
+  }
+
   setPicked(isPicked) {
     this.element.classList.toggle("g-picked", isPicked);
     if (isPicked) this.open.setAttribute("aria-description", "selected");
