@@ -273,6 +273,20 @@ def test_masks_that_later_marks_changed_are_no_longer_shown_as_correct(many):
     many.page.wait_for_selector(".g-tile[data-key=k0]:not(.g-correct):not(.g-changed)")
 
 
+def test_the_next_click_passes_over_correct_masks_but_not_over_those_that_changed_since(many):
+    many.tile(7).hover()  # the least sure
+    many.tile(7).locator(".g-tick").click()
+    many.page.wait_for_selector(".g-tile[data-key=k7].g-correct")
+    many.press("n")
+    many.page.wait_for_function("annotator.current === 'k8'")
+    many.page.evaluate("masks.changed = [7]")
+    many.tile(9).hover()
+    many.tile(9).locator(".g-tick").click()  # any change asks for all that is known anew
+    many.page.wait_for_selector(".g-tile[data-key=k7].g-changed")
+    many.press("n")
+    many.page.wait_for_function("annotator.current === 'k7'")
+
+
 def test_on_the_page_a_click_in_the_ring_is_followed_and_agreement_charted(page, server):
     visitor = Visitor(page, server)
     page.keyboard.press("n")
