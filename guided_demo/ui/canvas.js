@@ -232,8 +232,11 @@ class Annotator {
 
   /** Take photos out of the gallery, and say how to have them back. */
   async takeOut(keys) {
+    const isMarked = this.server.images.some(({ key, marks }) => key === keys[0] && marks);
     await this.change({ do: "remove_images", keys });
-    if (keys.length > 1) this.notices.offer(`${keys.length} photos were taken out. ${keyed("Undo", "Z")} brings them back.`);
+    const back = keyed("Undo", "Z");
+    if (keys.length > 1) this.notices.offer(`${keys.length} photos were taken out. ${back} brings them back.`);
+    else if (isMarked) this.notices.offer(`A photo was taken out with its marks. ${back} brings both back.`);
   }
 
   /** Take back the last change, or the last corner of an outline under way. */

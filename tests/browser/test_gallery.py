@@ -177,6 +177,15 @@ def test_selected_photos_are_taken_out_by_a_key_wherever_the_focus_is_and_it_is_
     assert [message["keys"] for message in many.sent("remove_images")] == [["k2"]]
 
 
+@pytest.mark.parametrize(("number", "said"), [(1, 1), (5, 0)], ids=["marked", "unmarked"])
+def test_who_takes_out_a_photo_with_marks_is_told_what_brings_it_back(many, number, said):
+    many.tile(number).hover()
+    many.tile(number).locator(".g-remove").click()
+    many.page.wait_for_selector(f".g-tile[data-key=k{number}]", state="detached")
+    many.settle()
+    assert many.page.locator(".g-notice", has_text="taken out with its marks").count() == said
+
+
 def test_a_photo_that_is_no_longer_shown_is_no_longer_selected(many):
     many.kind("Marked")
     many.open(1)

@@ -104,6 +104,8 @@ def test_it_is_said_which_photos_of_a_project_are_to_come_until_they_are_here(vi
     notice = stranger.page.locator(".g-problem")
     stranger.give("guidance", tmp_path / "project.zip")
     expect(notice).to_contain_text("1.png is not in the project file; add the photo as well")
+    expect(stranger.page.locator(".g-notice", has_text="1 project")).to_have_count(1)
+    expect(notice).to_be_visible()  # above that
     stranger.give("photos", photo_file(tmp_path, 2))
     expect(stranger.page.locator(".g-tile")).to_have_count(6)
     expect(notice).to_have_count(1)

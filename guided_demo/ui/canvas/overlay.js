@@ -21,6 +21,11 @@ export class Notices {
     return notice;
   }
 
+  /** Bring what was said before, if it is still there, in sight. */
+  raise(notice) {
+    if (notice?.isConnected) this.element.append(notice);
+  }
+
   /** Say that undo brings something back, as long as it does. */
   offer(text) {
     this.#offer = this.show(text);

@@ -72,6 +72,7 @@ export class Transfer {
       this.notices.show(USEFUL, { problem: true });
     } else if (!/^\d+ photos?$/.test(taken)) {
       this.notices.show(`Taken in: ${taken}.`);
+      if (/project/.test(taken)) this.notices.raise(this.#missing.notice); // what came with it and lacks photos
     }
   }
 
