@@ -232,7 +232,7 @@ class Annotator {
 
   /** Take photos out of the gallery, and say how to have them back. */
   async takeOut(keys) {
-    const isMarked = this.server.images.some(({ key, marks }) => key === keys[0] && marks);
+    const isMarked = this.server.images.find(({ key }) => key === keys[0])?.marks;
     await this.change({ do: "remove_images", keys });
     const back = keyed("Undo", "Z");
     if (keys.length > 1) this.notices.offer(`${keys.length} photos were taken out. ${back} brings them back.`);

@@ -110,8 +110,7 @@ class Sessions:
 
     def is_kept(self, token: object) -> bool:
         """Whether `open` would bring back what had this token, though `find` does not: the server was started again."""
-        with self._lock:
-            return self._stored(_digest(token)) is not None
+        return self._stored(_digest(token)) is not None
 
     def enter(self, page: str, token: object) -> None:
         """Remember that the page the host knows as `page` holds this token."""
@@ -166,7 +165,8 @@ class Sessions:
 
     def _stored(self, digest: str) -> Path | None:
         """The folder of a desk that is not at hand."""
-        at_hand = {place.folder for place in self._places.values()} | self._opening
+        with self._lock:  # and not while folders are read, which would keep others waiting
+            at_hand = {place.folder for place in self._places.values()} | self._opening
         return next((f for f, known, _ in self._folders() if digest in known and f not in at_hand), None)
 
     def _folders(self) -> Iterator[tuple[Path, list[str], float]]:

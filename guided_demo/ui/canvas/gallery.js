@@ -100,13 +100,14 @@ export class Gallery {
   known() {
     if (this.#isAsking) return null;
     const isKnown = ({ key }) => this.#tiles.get(key).summary && this.#tiles.get(key).known >= this.#known;
-    const summary = (key) => this.#tiles.get(key).summary;
-    const isSettled = (key) => this.#tiles.get(key).isSettled;
-    const known = ({ key, name }) => ({ key, name, told: this.told(name), isSettled: isSettled(key), summary: summary(key) });
+    const known = ({ key, name }) => {
+      const { isSettled, summary } = this.#tiles.get(key);
+      return { key, name, told: this.told(name), isSettled, summary };
+    };
     return this.#images.filter(isKnown).map(known);
   }
 
-  /** The least sure of what is known of photos not marked as correct, or changed since, `except` those: {key, click}. Looks for `seconds`. */
+  /** The least sure of what is known of photos whose masks are not settled, `except` those: {key, click}. Looks for `seconds`. */
   async leastSure(except, seconds) {
     this.#gatherUntil = performance.now() + 1000 * seconds;
     await this.refresh(0);
